@@ -1,0 +1,94 @@
+"""Files that are either whole or absent: written under a temporary name, then renamed."""
+
+import csv
+import io
+import json
+import math
+import os
+import shutil
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """Replace `path` by `content` in one step."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        temporary.write_bytes(content)
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write `value` as JSON; see `jsonable`."""
+    text = json.dumps(jsonable(value), indent=1, ensure_ascii=False, allow_nan=False)
+    write_bytes(path, (text + "\n").encode())
+
+
+def write_arrays(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
+    """Write arrays as a compressed `.npz` without pickle."""
+    for name, array in arrays.items():
+        if np.asarray(array).dtype.hasobject:
+            raise TypeError(f"array {name} holds Python objects, which would need pickle.")
+    buffer = io.BytesIO()
+    np.savez_compressed(buffer, **{name: np.asarray(a) for name, a in arrays.items()})
+    write_bytes(path, buffer.getvalue())
+
+
+def write_csv(path: Path, header: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
+    """Write a table; None becomes an empty cell."""
+    buffer = io.StringIO()
+    writer = csv.writer(buffer, lineterminator="\n")
+    writer.writerow(header)
+    writer.writerows(["" if cell is None else cell for cell in row] for row in rows)
+    write_bytes(path, buffer.getvalue().encode())
+
+
+def replace_folder(new: Path, target: Path) -> None:
+    """Put the folder `new` in place of `target`; the old one goes only once the new one stands."""
+    old = target.with_name(f".{target.name}.{os.getpid()}.old")
+    if target.exists():
+        os.replace(target, old)
+    os.replace(new, target)
+    shutil.rmtree(old, ignore_errors=True)
+
+
+def check_writable(folder: Path, name: str) -> None:
+    """Create `folder` if needed and refuse one that cannot be written to.
+
+    Raises:
+        ValueError: naming the argument, the folder and the system's reason.
+    """
+    probe = folder / f".{os.getpid()}.probe"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        probe.write_bytes(b"")
+        probe.unlink()
+    except OSError as error:
+        raise ValueError(
+            f"{name} is {folder}, which cannot be written to ({error.strerror or error}); "
+            "name another folder."
+        ) from error
+
+
+def jsonable(value: Any) -> Any:
+    """NumPy and JAX values, paths, tuples and mappings as plain JSON; not-a-number as null."""
+    if isinstance(value, Mapping):
+        return {str(k): jsonable(v) for k, v in value.items()}
+    if isinstance(value, (str, bool, int)) or value is None:
+        return value
+    if isinstance(value, Path):
+        return str(value)
+    if isinstance(value, (list, tuple)):
+        return [jsonable(v) for v in value]
+    array = np.asarray(value)
+    if array.ndim:
+        return [jsonable(v) for v in array]
+    scalar = array.item()
+    if isinstance(scalar, float) and not math.isfinite(scalar):
+        return None
+    return scalar

@@ -1,0 +1,184 @@
+"""Where a ray from a class mean leaves the class: bisection with G and C.
+
+Along the ray μ_k + t v the label C(G(·)) is not monotone: it may leave class k and come back. So
+the first failing point of a coarse scan is found first, and the bisection runs between it and
+the point before it. An excursion shorter than one step of the scan can be missed.
+"""
+
+import math
+from collections.abc import Callable
+from functools import lru_cache
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from magan_jax.latent.labels import (
+    Classify,
+    Generate,
+    check_finite,
+    check_functions,
+    check_positive,
+    logits_and_finite,
+)
+from magan_jax.parallel import DEVICES, device_count, local_part, on_devices
+
+
+class Exits(NamedTuple):
+    """First exits of K × M rays from their classes.
+
+    Attributes:
+        epsilon: `[K, M]`, the largest t seen to keep the label with all scanned points before it:
+            the exit lies in (epsilon, epsilon + tolerance]. 0 where the mean itself has another
+            label, `upper` where censored.
+        censored: bool `[K, M]`, no scanned point up to `upper` left the class.
+        prototype_label: int `[K]`, C(G(mean)).
+    """
+
+    epsilon: np.ndarray
+    censored: np.ndarray
+    prototype_label: np.ndarray
+
+
+def bisect_epsilon(
+    generate: Generate,
+    classify: Classify,
+    mean: np.ndarray | jax.Array,
+    shifts: np.ndarray | jax.Array,
+    *,
+    upper: float,
+    tolerance: float = 1e-4,
+    scan_points: int = 32,
+    labels: np.ndarray | None = None,
+    batch_size: int = 1000,
+    num_devices: int | None = None,
+) -> Exits:
+    """The first t in (0, upper] at which C(G(mean_k + t · shift)) is not k, for every shift.
+
+    A scan of `scan_points` points upper/scan_points, 2·upper/scan_points, …, upper, then
+    ⌈log₂(step / tolerance)⌉ halvings: so many network evaluations for each ray, all rays of all
+    classes in one compiled call, in chunks of `batch_size` shared over the devices.
+
+    Args:
+        generate: `z [n, d] -> images`, JAX-traceable.
+        classify: `images -> logits [n, C]`, JAX-traceable.
+        mean: `[K, d]`, where the rays of each class start.
+        shifts: `[K, M, d]`, directions; t counts multiples of them (with shift = σ, t is in
+            standard deviations).
+        upper: end of the search.
+        tolerance: width of the bracket at the end.
+        scan_points: points of the coarse scan.
+        labels: `[K]`, the class that each row of `mean` must keep; default 0..K−1.
+        batch_size: rays that each device follows at once; memory, not results.
+        num_devices: see `magan_jax.parallel.on_devices`.
+
+    Raises:
+        ValueError: for shapes, bounds or functions that do not fit, or values that are not finite.
+    """
+    mean, shifts = np.asarray(mean, np.float32), np.asarray(shifts, np.float32)
+    if mean.ndim != 2 or not mean.size:
+        raise ValueError(f"mean has the shape {mean.shape}; [K, d] with K, d ≥ 1 is needed.")
+    num_means, latent_dim = mean.shape
+    if shifts.ndim != 3 or shifts.shape[::2] != (num_means, latent_dim) or not shifts.size:
+        raise ValueError(
+            f"shifts have the shape {shifts.shape}; with means {mean.shape} they must be "
+            f"[{num_means}, M, {latent_dim}] with M ≥ 1."
+        )
+    for name, array in (("mean", mean), ("shifts", shifts)):
+        if not np.isfinite(array).all():
+            raise ValueError(
+                f"{name} has {np.sum(~np.isfinite(array))} values that are not finite; leave out "
+                "classes without statistics and name the others with labels=."
+            )
+    if not (upper > 0 and math.isfinite(upper)):
+        raise ValueError(f"upper is {upper}; it must be positive and finite.")
+    if not 0 < tolerance < upper:
+        raise ValueError(f"tolerance is {tolerance}; it must lie between 0 and upper = {upper}.")
+    check_positive("scan_points", scan_points)
+    check_positive("batch_size", batch_size)
+    target = np.arange(num_means) if labels is None else np.asarray(labels)
+    if target.shape != (num_means,) or not np.issubdtype(target.dtype, np.integer):
+        raise ValueError(f"labels are {labels}; one whole number for each of {num_means} means.")
+
+    halvings = max(0, math.ceil(math.log2(upper / scan_points / tolerance)))
+    num_rays = shifts.shape[0] * shifts.shape[1]
+    devices = device_count(num_devices)
+    batch = min(batch_size, -(-num_rays // devices))
+    chunks = -(-num_rays // (batch * devices))
+    search = _compiled_search(
+        generate, classify, latent_dim, scan_points, halvings, batch, num_devices
+    )
+    # Ray r belongs to mean r // M. Rays beyond the last repeat it and are dropped.
+    ray = np.minimum(np.arange(devices * chunks * batch), num_rays - 1)
+    rays = ray.reshape(devices, chunks, batch)
+    epsilon, inside, start_label, finite = jax.device_get(
+        search(mean, shifts.reshape(num_rays, -1), target.astype(np.int32), rays, jnp.float32(upper))
+    )
+    shape = shifts.shape[:2]
+    check_finite(int(np.sum(~finite[:num_rays])), num_rays)
+    return Exits(
+        epsilon=epsilon[:num_rays].reshape(shape),
+        censored=(inside[:num_rays] > scan_points).reshape(shape),
+        prototype_label=start_label[:num_rays].reshape(shape)[:, 0],
+    )
+
+
+@lru_cache(maxsize=16)
+def _compiled_search(
+    generate: Generate,
+    classify: Classify,
+    latent_dim: int,
+    scan_points: int,
+    halvings: int,
+    batch_size: int,
+    num_devices: int | None,
+) -> Callable[..., tuple[jax.Array, ...]]:
+    check_functions(generate, classify, latent_dim)
+
+    def search(
+        mean: jax.Array, shifts: jax.Array, target: jax.Array, rays: jax.Array, upper: jax.Array
+    ) -> tuple[jax.Array, ...]:
+        directions = shifts.shape[0] // mean.shape[0]
+        step = upper / scan_points
+
+        def follow(chunk: jax.Array) -> tuple[jax.Array, ...]:
+            which = chunk // directions
+            start, direction, wanted = mean[which], shifts[chunk], target[which]
+
+            def label(t: jax.Array) -> tuple[jax.Array, jax.Array]:
+                logits, ok = logits_and_finite(generate, classify, start + t[:, None] * direction)
+                return jnp.argmax(logits, axis=-1), ok
+
+            def scan(i: jax.Array, carry: tuple[jax.Array, ...]) -> tuple[jax.Array, ...]:
+                inside, start_label, finite = carry
+                here, ok = label(jnp.broadcast_to(i * step, wanted.shape))
+                inside = jnp.where((inside == i) & (here == wanted), i + 1, inside)
+                return inside, jnp.where(i == 0, here, start_label), finite & ok
+
+            # `inside` counts the points 0, step, 2·step, … that hold before the first that fails.
+            zero = jnp.zeros_like(wanted)
+            inside, start_label, finite = jax.lax.fori_loop(
+                0, scan_points + 1, scan, (zero, zero, jnp.ones(wanted.shape, bool))
+            )
+
+            def halve(_: jax.Array, bracket: tuple[jax.Array, ...]) -> tuple[jax.Array, ...]:
+                low, high, finite = bracket
+                middle = (low + high) / 2
+                here, ok = label(middle)
+                holds = here == wanted
+                return jnp.where(holds, middle, low), jnp.where(holds, high, middle), finite & ok
+
+            low = jnp.maximum(inside - 1, 0) * step
+            low_end, _, finite = jax.lax.fori_loop(
+                0, halvings, halve, (low, inside * step, finite)
+            )
+            undecided = (inside >= 1) & (inside <= scan_points)
+            epsilon = jnp.where(undecided, low_end, low)
+            return epsilon, inside, start_label, finite
+
+        mine = local_part(rays)[0]  # [chunks, batch_size]
+        results = jax.tree.map(lambda x: x.reshape(-1), jax.lax.map(follow, mine))
+        return jax.lax.all_gather(results, DEVICES, tiled=True)
+
+    return on_devices(search, num_devices=num_devices)

@@ -1,0 +1,275 @@
+"""How far a shift may go before it changes the class: measured, not derived from distances.
+
+Shifts are v = u ∘ σ_k, with u = +1, −1 (the paper's μ ± εσ) or random signs in each dimension.
+"""
+
+from typing import NamedTuple
+
+import jax
+import numpy as np
+from scipy.stats import beta, binom
+
+from magan_jax.latent.analysis import Analysis
+from magan_jax.latent.exits import bisect_epsilon
+from magan_jax.latent.geometry import Interval
+from magan_jax.latent.labels import Classify, Generate, check_positive, label_latents
+
+MEASURED_QUANTILE = 0.05
+"""The measured ε of a class is this quantile of its exits over random directions: 95 % of the
+directions keep the label at least up to there."""
+
+
+class Purity(NamedTuple):
+    """How many random shifts inside an ε kept their class.
+
+    Attributes:
+        epsilon: `[K]`, the ε tried; NaN for a class without one.
+        kept: int `[K]`, shifts that kept the label.
+        total: shifts tried for each class.
+        fraction: `[K]`, kept / total; NaN for a class without an ε.
+        interval: Clopper–Pearson 95 % interval of `fraction`.
+    """
+
+    epsilon: np.ndarray
+    kept: np.ndarray
+    total: int
+    fraction: np.ndarray
+    interval: Interval
+
+
+class Invariance(NamedTuple):
+    """Measured exits of K classes; NaN for a class without statistics.
+
+    Attributes:
+        plus: `[K]`, exit along +σ.
+        minus: `[K]`, exit along −σ.
+        random: `[K, M]`, exits along random signs.
+        plus_censored, minus_censored: bool `[K]`, the label held up to `upper`.
+        random_censored: bool `[K, M]`, likewise.
+        upper: where the search ended.
+        measured: `[K]`, the `MEASURED_QUANTILE` of `random`.
+        measured_interval: its distribution-free 95 % interval from order statistics.
+        prototype_label: int `[K]`, C(G(μ_k)); −1 for a class without statistics.
+        evaluations: network evaluations of the search.
+    """
+
+    plus: np.ndarray
+    minus: np.ndarray
+    random: np.ndarray
+    plus_censored: np.ndarray
+    minus_censored: np.ndarray
+    random_censored: np.ndarray
+    upper: float
+    measured: np.ndarray
+    measured_interval: Interval
+    prototype_label: np.ndarray
+
+
+class RayLabels(NamedTuple):
+    """Labels along μ_k + p σ_k.
+
+    Attributes:
+        position: `[P]`, p.
+        label: int `[K, P]`; −1 for a class without statistics.
+        confidence: `[K, P]`.
+    """
+
+    position: np.ndarray
+    label: np.ndarray
+    confidence: np.ndarray
+
+
+def measure_invariance(
+    key: jax.Array,
+    generate: Generate,
+    classify: Classify,
+    analysis: Analysis,
+    *,
+    num_directions: int = 1024,
+    upper: float = 3.0,
+    tolerance: float = 1e-3,
+    batch_size: int = 1000,
+    num_devices: int | None = None,
+) -> Invariance:
+    """Bisect the exits along +σ, −σ and random signs of σ from every class mean.
+
+    Args:
+        key: of the random signs.
+        generate, classify: see `analyze`.
+        analysis: class means and standard deviations.
+        num_directions: M, random directions for each class.
+        upper, tolerance, batch_size, num_devices: see `bisect_epsilon`.
+
+    Raises:
+        ValueError: for what `bisect_epsilon` refuses, and if no class has statistics.
+    """
+    check_positive("num_directions", num_directions)
+    valid = np.flatnonzero(analysis.valid)
+    if not len(valid):
+        raise ValueError("no class has two latents; draw more of them (num_samples).")
+    mean, std = analysis.mean[valid], analysis.std[valid]
+    num_classes, latent_dim = analysis.mean.shape
+    # Signs of class k come from fold_in(key, k): a missing class changes nothing for the others.
+    signs = np.stack([random_signs(jax.random.fold_in(key, int(k)), num_directions, latent_dim)
+                      for k in valid])
+    plus = np.ones((len(valid), 1, latent_dim))
+    exits = bisect_epsilon(
+        generate,
+        classify,
+        mean,
+        np.concatenate([plus, -plus, signs], axis=1) * std[:, None, :],
+        upper=upper,
+        tolerance=tolerance,
+        labels=valid,
+        batch_size=batch_size,
+        num_devices=num_devices,
+    )
+    epsilon = _scatter(exits.epsilon, valid, num_classes, np.nan)
+    censored = _scatter(exits.censored, valid, num_classes, False)
+    random = epsilon[:, 2:]
+    low, value, high = _quantile_ranks(num_directions, MEASURED_QUANTILE)
+    ordered = np.sort(random, axis=1)
+    return Invariance(
+        plus=epsilon[:, 0],
+        minus=epsilon[:, 1],
+        random=random,
+        plus_censored=censored[:, 0],
+        minus_censored=censored[:, 1],
+        random_censored=censored[:, 2:],
+        upper=upper,
+        measured=ordered[:, value],
+        measured_interval=Interval(
+            ordered[:, low] if low is not None else np.where(np.isnan(ordered[:, 0]), np.nan, 0.0),
+            ordered[:, high] if high is not None
+            else np.where(np.isnan(ordered[:, 0]), np.nan, upper),
+        ),
+        prototype_label=_scatter(exits.prototype_label, valid, num_classes, -1),
+    )
+
+
+def measure_purity(
+    key: jax.Array,
+    generate: Generate,
+    classify: Classify,
+    analysis: Analysis,
+    epsilon: np.ndarray,
+    *,
+    num_shifts: int = 1000,
+    batch_size: int = 1000,
+    num_devices: int | None = None,
+) -> Purity:
+    """The share of random shifts p · u ∘ σ, p ~ U[0, ε_k], u random signs, that keep class k.
+
+    Args:
+        key: of p and u.
+        generate, classify: see `analyze`.
+        analysis: class means and standard deviations.
+        epsilon: `[K]`; NaN leaves a class out.
+        num_shifts: shifts for each class.
+        batch_size, num_devices: see `label_latents`.
+    """
+    check_positive("num_shifts", num_shifts)
+    epsilon = np.asarray(epsilon, np.float64)
+    if epsilon.shape != analysis.counts.shape or (epsilon < 0).any():
+        raise ValueError(
+            f"epsilon is {epsilon}; one non-negative number for each of {len(analysis.counts)} "
+            "classes is needed (NaN leaves a class out)."
+        )
+    valid = np.flatnonzero(analysis.valid & np.isfinite(epsilon))
+    kept = np.zeros(len(epsilon), np.int64)
+    if len(valid):
+        latents = np.concatenate([
+            shift_inside(
+                jax.random.fold_in(key, int(k)),
+                analysis.mean[k], analysis.std[k], epsilon[k], num_shifts,
+            )
+            for k in valid
+        ])
+        labels = label_latents(
+            generate, classify, latents, batch_size=batch_size, num_devices=num_devices
+        ).label.reshape(len(valid), num_shifts)
+        kept[valid] = np.sum(labels == valid[:, None], axis=1)
+    tried = np.isin(np.arange(len(epsilon)), valid)
+    return Purity(
+        epsilon=epsilon,
+        kept=kept,
+        total=num_shifts,
+        fraction=np.where(tried, kept / num_shifts, np.nan),
+        interval=Interval(*(np.where(tried, end, np.nan)
+                            for end in clopper_pearson(kept, num_shifts))),
+    )
+
+
+def labels_along_rays(
+    generate: Generate,
+    classify: Classify,
+    analysis: Analysis,
+    *,
+    reach: float = 3.0,
+    num_points: int = 121,
+    batch_size: int = 1000,
+    num_devices: int | None = None,
+) -> RayLabels:
+    """Labels at μ_k + p σ_k for p from −reach to reach, for every class."""
+    position = np.linspace(-reach, reach, num_points)
+    valid = np.flatnonzero(analysis.valid)
+    num_classes, latent_dim = analysis.mean.shape
+    rays = analysis.mean[valid, None] + position[:, None] * analysis.std[valid, None]
+    found = label_latents(
+        generate, classify, rays.reshape(-1, latent_dim),
+        batch_size=batch_size, num_devices=num_devices,
+    )
+    shape = (len(valid), num_points)
+    return RayLabels(
+        position,
+        _scatter(found.label.reshape(shape), valid, num_classes, -1),
+        _scatter(found.confidence.reshape(shape), valid, num_classes, np.nan),
+    )
+
+
+def random_signs(key: jax.Array, n: int, latent_dim: int) -> np.ndarray:
+    """`[n, d]` of independent, fair ±1."""
+    return np.asarray(jax.random.rademacher(key, (n, latent_dim), dtype=np.float32))
+
+
+def shift_inside(
+    key: jax.Array, mean: np.ndarray, std: np.ndarray, epsilon: float, n: int
+) -> np.ndarray:
+    """n latents `mean + p · u ∘ std` with p ~ U[0, ε] and u random signs: `[n, d]`."""
+    position_key, sign_key = jax.random.split(key)
+    p = epsilon * np.asarray(jax.random.uniform(position_key, (n, 1)))
+    return mean + p * random_signs(sign_key, n, len(mean)) * std
+
+
+def clopper_pearson(
+    successes: np.ndarray, total: int, confidence: float = 0.95
+) -> tuple[np.ndarray, np.ndarray]:
+    """Exact binomial interval from the beta distribution (Clopper and Pearson, 1934)."""
+    k, tail = np.asarray(successes), (1 - confidence) / 2
+    low = np.where(k > 0, beta.ppf(tail, np.maximum(k, 1), total - k + 1), 0.0)
+    high = np.where(k < total, beta.ppf(1 - tail, k + 1, np.maximum(total - k, 1)), 1.0)
+    return low, high
+
+
+def _quantile_ranks(
+    n: int, quantile: float, confidence: float = 0.95
+) -> tuple[int | None, int, int | None]:
+    """Ranks (from 0) of a sample quantile and of the ends of its interval among n sorted values.
+
+    The number of values below the true quantile is binomial(n, quantile): the interval between
+    the order statistics at that distribution's tails covers it with at least `confidence`. None
+    where n is too small for such an order statistic.
+    """
+    tail = (1 - confidence) / 2
+    low = int(binom.ppf(tail, n, quantile)) - 1
+    high = int(binom.ppf(1 - tail, n, quantile))
+    rank = max(int(np.ceil(quantile * n)) - 1, 0)
+    return (low if low >= 0 else None), rank, (high if high < n else None)
+
+
+def _scatter(rows: np.ndarray, valid: np.ndarray, num_classes: int, fill: float | bool) -> np.ndarray:
+    """`rows` of the valid classes among all classes, `fill` elsewhere."""
+    out = np.full((num_classes, *rows.shape[1:]), fill, dtype=np.asarray(rows).dtype
+                  if not isinstance(fill, float) else np.float64)
+    out[valid] = rows
+    return out

@@ -1,0 +1,139 @@
+"""The label of a latent: C(G(z))."""
+
+from collections.abc import Callable
+from functools import lru_cache
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from magan_jax.parallel import DEVICES, device_count, local_part, on_devices
+
+Generate = Callable[[jax.Array], jax.Array]
+Classify = Callable[[jax.Array], jax.Array]
+
+
+class Labels(NamedTuple):
+    """Labels of n latents.
+
+    Attributes:
+        label: int `[n]`, the class of the largest logit.
+        confidence: `[n]`, its softmax probability.
+    """
+
+    label: np.ndarray
+    confidence: np.ndarray
+
+
+def label_latents(
+    generate: Generate,
+    classify: Classify,
+    latents: np.ndarray | jax.Array,
+    *,
+    batch_size: int = 1000,
+    num_devices: int | None = None,
+) -> Labels:
+    """Label latents by the classifier's view of their images.
+
+    Args:
+        generate: `[n, d] -> images`, JAX-traceable.
+        classify: `images -> logits [n, K]`, JAX-traceable.
+        latents: `[n, d]`.
+        batch_size: latents that each device handles at once.
+        num_devices: see `magan_jax.parallel.on_devices`.
+
+    Raises:
+        ValueError: for latents that are not finite `[n, d]`, or whose logits are not finite.
+    """
+    latents = np.asarray(latents, np.float32)
+    if latents.ndim != 2 or not latents.size:
+        raise ValueError(f"latents have the shape {latents.shape}; [n, d] with n, d ≥ 1 is needed.")
+    if not np.isfinite(latents).all():
+        raise ValueError(
+            f"latents have {np.sum(~np.isfinite(latents))} values that are not finite; leave out "
+            "classes without a mean."
+        )
+    check_positive("batch_size", batch_size)
+    compiled = _compiled_labels(generate, classify, latents.shape[1], batch_size, num_devices)
+    size = batch_size * device_count(num_devices)
+    results = []
+    for first in range(0, len(latents), size):
+        part = latents[first : first + size]
+        padded = np.pad(part, ((0, size - len(part)), (0, 0)))
+        results.append(jax.tree.map(lambda x, n=len(part): x[:n], compiled(padded)))
+    label, confidence, finite = (np.concatenate(x) for x in zip(*jax.device_get(results), strict=True))
+    check_finite(int(np.sum(~finite)), len(latents))
+    return Labels(label, confidence)
+
+
+@lru_cache(maxsize=16)
+def _compiled_labels(
+    generate: Generate, classify: Classify, latent_dim: int, batch_size: int, num_devices: int | None
+) -> Callable[..., tuple[jax.Array, jax.Array, jax.Array]]:
+    check_functions(generate, classify, latent_dim)
+
+    def label(latents: jax.Array) -> tuple[jax.Array, ...]:
+        logits, finite = logits_and_finite(generate, classify, local_part(latents))
+        outputs = (
+            jnp.argmax(logits, axis=-1),
+            jnp.max(jax.nn.softmax(logits, axis=-1), axis=-1),
+            finite,
+        )
+        return jax.lax.all_gather(outputs, DEVICES, tiled=True)
+
+    return on_devices(label, num_devices=num_devices)
+
+
+def logits_and_finite(
+    generate: Generate, classify: Classify, latents: jax.Array
+) -> tuple[jax.Array, jax.Array]:
+    """`[n, d] -> logits [n, K]`, and `[n]`: image and logits of this latent are finite."""
+    images = generate(latents)
+    logits = classify(images)
+    finite = jnp.isfinite(images).reshape(len(latents), -1).all(-1) & jnp.isfinite(logits).all(-1)
+    return logits.astype(jnp.float32), finite
+
+
+def check_functions(
+    generate: Generate, classify: Classify, latent_dim: int, num_classes: int | None = None
+) -> None:
+    """Refuse functions whose shapes do not fit, without computing anything.
+
+    Raises:
+        ValueError: naming the function, its shape and the shape needed.
+    """
+    n = 2
+    images = jax.eval_shape(generate, jax.ShapeDtypeStruct((n, latent_dim), jnp.float32))
+    if not isinstance(images, jax.ShapeDtypeStruct) or images.shape[:1] != (n,):
+        shape = getattr(images, "shape", type(images).__name__)
+        raise ValueError(
+            f"generate gave {shape} for latents {(n, latent_dim)}; it must give one image for "
+            "each latent, an array [n, ...]."
+        )
+    logits = jax.eval_shape(classify, images)
+    if not isinstance(logits, jax.ShapeDtypeStruct) or len(logits.shape) != 2 or logits.shape[0] != n:
+        shape = getattr(logits, "shape", type(logits).__name__)
+        raise ValueError(
+            f"classify gave {shape} for {n} images; it must give logits [n, num_classes]."
+        )
+    if num_classes is not None and logits.shape[1] != num_classes:
+        raise ValueError(
+            f"num_classes is {num_classes}, but classify gives logits for {logits.shape[1]} "
+            f"classes; pass num_classes={logits.shape[1]} or another classifier."
+        )
+
+
+def check_positive(name: str, value: int) -> None:
+    """Refuse a size below one."""
+    if isinstance(value, bool) or int(value) != value or value < 1:
+        raise ValueError(f"{name} is {value}; it must be a whole number, at least 1.")
+
+
+def check_finite(bad: int, total: int) -> None:
+    """Refuse results that contain images or logits that are not finite."""
+    if bad:
+        raise ValueError(
+            f"generate or classify gave values that are not finite for {bad} of {total} latents; "
+            "such latents have no label. Look at the generator's parameters and its images."
+        )

@@ -1,0 +1,54 @@
+"""How an experiment studies the latent space of a generator that it trained."""
+
+from dataclasses import dataclass
+
+from magan_jax.latent.labels import check_positive
+
+
+@dataclass(frozen=True)
+class AnalysisConfig:
+    """The analysis of the latent space."""
+
+    num_samples: int = 1000
+    """N, latents labelled; the paper's number."""
+    large_num_samples: int = 1_000_000
+    """A second, large N, at which sampling noise is gone."""
+    num_permutations: int = 199
+    """Permutations of the labels behind each p-value."""
+    num_clusters: int = 3
+    """Clusters that the dendrograms are cut into; the paper speaks of three."""
+    num_directions: int = 4096
+    """Random shift directions per class for the measured ε."""
+    upper: float = 3.0
+    """Shifts are followed up to so many standard deviations."""
+    tolerance: float = 1e-3
+    """The measured exits are exact to this many standard deviations."""
+    num_shifts: int = 1000
+    """Random shifts per class for each purity."""
+    batch_size: int = 1000
+    """Latents in one forward pass."""
+
+
+def check_analysis_config(config: AnalysisConfig, num_classes: int) -> None:
+    """Refuse settings that cannot work, naming the field; to be called before any training."""
+    for name in ("num_directions", "num_shifts", "batch_size"):
+        check_positive(f"analysis.{name}", getattr(config, name))
+    for name in ("num_samples", "large_num_samples"):
+        if not 2 <= getattr(config, name) < 2**31:
+            raise ValueError(
+                f"analysis.{name} is {getattr(config, name)}; a standard deviation needs at least "
+                "2 latents, and they are numbered below 2³¹."
+            )
+    if config.num_permutations < 0:
+        raise ValueError(
+            f"analysis.num_permutations is {config.num_permutations}; it must be 0 or more."
+        )
+    if not 1 <= config.num_clusters <= num_classes:
+        raise ValueError(
+            f"analysis.num_clusters is {config.num_clusters}; it must be 1 to {num_classes}."
+        )
+    if not 0 < config.tolerance < config.upper < float("inf"):
+        raise ValueError(
+            f"analysis.tolerance is {config.tolerance} and analysis.upper {config.upper}; "
+            "0 < tolerance < upper is needed."
+        )

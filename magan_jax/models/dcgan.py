@@ -1,0 +1,83 @@
+"""A DCGAN for small images (Radford et al., 2016).
+
+The MAGAN paper shows its architectures in Figures 2 and 3 only; this is the usual DCGAN for
+28×28: a projection and two transposed convolutions of stride 2 against two convolutions of
+stride 2. One departure from DCGAN: the discriminator's convolutions start from He's
+initialisation instead of N(0, 0.02²), under which narrow networks hardly move at first (measured
+at width 16, three epochs: Fréchet distance 45 against 49 in a classifier's features).
+"""
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from magan_jax.models.convolution import StridedConv, StridedConvTranspose
+
+_NORMAL = nn.initializers.normal(0.02)
+_SLOPE = 0.2
+
+
+class Generator(nn.Module):
+    """`generate`: latents `[N, d]` to images `[N, H, W, C]` in (-1, 1).
+
+    Attributes:
+        width: channels of the last hidden layer; the first has twice as many.
+        image_shape: `(H, W, C)`, H and W divisible by 4.
+        axis_name: the mapped axis over which BatchNorm takes its statistics in training, so that
+            the result does not depend on the number of devices; None outside a mapped function.
+    """
+
+    width: int = 64
+    image_shape: tuple[int, int, int] = (28, 28, 1)
+    axis_name: str | None = None
+
+    @nn.compact
+    def __call__(self, latents: jax.Array, *, training: bool) -> jax.Array:
+        """`[N, d] -> [N, H, W, C]`."""
+        height, width, channels = self.image_shape
+
+        def normalise_and_activate(x: jax.Array) -> jax.Array:
+            norm = nn.BatchNorm(
+                use_running_average=not training,
+                momentum=0.9,
+                axis_name=self.axis_name if training else None,
+                use_fast_variance=False,  # E[x²] − E[x]² cancels in float32
+            )
+            return nn.relu(norm(x))
+
+        x = nn.Dense(
+            (height // 4) * (width // 4) * 2 * self.width, use_bias=False, kernel_init=_NORMAL
+        )(latents)
+        x = normalise_and_activate(x.reshape(-1, height // 4, width // 4, 2 * self.width))
+        x = StridedConvTranspose(self.width, kernel_init=_NORMAL)(x)
+        x = normalise_and_activate(x)
+        x = StridedConvTranspose(channels, kernel_init=_NORMAL)(x)
+        return jnp.tanh(x + self.param("bias", nn.initializers.zeros, (channels,)))
+
+
+class Discriminator(nn.Module):
+    """Images `[N, H, W, C]` to logits `[N]`: positive for real.
+
+    BatchNorm always takes the statistics of the batch at hand: a discriminator is only used in
+    training, on batches that are all real or all generated (DCGAN, Section 3).
+
+    Attributes:
+        width: channels of the first convolution; the second has twice as many.
+        axis_name: see `Generator`.
+    """
+
+    width: int = 64
+    axis_name: str | None = None
+
+    @nn.compact
+    def __call__(self, images: jax.Array) -> jax.Array:
+        """`[N, H, W, C] -> [N]`; apply with `mutable=["batch_stats"]` and drop these."""
+        x = StridedConv(self.width)(images)
+        x = nn.leaky_relu(x + self.param("bias", nn.initializers.zeros, (self.width,)), _SLOPE)
+        norm = nn.BatchNorm(
+            use_running_average=False,
+            axis_name=None if self.is_initializing() else self.axis_name,
+            use_fast_variance=False,
+        )
+        x = nn.leaky_relu(norm(StridedConv(2 * self.width)(x)), _SLOPE)
+        return nn.Dense(1, kernel_init=_NORMAL)(x.reshape(x.shape[0], -1))[:, 0]

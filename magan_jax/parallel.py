@@ -1,0 +1,77 @@
+"""Every device of every host, through one call of `jax.pmap`.
+
+Each device runs the same function on the same (replicated) arguments and takes its part of the
+work by its index on the axis `DEVICES`; results leave as one replicated copy. With one device
+this is `jit`.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+DEVICES = "devices"
+"""Name of the mapped axis, for `lax.psum`, `lax.pmean` and `lax.axis_index`."""
+
+
+def on_devices(
+    function: Callable[..., Any], *, num_devices: int | None = None, donate_first: bool = False
+) -> Callable[..., Any]:
+    """Compile `function(*arrays)` to run on every device with replicated inputs and outputs.
+
+    Args:
+        function: pure; may use collectives over `DEVICES`. What it returns must be equal on all
+            devices (a sum, a mean, a gather): only one copy is kept.
+        num_devices: use the first `num_devices` local devices, default all. One process only.
+        donate_first: give the first argument's memory to the result (a training state).
+
+    Returns:
+        A compiled function of the same arguments.
+    """
+    check_num_devices(num_devices)
+    count = jax.local_device_count() if num_devices is None else num_devices
+
+    def replicated(_: jax.Array, *arguments: Any) -> Any:
+        return function(*arguments)
+
+    compiled: dict[int, Callable[..., Any]] = {}
+
+    def call(*arguments: Any) -> Any:
+        # One pmap per number of arguments: `in_axes` has an entry for each.
+        if len(arguments) not in compiled:
+            compiled[len(arguments)] = jax.pmap(
+                replicated,
+                axis_name=DEVICES,
+                in_axes=(0, *(None,) * len(arguments)),
+                out_axes=None,
+                donate_argnums=1 if donate_first else (),
+            )
+        return compiled[len(arguments)](jnp.arange(count), *arguments)
+
+    return call
+
+
+def check_num_devices(num_devices: int | None) -> None:
+    """Refuse a number of devices that this process does not have."""
+    if num_devices is not None and not 1 <= num_devices <= jax.local_device_count():
+        raise ValueError(
+            f"num_devices is {num_devices}, but this process has {jax.local_device_count()} "
+            f"{jax.default_backend()} device(s); choose 1 to {jax.local_device_count()}, or None "
+            "for all."
+        )
+
+
+def device_count(num_devices: int | None = None) -> int:
+    """How many devices `on_devices` uses: all of all hosts, or the first `num_devices`."""
+    return jax.device_count() if num_devices is None else num_devices
+
+
+def local_part(rows: jax.Array) -> jax.Array:
+    """This device's equal share of `rows [N, ...]`: N/D consecutive rows, in device order.
+
+    Drawing the whole batch everywhere and taking a part makes the numbers drawn independent of
+    the number of devices.
+    """
+    size = rows.shape[0] // jax.lax.axis_size(DEVICES)
+    return jax.lax.dynamic_slice_in_dim(rows, jax.lax.axis_index(DEVICES) * size, size)

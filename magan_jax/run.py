@@ -1,0 +1,121 @@
+"""One run of an experiment: its folder, its stages, its clock."""
+
+import dataclasses
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from magan_jax.data import Dataset
+from magan_jax.files import check_writable, jsonable
+from magan_jax.parallel import check_num_devices
+from magan_jax.runtime import is_first_host
+from magan_jax.training.engine import Batch
+from magan_jax.training.stage import Stage, check_stage
+
+
+@dataclass(frozen=True)
+class RunConfig:
+    """What every experiment can be told."""
+
+    preset: Literal["auto", "quick", "paper"] = "auto"
+    """Defaults of all other flags: quick on a CPU, paper on a GPU or TPU, or the one named."""
+    dataset: Literal["fashion_mnist", "mnist", "kmnist"] = "fashion_mnist"
+    """The data set, with its class names."""
+    data_dir: Path | None = None
+    """A folder with four IDX files (gzip or not) of this or a similar set."""
+    workdir: Path | None = None
+    """Where everything goes; default runs/<experiment>-<dataset>-<preset>-seed<seed>."""
+    seed: int = 0
+    """Of everything drawn at random."""
+    restart: bool = False
+    """Train anew what an earlier call has trained already."""
+    num_devices: int | None = None
+    """Use so many local devices; default all of all hosts."""
+    distributed: bool = False
+    """Join the hosts that run this same command; see README."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run under way.
+
+    Attributes:
+        preset: name of the preset in force.
+        config: all settings, a subclass of `RunConfig`.
+        dataset: the data.
+        workdir: the folder, which exists and can be written to.
+        seconds: wall-clock time by part of the run.
+    """
+
+    preset: str
+    config: Any
+    dataset: Dataset
+    workdir: Path
+    seconds: dict[str, float] = field(default_factory=dict)
+
+    @property
+    def train_set(self) -> Batch:
+        """Training images and labels."""
+        return Batch(self.dataset.train_images, self.dataset.train_labels)
+
+    @property
+    def test_set(self) -> Batch:
+        """Test images and labels."""
+        return Batch(self.dataset.test_images, self.dataset.test_labels)
+
+    def stage(self, name: str) -> Stage:
+        """The training called `name`, configured by the field of this name."""
+        description = {
+            name: dataclasses.asdict(getattr(self.config, name)),
+            "seed": self.config.seed,
+            "data": self.dataset.sha256,
+        }
+        folder = self.workdir / "checkpoints" / name
+        return Stage(folder, jsonable(description), self.config.restart)
+
+    @contextmanager
+    def timed(self, name: str) -> Iterator[None]:
+        """Measure a part of the run, and say when it is done."""
+        began = time.perf_counter()
+        yield
+        self.seconds[name] = time.perf_counter() - began
+        self.say(f"{name}: {self.seconds[name]:.1f} s")
+
+    def say(self, message: str) -> None:
+        """Print on the first host."""
+        if is_first_host():
+            print(message, flush=True)
+
+
+def start_run(experiment: str, preset: str, config: Any, dataset: Dataset, stages: tuple[str, ...]) -> Run:
+    """Prepare the folder of a run; refuse what cannot work before anything is computed.
+
+    Args:
+        experiment: its name, for the default folder.
+        preset: the preset in force.
+        config: a subclass of `RunConfig` with a field for each stage.
+        dataset: the data.
+        stages: names of the trainings.
+
+    Raises:
+        ValueError: if the folder cannot be written to, or holds other trainings.
+    """
+    check_num_devices(config.num_devices)
+    if config.seed < 0:
+        raise ValueError(f"seed is {config.seed}; it must be 0 or more.")
+    default = Path("runs") / f"{experiment}-{dataset.name}-{preset}-seed{config.seed}"
+    workdir = Path(config.workdir or default)
+    run = Run(preset, config, dataset, workdir)
+    if is_first_host():
+        check_writable(workdir, "--workdir")
+        for name in stages:
+            check_stage(run.stage(name))
+    other = "paper" if preset == "quick" else "quick"
+    run.say(
+        f"{experiment}: preset {preset} (--preset {other} for the other), {dataset.name} with "
+        f"{len(dataset.train_images):,} training images from {dataset.source}, into {workdir}"
+    )
+    return run

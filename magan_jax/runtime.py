@@ -1,0 +1,83 @@
+"""The machine that a run finds: devices, hosts, versions."""
+
+import os
+import platform
+import subprocess
+import sys
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import jax
+
+PACKAGES = (
+    "magan_jax", "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "tensorflow-datasets",
+    "chex", "numpy", "scipy", "scikit-learn", "matplotlib",
+)
+
+
+def join_hosts() -> None:
+    """Make the devices of all hosts one set (`jax.distributed`), before any is looked at.
+
+    On Cloud TPU and under SLURM or MPI the hosts find each other. Elsewhere set
+    JAX_COORDINATOR_ADDRESS (host:port of the first), JAX_NUM_PROCESSES and JAX_PROCESS_ID.
+
+    Raises:
+        ValueError: when the numbers in the environment are missing or not numbers.
+    """
+    address = os.environ.get("JAX_COORDINATOR_ADDRESS")
+    if address is None:
+        jax.distributed.initialize()
+        return
+    try:
+        count = int(os.environ["JAX_NUM_PROCESSES"])
+        index = int(os.environ["JAX_PROCESS_ID"])
+    except (KeyError, ValueError) as error:
+        raise ValueError(
+            f"JAX_COORDINATOR_ADDRESS is {address}, so JAX_NUM_PROCESSES and JAX_PROCESS_ID must "
+            f"be set to whole numbers ({error})."
+        ) from error
+    jax.distributed.initialize(address, num_processes=count, process_id=index)
+
+
+def is_first_host() -> bool:
+    """Whether this process writes files and speaks to the user."""
+    return jax.process_index() == 0
+
+
+def environment() -> dict[str, Any]:
+    """Versions, backend, devices and the commit that a result came from, as plain JSON."""
+    versions = {"python": platform.python_version()}
+    for package in PACKAGES:
+        try:
+            versions[package] = version(package)
+        except PackageNotFoundError:
+            versions[package] = "not installed"
+    return {
+        "versions": versions,
+        "platform": platform.platform(),
+        "processor_cores": os.cpu_count(),
+        "backend": jax.default_backend(),
+        "devices": [device.device_kind for device in jax.devices()],
+        "hosts": jax.process_count(),
+        "commit": _commit(),
+        "command": " ".join([Path(sys.argv[0]).name, *sys.argv[1:]]),
+    }
+
+
+def _commit() -> str | None:
+    """The checkout's commit, with `+` if tracked files differ from it; None outside a checkout."""
+    root = Path(__file__).resolve().parent.parent
+
+    def git(*arguments: str) -> str:
+        return subprocess.run(
+            ["git", "-C", str(root), *arguments], capture_output=True, text=True, check=True
+        ).stdout.strip()
+
+    try:
+        if Path(git("rev-parse", "--show-toplevel")).resolve() != root:
+            return None
+        changed = git("status", "--porcelain", "--untracked-files=no")
+        return git("rev-parse", "HEAD") + ("+" if changed else "")
+    except (OSError, subprocess.CalledProcessError):
+        return None

@@ -1,0 +1,1 @@
+"""Training: one engine, and one thin file per thing trained."""

@@ -1,0 +1,122 @@
+"""Training states on disk: Orbax for the arrays, SHA-256 against what Orbax does not notice.
+
+A checkpoint is a folder with `state/` (Orbax), `history.npz`, `stage.json` (what was trained, and
+how far) and `manifest.json` (the SHA-256 of every other file). It is written beside its place and
+renamed into it, so a crash leaves the old checkpoint or the new one.
+"""
+
+import hashlib
+import json
+import shutil
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+from orbax.checkpoint import v1 as ocp
+
+from magan_jax.files import jsonable, replace_folder, write_arrays, write_json
+
+_STATE, _HISTORY, _STAGE, _MANIFEST = "state", "history.npz", "stage.json", "manifest.json"
+
+
+class CheckpointError(ValueError):
+    """A checkpoint that cannot be used; the message says why and what to do."""
+
+
+def save_checkpoint(
+    folder: Path, state: Any, history: dict[str, np.ndarray], stage: dict[str, Any]
+) -> None:
+    """Write a checkpoint in place of what `folder` holds. One process does this.
+
+    Args:
+        folder: where; its parent is created.
+        state: a pytree of arrays.
+        history: logged scalars.
+        stage: plain JSON: what was trained, and how far.
+    """
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    new = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
+    try:
+        with _only_this_process():
+            ocp.save(new.absolute() / _STATE, jax.device_get(state))
+        write_arrays(new / _HISTORY, history)
+        write_json(new / _STAGE, stage)
+        write_json(new / _MANIFEST, _digests(new))
+        replace_folder(new, folder)
+    finally:
+        shutil.rmtree(new, ignore_errors=True)
+
+
+def read_stage(folder: Path) -> dict[str, Any] | None:
+    """What `stage` said when the checkpoint was written; None where there is no checkpoint."""
+    path = folder / _STAGE
+    if not path.is_file():
+        return None
+    try:
+        return json.loads(path.read_text())
+    except (OSError, ValueError) as error:
+        raise CheckpointError(f"{path} cannot be read ({error}); {_MEND}") from error
+
+
+def load_checkpoint(folder: Path, like: Any) -> tuple[Any, dict[str, np.ndarray]]:
+    """The state, in the shape of the pytree `like`, and the history.
+
+    Raises:
+        CheckpointError: if a file is missing, added or changed, or the shapes differ.
+    """
+    try:
+        manifest = json.loads((folder / _MANIFEST).read_text())
+    except (OSError, ValueError) as error:
+        raise CheckpointError(f"{folder / _MANIFEST} cannot be read ({error}); {_MEND}") from error
+    found = _digests(folder)
+    for name in sorted(manifest.keys() | found.keys()):
+        if manifest.get(name) != found.get(name):
+            what = "missing" if name not in found else "changed or added"
+            raise CheckpointError(f"{folder / name} is {what} since it was written; {_MEND}")
+    abstract = jax.tree.map(lambda x: np.zeros(np.shape(x), x.dtype), jax.device_get(like))
+    try:
+        with _only_this_process():
+            state = ocp.load(folder.absolute() / _STATE, abstract)
+    except Exception as error:  # Orbax raises many kinds; all mean that this state does not fit
+        raise CheckpointError(
+            f"{folder} does not hold the networks asked for ({type(error).__name__}); {_MEND}"
+        ) from error
+    with np.load(folder / _HISTORY, allow_pickle=False) as stored:
+        history = {name: stored[name] for name in stored.files}
+    return jax.tree.map(np.asarray, state), history
+
+
+_MEND = "train anew with --restart, or name another --workdir."
+
+
+def _only_this_process() -> ocp.Context:
+    """Orbax without its barriers between hosts: one host writes and reads, then broadcasts."""
+    context = ocp.Context()
+    context.multiprocessing.primary_host = jax.process_index()
+    context.multiprocessing.active_processes = {jax.process_index()}
+    context.multiprocessing.barrier_sync_key_prefix = f"host{jax.process_index()}"
+    return context
+
+
+def _digests(folder: Path) -> dict[str, str]:
+    """SHA-256 of every file below the folder but the manifest, by relative path."""
+    files = sorted(p for p in folder.rglob("*") if p.is_file() and p.name != _MANIFEST)
+    return {
+        p.relative_to(folder).as_posix(): hashlib.sha256(p.read_bytes()).hexdigest() for p in files
+    }
+
+
+def same_stage(a: Any, b: Any) -> list[str]:
+    """The names of the entries in which two descriptions differ, `gan.epochs` for example."""
+    a, b = jsonable(a), jsonable(b)
+    if isinstance(a, dict) and isinstance(b, dict):
+        return [
+            name if not rest else f"{name}.{rest}"
+            for name in sorted(a.keys() | b.keys())
+            for rest in same_stage(a.get(name), b.get(name))
+        ]
+    return [] if a == b else [""]
+
+

@@ -1,0 +1,217 @@
+"""Training of the classifier on real, labelled images."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+
+from magan_jax.models import Classifier
+from magan_jax.parallel import DEVICES, device_count, local_part
+from magan_jax.training.engine import Batch, Info, Progress, Step, check_batch_size
+from magan_jax.training.images import random_shift, scale_images
+from magan_jax.training.stage import Stage, train_stage
+
+
+@dataclass(frozen=True)
+class ClassifierConfig:
+    """The classifier and its training."""
+
+    epochs: int = 100
+    """Passes over the training images."""
+    batch_size: int = 128
+    """Images per step, all devices together."""
+    width: int = 64
+    """Channels of the first convolution."""
+    dropout: float = 0.5
+    """Dropout rate in training."""
+    max_shift: int = 2
+    """Training images are shifted by up to so many pixels in each direction."""
+    learning_rate: float = 1e-3
+    """AdamW's peak step size; it falls to zero along a cosine."""
+    weight_decay: float = 1e-2
+    """AdamW's decay."""
+
+
+class ClassifierState(NamedTuple):
+    """All that the classifier's training carries from step to step.
+
+    Attributes:
+        parameters: C's parameters.
+        optimizer: AdamW's moments and step count.
+    """
+
+    parameters: Any
+    optimizer: Any
+
+
+def check_classifier_config(config: ClassifierConfig) -> None:
+    """Refuse settings that cannot work, naming the field and what is allowed."""
+    for name in ("epochs", "width"):
+        if getattr(config, name) < 1:
+            raise ValueError(
+                f"classifier.{name} is {getattr(config, name)}; it must be at least 1."
+            )
+    if not config.learning_rate > 0:
+        raise ValueError(
+            f"classifier.learning_rate is {config.learning_rate}; it must be positive."
+        )
+    if not 0 <= config.dropout < 1:
+        raise ValueError(f"classifier.dropout is {config.dropout}; it must lie in [0, 1).")
+    if config.max_shift < 0 or config.weight_decay < 0:
+        raise ValueError(
+            f"classifier.max_shift is {config.max_shift} and classifier.weight_decay is "
+            f"{config.weight_decay}; neither may be negative."
+        )
+
+
+def init_classifier(
+    key: jax.Array,
+    config: ClassifierConfig,
+    image_shape: tuple[int, int, int],
+    num_classes: int,
+    num_steps: int,
+) -> ClassifierState:
+    """A fresh state for a training of `num_steps` steps."""
+    network = _network(config, num_classes)
+    parameters = network.init(key, jnp.zeros((1, *image_shape)), training=False)["params"]
+    return ClassifierState(parameters, _optimizer(config, num_steps).init(parameters))
+
+
+def classifier_step(config: ClassifierConfig, num_classes: int, num_steps: int) -> Step:
+    """One AdamW step on the cross-entropy of randomly shifted images.
+
+    Returns:
+        `step(state, batch, key) -> (state, info)` for `magan_jax.training.engine.train`.
+    """
+    network = _network(config, num_classes)
+    optimizer = _optimizer(config, num_steps)
+
+    def step(state: ClassifierState, batch: Batch, key: jax.Array) -> tuple[Any, Info]:
+        # A key for every image of the whole batch: each device takes those of its images.
+        keys = local_part(jax.random.split(key, config.batch_size))
+        images = jax.vmap(random_shift, (0, 0, None))(
+            keys, scale_images(batch.images), config.max_shift
+        )
+
+        def loss(parameters: Any) -> tuple[jax.Array, jax.Array]:
+            # vmapped with a key each, so that dropout too is the same on any number of devices.
+            logits = jax.vmap(
+                lambda image, image_key: network.apply(
+                    {"params": parameters},
+                    image[None],
+                    training=True,
+                    rngs={"dropout": jax.random.fold_in(image_key, 1)},
+                )[0]
+            )(images, keys)
+            losses = optax.softmax_cross_entropy_with_integer_labels(logits, batch.labels)
+            return jnp.mean(losses), logits
+
+        (value, logits), gradient = jax.value_and_grad(loss, has_aux=True)(state.parameters)
+        gradient = jax.lax.pmean(gradient, DEVICES)
+        updates, optimizer_state = optimizer.update(gradient, state.optimizer, state.parameters)
+        info = {
+            "loss": value,
+            "train_accuracy": jnp.mean(jnp.argmax(logits, -1) == batch.labels),
+        }
+        new_state = ClassifierState(
+            optax.apply_updates(state.parameters, updates), optimizer_state
+        )
+        return new_state, jax.lax.pmean(info, DEVICES)
+
+    return step
+
+
+class TrainedClassifier(NamedTuple):
+    """A trained classifier and how good it is.
+
+    Attributes:
+        classify: `images [N, H, W, C] -> logits [N, K]`, parameters closed over.
+        test_accuracy: share of the test images with the right label.
+        progress: the training's end: state, history, speed.
+    """
+
+    classify: Callable[[jax.Array], jax.Array]
+    test_accuracy: float
+    progress: Progress
+
+
+def train_classifier(
+    key: jax.Array,
+    config: ClassifierConfig,
+    train_set: Batch,
+    test_set: Batch,
+    *,
+    num_classes: int,
+    stage: Stage,
+    num_devices: int | None = None,
+) -> TrainedClassifier:
+    """Train a classifier on uint8 images; the test set is only watched, nothing is chosen by it.
+
+    Raises:
+        ValueError: for settings that cannot work.
+        FloatingPointError: when training diverges.
+    """
+    check_classifier_config(config)
+    check_batch_size(config.batch_size, len(train_set.images), device_count(num_devices))
+    image_shape = train_set.images.shape[1:]
+    num_steps = config.epochs * (len(train_set.images) // config.batch_size)
+    init_key, train_key = jax.random.split(key)
+    measure_accuracy = accuracy_function(config, num_classes)
+    test_set = jax.device_put(test_set)
+    progress = train_stage(
+        stage,
+        train_key,
+        classifier_step(config, num_classes, num_steps),
+        init_classifier(init_key, config, image_shape, num_classes, num_steps),
+        train_set,
+        num_epochs=config.epochs,
+        batch_size=config.batch_size,
+        num_devices=num_devices,
+        evaluate=lambda state: {"test_accuracy": float(measure_accuracy(state, test_set))},
+        title="classifier",
+    )
+    return TrainedClassifier(
+        classifier_function(config, num_classes, progress.state),
+        float(measure_accuracy(progress.state, test_set)),
+        progress,
+    )
+
+
+def accuracy_function(
+    config: ClassifierConfig, num_classes: int
+) -> Callable[[ClassifierState, Batch], jax.Array]:
+    """`(state, test set) -> []`: share of the images with the right label, compiled."""
+
+    @jax.jit
+    def accuracy(state: ClassifierState, test_set: Batch) -> jax.Array:
+        classify = classifier_function(config, num_classes, state)
+
+        def right(example: Batch) -> jax.Array:
+            logits = classify(scale_images(example.images)[None])[0]
+            return jnp.argmax(logits) == example.labels
+
+        return jnp.mean(jax.lax.map(right, test_set, batch_size=500))
+
+    return accuracy
+
+
+def classifier_function(
+    config: ClassifierConfig, num_classes: int, state: ClassifierState
+) -> Callable[[jax.Array], jax.Array]:
+    """The trained classifier as a function of the images alone: `[N, H, W, C] -> [N, K]`."""
+    network = _network(config, num_classes)
+    variables = {"params": state.parameters}
+    return lambda images: network.apply(variables, images, training=False)
+
+
+def _network(config: ClassifierConfig, num_classes: int) -> Classifier:
+    return Classifier(num_classes, config.width, config.dropout)
+
+
+def _optimizer(config: ClassifierConfig, num_steps: int) -> optax.GradientTransformation:
+    schedule = optax.cosine_decay_schedule(config.learning_rate, num_steps)
+    return optax.adamw(schedule, weight_decay=config.weight_decay)

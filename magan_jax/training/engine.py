@@ -1,0 +1,226 @@
+"""The one training loop: chunks of many steps in one compiled call, on every device.
+
+A step is `step(state, batch, key) -> (state, info)`: `state` is what must be carried, `info` a
+dict of scalars that may be logged. The data set is an argument of the compiled call and lives on
+the device as uint8; an epoch is a permutation; the host sees stacked scalars once per chunk.
+
+Step s draws everything from `fold_in(key, s)`, and epoch e its permutation from
+`fold_in(key, e)` of another stream, so the result depends neither on how the steps are cut into
+chunks, nor on where a run was resumed, nor (beyond the order of sums) on the number of devices.
+"""
+
+import time
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from tqdm import tqdm
+
+from magan_jax.parallel import device_count, local_part, on_devices
+
+State = Any
+Info = Mapping[str, jax.Array]
+
+
+class Batch(NamedTuple):
+    """A part of the data set, as it is stored.
+
+    Attributes:
+        images: uint8 `[N, H, W, C]`.
+        labels: int32 `[N]`.
+    """
+
+    images: jax.Array
+    labels: jax.Array
+
+
+Step = Callable[[State, Batch, jax.Array], tuple[State, Info]]
+
+
+class Progress(NamedTuple):
+    """Where a training stands, and all that is needed to go on from there.
+
+    Attributes:
+        state: the training state after `steps` steps.
+        steps: how many steps were done.
+        steps_per_epoch: steps in one pass over the data.
+        history: each logged scalar, `[steps]` (once per step) or, for what `evaluate` returns,
+            `[epochs]` (once per epoch).
+        seconds: spent in training, compilation included.
+        images_per_second: without the first chunk of each run, which compiles; NaN if there was
+            no other.
+    """
+
+    state: State
+    steps: int
+    steps_per_epoch: int
+    history: dict[str, np.ndarray]
+    seconds: float
+    images_per_second: float
+
+    @property
+    def epochs(self) -> int:
+        """Complete passes over the data."""
+        return self.steps // self.steps_per_epoch
+
+
+def train(
+    key: jax.Array,
+    step: Step,
+    state: State,
+    data: Batch,
+    *,
+    num_epochs: int,
+    batch_size: int,
+    chunk_steps: int = 128,
+    num_devices: int | None = None,
+    resume: Progress | None = None,
+    evaluate: Callable[[State], dict[str, float]] | None = None,
+    after_epoch: Callable[[Progress], None] | None = None,
+    title: str = "training",
+    quiet: bool | None = None,
+) -> Progress:
+    """Run `step` over the data for `num_epochs` epochs.
+
+    An epoch has ⌊N / batch_size⌋ steps; what a permutation leaves over is not seen in that epoch.
+
+    Args:
+        key: of the whole training.
+        step: the pure step; gradients in it are averaged with `lax.pmean(..., DEVICES)`.
+        state: what to start from.
+        data: the training set.
+        num_epochs: epochs in all, those already in `resume` included.
+        batch_size: of all devices together.
+        chunk_steps: at most so many steps in one compiled call.
+        num_devices: see `on_devices`.
+        resume: go on from here (`state` is then ignored).
+        evaluate: called after each epoch; its numbers join the history.
+        after_epoch: called after each epoch, to store a checkpoint for example.
+        title: in front of the progress bar.
+        quiet: no progress bar; None: quiet when stderr is not a terminal.
+
+    Raises:
+        ValueError: for sizes that cannot work, before anything is compiled.
+        FloatingPointError: when a logged scalar is not finite, naming the step.
+    """
+    num_examples = data.images.shape[0]
+    check_batch_size(batch_size, num_examples, device_count(num_devices))
+    if num_epochs < 1:
+        raise ValueError(f"num_epochs is {num_epochs}; it must be at least 1.")
+    if chunk_steps < 1:
+        raise ValueError(f"chunk_steps is {chunk_steps}; it must be at least 1.")
+    steps_per_epoch = num_examples // batch_size
+    total_steps = num_epochs * steps_per_epoch
+    start = resume or Progress(state, 0, steps_per_epoch, {}, 0.0, float("nan"))
+    if start.steps_per_epoch != steps_per_epoch:
+        raise ValueError(
+            f"the run to go on from has {start.steps_per_epoch} steps per epoch, this one "
+            f"{steps_per_epoch}; use the same data and batch_size."
+        )
+    length = _chunk_length(steps_per_epoch, chunk_steps)
+    run_chunk = on_devices(
+        chunk_function(step, num_examples, batch_size, length),
+        num_devices=num_devices,
+        donate_first=True,
+    )
+    # A copy: the first chunk takes the memory of its argument, which is the caller's.
+    state = jax.tree.map(jnp.array, start.state)
+    data = jax.device_put(data)
+    history = {name: [values] for name, values in start.history.items()}
+    done, began, timed, timed_seconds = start.steps, time.perf_counter(), 0, 0.0
+
+    def progress() -> Progress:
+        joined = {name: np.concatenate(parts) for name, parts in history.items()}
+        seconds = start.seconds + time.perf_counter() - began
+        rate = timed * batch_size / timed_seconds if timed else start.images_per_second
+        return Progress(state, done, steps_per_epoch, joined, seconds, rate)
+
+    with tqdm(
+        total=total_steps * batch_size,
+        initial=done * batch_size,
+        desc=title,
+        unit=" images",
+        unit_scale=True,
+        disable=quiet,
+        dynamic_ncols=True,
+    ) as bar:
+        while done < total_steps:
+            chunk_began = time.perf_counter()
+            state, infos = run_chunk(state, data, key, jnp.uint32(done))
+            infos = jax.device_get(infos)
+            if done > start.steps:
+                timed, timed_seconds = timed + length, timed_seconds + time.perf_counter() - chunk_began
+            _check_finite(infos, done, title)
+            for name, values in infos.items():
+                history.setdefault(name, []).append(values)
+            done += length
+            bar.update(length * batch_size)
+            if done % steps_per_epoch == 0:
+                shown = {name: float(np.mean(values)) for name, values in infos.items()}
+                for name, value in (evaluate(state) if evaluate else {}).items():
+                    history.setdefault(name, []).append(np.array([value]))
+                    shown[name] = value
+                bar.set_postfix({name: f"{value:.3f}" for name, value in shown.items()})
+                if after_epoch is not None:
+                    after_epoch(progress())
+    return progress()
+
+
+def chunk_function(
+    step: Step, num_examples: int, batch_size: int, length: int
+) -> Callable[[State, Batch, jax.Array, jax.Array], tuple[State, Info]]:
+    """The function that is compiled: `length` steps from step number `first`, within one epoch.
+
+    Returns:
+        `chunk(state, data, key, first) -> (state, info)` with each scalar stacked to `[length]`;
+        to be called under an axis named `DEVICES`.
+    """
+    steps_per_epoch = num_examples // batch_size
+
+    def chunk(
+        state: State, data: Batch, key: jax.Array, first: jax.Array
+    ) -> tuple[State, Info]:
+        step_key, order_key = jax.random.split(key)
+        order = jax.random.permutation(
+            jax.random.fold_in(order_key, first // steps_per_epoch), num_examples
+        )
+
+        def one_step(state: State, number: jax.Array) -> tuple[State, Info]:
+            offset = (number % steps_per_epoch).astype(jnp.int32) * batch_size
+            indices = local_part(jax.lax.dynamic_slice_in_dim(order, offset, batch_size))
+            batch = jax.tree.map(lambda rows: rows[indices], data)
+            return step(state, batch, jax.random.fold_in(step_key, number))
+
+        return jax.lax.scan(one_step, state, first + jnp.arange(length, dtype=jnp.uint32))
+
+    return chunk
+
+
+def check_batch_size(batch_size: int, num_examples: int, num_devices: int) -> None:
+    """Refuse a batch that is empty, larger than the data or not divisible by the devices."""
+    if not 1 <= batch_size <= num_examples:
+        raise ValueError(
+            f"batch_size is {batch_size}; it must be between 1 and the {num_examples} examples."
+        )
+    if batch_size % num_devices:
+        raise ValueError(
+            f"batch_size is {batch_size}, which {num_devices} devices cannot share equally; "
+            f"use a multiple of {num_devices}, such as {-(-batch_size // num_devices) * num_devices}."
+        )
+
+
+def _chunk_length(steps_per_epoch: int, at_most: int) -> int:
+    """The largest divisor of an epoch up to `at_most`: one compiled length, no chunk over two."""
+    return max(n for n in range(1, min(at_most, steps_per_epoch) + 1) if steps_per_epoch % n == 0)
+
+
+def _check_finite(infos: Info, first: int, title: str) -> None:
+    for name, values in infos.items():
+        bad = np.flatnonzero(~np.isfinite(values))
+        if bad.size:
+            raise FloatingPointError(
+                f"{title}: {name} became {values[bad[0]]} at step {first + int(bad[0])}; "
+                "try a lower learning rate or another seed."
+            )

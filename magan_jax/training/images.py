@@ -1,0 +1,17 @@
+"""From the images of a data set to those of the networks."""
+
+import jax
+import jax.numpy as jnp
+
+
+def scale_images(images: jax.Array) -> jax.Array:
+    """uint8 in 0..255 to float32 in [-1, 1], any shape."""
+    return images.astype(jnp.float32) / 127.5 - 1.0
+
+
+def random_shift(key: jax.Array, image: jax.Array, max_shift: int) -> jax.Array:
+    """The image `[H, W, C]` moved by up to `max_shift` pixels each way; black (-1) comes in."""
+    padding = ((max_shift, max_shift), (max_shift, max_shift), (0, 0))
+    padded = jnp.pad(image, padding, constant_values=-1.0)
+    row, column = jax.random.randint(key, (2,), 0, 2 * max_shift + 1)
+    return jax.lax.dynamic_slice(padded, (row, column, 0), image.shape)

@@ -1,0 +1,154 @@
+"""A training that survives: finished ones are kept, interrupted ones go on where they stopped."""
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+from jax.experimental import multihost_utils
+
+from magan_jax.files import jsonable
+from magan_jax.runtime import is_first_host
+from magan_jax.training.checkpoints import (
+    CheckpointError,
+    load_checkpoint,
+    read_stage,
+    same_stage,
+    save_checkpoint,
+)
+from magan_jax.training.engine import Batch, Progress, State, Step, train
+
+CHECKPOINT_SECONDS = 60.0
+"""An interrupted training loses at most so much work, and the epoch under way."""
+
+
+class Stage(NamedTuple):
+    """Where a training is kept and what it is.
+
+    Attributes:
+        folder: of its checkpoint; None keeps nothing.
+        description: plain JSON of all that decides the result (configuration, data, seed): a
+            checkpoint of another description is refused.
+        restart: train anew even if a checkpoint is there (it stays until the new one stands).
+    """
+
+    folder: Path | None
+    description: dict[str, Any]
+    restart: bool = False
+
+
+def train_stage(
+    stage: Stage,
+    key: jax.Array,
+    step: Step,
+    state: State,
+    data: Batch,
+    *,
+    num_epochs: int,
+    batch_size: int,
+    num_devices: int | None = None,
+    evaluate: Callable[[State], dict[str, float]] | None = None,
+    title: str,
+) -> Progress:
+    """`train`, with its checkpoint: reuse a finished one, continue an unfinished one.
+
+    On several hosts the first one reads and writes, and the others receive the state.
+
+    Raises:
+        CheckpointError: if the folder holds another training, or a broken one.
+    """
+    check_stage(stage)
+    resume = None if stage.restart else _load(stage, state)
+    if resume is not None and resume.epochs >= num_epochs:
+        if is_first_host():
+            print(f"{title}: kept from {stage.folder} (--restart trains anew)", flush=True)
+        return resume
+
+    last_saved = time.monotonic()
+
+    def after_epoch(progress: Progress) -> None:
+        nonlocal last_saved
+        finished = progress.epochs >= num_epochs
+        if not finished and time.monotonic() - last_saved < CHECKPOINT_SECONDS:
+            return
+        _save(stage, progress)
+        last_saved = time.monotonic()
+
+    return train(
+        key,
+        step,
+        state,
+        data,
+        num_epochs=num_epochs,
+        batch_size=batch_size,
+        num_devices=num_devices,
+        resume=resume,
+        evaluate=evaluate,
+        after_epoch=after_epoch if stage.folder is not None and is_first_host() else None,
+        title=title,
+    )
+
+
+def check_stage(stage: Stage) -> None:
+    """Refuse a folder that holds another training; call it before any work that it would waste.
+
+    Raises:
+        CheckpointError: naming what differs.
+    """
+    if stage.folder is None or stage.restart or not is_first_host():
+        return
+    found = read_stage(stage.folder)
+    if found is None:
+        return
+    wanted = jsonable(stage.description)
+    differing = same_stage(found.get("description"), wanted)
+    if differing:
+        raise CheckpointError(
+            f"{stage.folder} holds a training with another {', '.join(differing)}; train anew "
+            "with --restart, or name another --workdir."
+        )
+
+
+def _save(stage: Stage, progress: Progress) -> None:
+    assert stage.folder is not None
+    description = {
+        "description": stage.description,
+        "steps": progress.steps,
+        "steps_per_epoch": progress.steps_per_epoch,
+        "seconds": progress.seconds,
+        "images_per_second": progress.images_per_second,
+    }
+    save_checkpoint(stage.folder, progress.state, progress.history, description)
+
+
+def _load(stage: Stage, like: State) -> Progress | None:
+    """The checkpoint's progress, equal on all hosts; None where there is none."""
+    progress = None
+    if stage.folder is not None and is_first_host():
+        found = read_stage(stage.folder)
+        if found is not None:
+            state, history = load_checkpoint(stage.folder, like)
+            rate = found["images_per_second"]
+            progress = Progress(
+                state,
+                found["steps"],
+                found["steps_per_epoch"],
+                history,
+                found["seconds"],
+                float("nan") if rate is None else rate,
+            )
+    if jax.process_count() == 1:
+        return progress
+    steps = np.array([0, 0] if progress is None else [progress.steps, progress.steps_per_epoch])
+    done, per_epoch = map(int, multihost_utils.broadcast_one_to_all(steps))
+    if not done:
+        return None
+    # Other hosts need the state and the position; history and clocks are the first host's.
+    state = multihost_utils.broadcast_one_to_all(
+        jax.device_get(like if progress is None else progress.state)
+    )
+    if progress is not None:
+        return progress._replace(state=state)
+    return Progress(state, done, per_epoch, {}, 0.0, float("nan"))
