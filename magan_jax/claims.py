@@ -25,6 +25,9 @@ MAP_CLUSTERS = ((1, 3), (6, 2, 4, 0), (7, 5, 9, 8))
 """Section 4: (trousers, dress), (shirt, pullover, coat, top), (sneaker, sandal, ankle boot, bag)."""
 
 
+_TOO_FEW = "a class has too few latents for a value with an interval"
+
+
 class Claim(NamedTuple):
     """One claim and what became of it.
 
@@ -115,19 +118,21 @@ def _first_distance(analysis: Analysis) -> Claim:
 
 
 def _nearest_of_top(analysis: Analysis, names: Sequence[str]) -> Claim:
+    statement = ("the nearest class of T-shirt/top is shirt, at distance 2", "Section 4, Figure 9",
+                 "shirt, 2", analysis.num_samples)
     nearest = int(analysis.nearest[_TOP])
+    if nearest < 0:
+        return Claim(*statement, "none", None, None, None, _TOO_FEW)
     value = analysis.nearest_distance[_TOP]
     low, high = (end[_TOP] for end in analysis.nearest_distance_interval)
-    found = names[nearest] if nearest >= 0 else "none"
-    second = np.sort(np.delete(analysis.distance[_TOP], _TOP))[:2]
-    within = bool(low <= 2.0 <= high)
-    noise = _noise(analysis, _TOP, nearest) if nearest >= 0 else np.nan
-    holds = None if np.isnan(value) else nearest == _SHIRT and within
+    others = np.sort(np.delete(analysis.distance[_TOP], _TOP))
+    known = np.isfinite([low, high, others[1]]).all()
     return Claim(
-        "the nearest class of T-shirt/top is shirt, at distance 2", "Section 4, Figure 9",
-        "shirt, 2", analysis.num_samples, f"{found}, {value:.2f}", *_ends(low, high), holds,
-        f"the runner-up is {second[1] - second[0]:.2f} further; noise alone puts equal means "
-        f"{noise:.2f} apart; debiased d_min is {analysis.nearest_distance_debiased[_TOP]:.2f}",
+        *statement, f"{names[nearest]}, {value:.2f}", *_ends(low, high),
+        bool(nearest == _SHIRT and low <= 2.0 <= high) if known else None,
+        f"the runner-up is {others[1] - others[0]:.2f} further; noise alone puts equal means "
+        f"{_noise(analysis, _TOP, nearest):.2f} apart; debiased d_min is "
+        f"{analysis.nearest_distance_debiased[_TOP]:.2f}" if known else _TOO_FEW,
     )
 
 
@@ -235,7 +240,7 @@ def _value_claim(
         claim, where, f"{paper:g}", num_samples,
         f"{value:.3g}" if np.isfinite(value) else "none",
         *_ends(low, high), bool(low <= paper <= high) if known else None,
-        reason if known else "a class has too few latents for a value with an interval",
+        reason if known else _TOO_FEW,
     )
 
 

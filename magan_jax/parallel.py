@@ -10,6 +10,8 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 DEVICES = "devices"
 """Name of the mapped axis, for `lax.psum`, `lax.pmean` and `lax.axis_index`."""
@@ -36,8 +38,12 @@ def on_devices(
         return function(*arguments)
 
     compiled: dict[int, Callable[..., Any]] = {}
+    mesh = Mesh(np.array(jax.local_devices()[:count]), (DEVICES,))
+    everywhere = NamedSharding(mesh, PartitionSpec())
 
     def call(*arguments: Any) -> Any:
+        # Placed as results are: otherwise a state's second call would be traced and compiled anew.
+        arguments = jax.device_put(arguments, everywhere)
         # One pmap per number of arguments: `in_axes` has an entry for each.
         if len(arguments) not in compiled:
             compiled[len(arguments)] = jax.pmap(

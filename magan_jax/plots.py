@@ -146,8 +146,9 @@ def plot_dendrograms(clustering: Clustering, analysis: Analysis, names: Sequence
             merge = int(np.argmin(np.abs(found.merges[:, 2] - height[1])))
             if len(found.merges) <= 20 and merge < len(found.merges) - 1:
                 axis.annotate(f"{found.support[merge]:.0%}", (np.mean(x[1:3]), height[1]),
-                              textcoords="offset points", xytext=(0, 2), ha="center", fontsize=8,
-                              color=_GREY)
+                              textcoords="offset points", xytext=(0, 0), ha="center", va="center",
+                              fontsize=7.5, color=_GREY,
+                              bbox={"boxstyle": "round,pad=0.15", "fc": "white", "ec": "none"})
         plt.setp(axis.get_xticklabels(), ha="right", rotation_mode="anchor")
         axis.set(title=f"{method} linkage, cophenetic coefficient {found.cophenetic:.2f}",
                  ylabel="distance")
@@ -180,7 +181,8 @@ def plot_nearest(analyses: Sequence[Analysis], class_names: Sequence[str]) -> Fi
         axis.set_xticks(x, ticks, rotation=45, ha="right", rotation_mode="anchor", fontsize=8)
         axis.set(title=f"class → nearest other class, N = {analysis.num_samples:,}",
                  ylabel="distance in latent space")
-        axis.legend(fontsize=8, loc="lower right")
+        axis.set_ylim(0, axis.get_ylim()[1] * 1.15)  # room for the legend
+        axis.legend(fontsize=8, loc="upper left", ncol=2)
     return figure
 
 
@@ -254,6 +256,9 @@ def plot_epsilon(
         position = x + (i - (len(series) - 1) / 2) * width
         axis.bar(position, np.maximum(value, floor), width * 0.92, color=_COLOURS[i], label=label)
         _whiskers(axis, position, value, interval, floor)
+        for place in position[value < floor]:
+            axis.annotate("<0.01", (place, floor), textcoords="offset points", xytext=(0, 3),
+                          ha="center", fontsize=7, rotation=90, color=_COLOURS[i])
     for marker, value, censored, label in (
         ("^", invariance.plus, invariance.plus_censored, "exit along +σ"),
         ("v", invariance.minus, invariance.minus_censored, "exit along −σ"),

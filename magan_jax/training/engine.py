@@ -18,7 +18,7 @@ import jax.numpy as jnp
 import numpy as np
 from tqdm import tqdm
 
-from magan_jax.parallel import device_count, local_part, on_devices
+from magan_jax.parallel import check_num_devices, device_count, local_part, on_devices
 
 State = Any
 Info = Mapping[str, jax.Array]
@@ -106,6 +106,7 @@ def train(
         FloatingPointError: when a logged scalar is not finite, naming the step.
     """
     num_examples = data.images.shape[0]
+    check_num_devices(num_devices)
     check_batch_size(batch_size, num_examples, device_count(num_devices))
     if num_epochs < 1:
         raise ValueError(f"num_epochs is {num_epochs}; it must be at least 1.")

@@ -1,0 +1,40 @@
+"""Four fake CPU devices for every test, and data sets small enough to train on."""
+
+import gzip
+import os
+
+import jax
+import numpy as np
+import pytest
+
+jax.config.update("jax_num_cpu_devices", 4)
+os.environ.setdefault("JAX_PLATFORMS", "cpu")
+
+
+def write_idx(path, array):
+    header = bytes([0, 0, 8, array.ndim]) + np.array(array.shape, ">u4").tobytes()
+    opened = gzip.open(path, "wb") if path.suffix == ".gz" else path.open("wb")
+    with opened as file:
+        file.write(header + array.astype(np.uint8).tobytes())
+
+
+def striped_images(random, labels, size=8):
+    """Images whose bright rows tell the class: learnable by a tiny network in a few steps."""
+    images = random.integers(0, 60, (len(labels), size, size))
+    for image, label in zip(images, labels, strict=True):
+        image[label % size, :] += 150
+        image[:, label // size * 3] += 45
+    return images.astype(np.uint8)
+
+
+@pytest.fixture
+def idx_folder(tmp_path):
+    """An MNIST-like folder: 256 + 64 images of 8×8 pixels in ten classes."""
+    folder = tmp_path / "data"
+    folder.mkdir()
+    random = np.random.default_rng(0)
+    for part, n, suffix in (("train", 256, ".gz"), ("t10k", 64, "")):
+        labels = np.arange(n) % 10
+        write_idx(folder / f"{part}-images-idx3-ubyte{suffix}", striped_images(random, labels))
+        write_idx(folder / f"{part}-labels-idx1-ubyte{suffix}", labels)
+    return folder

@@ -1,0 +1,76 @@
+import chex
+import jax
+import numpy as np
+import pytest
+from conftest import striped_images
+
+from magan_jax.training.classifier import (
+    ClassifierConfig,
+    check_classifier_config,
+    classifier_step,
+    init_classifier,
+    train_classifier,
+)
+from magan_jax.training.engine import Batch, train
+from magan_jax.training.images import random_shift, scale_images
+from magan_jax.training.stage import Stage
+
+KEY = jax.random.key(1)
+SHAPE = (8, 8, 1)
+
+
+def striped(n, seed):
+    labels = np.arange(n, dtype=np.int32) % 8
+    images = striped_images(np.random.default_rng(seed), labels)
+    return Batch(images[..., None], labels)
+
+
+def test_it_learns_and_its_accuracy_is_that_of_its_function():
+    test_set = striped(120, 1)
+    found = train_classifier(
+        KEY, ClassifierConfig(epochs=12, batch_size=16, width=4, dropout=0.0, max_shift=0,
+                              learning_rate=1e-2),
+        striped(512, 0), test_set, num_classes=8, stage=Stage(None, {}),
+    )
+    logits = np.asarray(found.classify(scale_images(test_set.images)))
+    assert found.test_accuracy == pytest.approx(np.mean(logits.argmax(-1) == test_set.labels))
+    assert found.test_accuracy > 0.9
+    chex.assert_shape(found.progress.history["test_accuracy"], (12,))
+
+
+def test_devices_train_the_same_classifier_with_dropout_and_shifts():
+    config = ClassifierConfig(epochs=2, batch_size=8, width=4, dropout=0.5, max_shift=1)
+
+    def run(num_devices):
+        return train(KEY, classifier_step(config, 8, 16), init_classifier(KEY, config, SHAPE, 8, 16),
+                     striped(64, 0), num_epochs=2, batch_size=8, num_devices=num_devices, quiet=True)
+
+    one = run(1)
+    for num_devices in (2, 4):
+        found = run(num_devices)
+        chex.assert_trees_all_close(found.state, one.state, atol=1e-5)
+        np.testing.assert_allclose(found.history["loss"], one.history["loss"], rtol=1e-4)
+
+
+def test_shifts_move_the_image_and_bring_in_black():
+    image = np.arange(16.0).reshape(4, 4, 1)
+    padded = np.pad(image, ((1, 1), (1, 1), (0, 0)), constant_values=-1.0)
+    possible = {padded[i : i + 4, j : j + 4].tobytes() for i in range(3) for j in range(3)}
+    found = {
+        np.asarray(random_shift(jax.random.key(i), image, 1), np.float64).tobytes()
+        for i in range(100)
+    }
+    assert found == possible
+    np.testing.assert_array_equal(random_shift(KEY, image, 0), image)
+
+
+@pytest.mark.parametrize(("changes", "message"), [
+    ({"epochs": 0}, "classifier.epochs is 0"),
+    ({"width": 0}, "classifier.width is 0"),
+    ({"learning_rate": -1.0}, "classifier.learning_rate is -1.0"),
+    ({"dropout": 1.0}, "classifier.dropout is 1.0"),
+    ({"max_shift": -1}, "classifier.max_shift is -1"),
+])
+def test_settings_that_cannot_work_are_refused(changes, message):
+    with pytest.raises(ValueError, match=message):
+        check_classifier_config(ClassifierConfig(**changes))

@@ -1,0 +1,76 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from scipy.cluster.hierarchy import linkage
+from sklearn.metrics import adjusted_rand_score
+
+from magan_jax import analyze, cluster
+from magan_jax.latent.clustering import LINKAGES, members_of_merges, merge_support
+
+CENTRES = np.array([[9.0, 0], [9.6, 0], [-9, 0], [-9.7, 0], [0, 9], [0, 9.8]])
+GROUPS = [0, 0, 1, 1, 2, 2]
+
+
+def nearest_centre(x):
+    return -jnp.sum((x[:, None] - jnp.array(CENTRES)) ** 2, axis=-1)
+
+
+def around_centres(key, n):
+    which, noise = jax.random.split(key)
+    centre = jax.random.randint(which, (n,), 0, 6)
+    return jnp.array(CENTRES)[centre] + 0.05 * jax.random.normal(noise, (n, 2))
+
+
+@pytest.fixture(scope="module")
+def separated():
+    return analyze(jax.random.key(0), lambda z: z, nearest_centre, latent_dim=2, num_classes=6,
+                   num_samples=1200, prior=around_centres)
+
+
+def test_three_clusters_by_every_linkage(separated):
+    found = cluster(separated)
+    assert set(found.dendrograms) == set(LINKAGES)
+    for dendrogram in found.dendrograms.values():
+        assert adjusted_rand_score(GROUPS, dendrogram.flat) == 1
+        np.testing.assert_array_equal(dendrogram.support[:3], 1)  # the three pairs
+        assert dendrogram.cophenetic > 0.9
+        low, high = dendrogram.cophenetic_interval
+        assert low <= dendrogram.cophenetic <= high < low + 0.05
+    assert adjusted_rand_score(GROUPS, found.map_flat) == 1
+
+
+def test_map_keeps_distances_that_fit_the_plane(separated):
+    found = cluster(separated)
+    between = np.linalg.norm(found.map[:, None] - found.map[None], axis=-1)
+    np.testing.assert_allclose(between, separated.distance, atol=0.05)
+    assert found.map_stress < 1e-3
+    np.testing.assert_array_equal(found.map, cluster(separated).map)
+
+
+def test_support_counts_dendrograms_with_the_same_set():
+    line = np.array([[0.0], [1], [10], [12]])
+    other = np.array([[0.0], [10], [1], [12]])
+    merges = linkage(line, "average")
+    assert members_of_merges(merges) == [{0, 1}, {2, 3}, {0, 1, 2, 3}]
+    found = merge_support(merges, [merges, linkage(other, "average"), merges])
+    np.testing.assert_allclose(found, [2 / 3, 2 / 3, 1])
+
+
+def test_noise_has_little_support():
+    def by_hash(x):
+        return jnp.sin(1000 * x @ jnp.array(np.random.default_rng(0).normal(size=(8, 6)), jnp.float32))
+
+    noise = analyze(jax.random.key(1), lambda z: z, by_hash, latent_dim=8, num_classes=6,
+                    num_samples=2000)
+    support = cluster(noise).dendrograms["average"].support
+    assert support[:-1].max() < 0.9
+    assert support[-1] == 1  # all classes together, always
+
+
+def test_too_few_classes_are_refused(separated):
+    few = separated._replace(counts=np.array([5, 5, 0, 0, 1, 0]))
+    with pytest.raises(ValueError, match=r"2 class\(es\) have two or more latents"):
+        cluster(few)
+    with pytest.raises(ValueError, match="num_clusters is 7"):
+        cluster(separated, num_clusters=7)

@@ -1,0 +1,73 @@
+import chex
+import jax
+import jax.numpy as jnp
+import pytest
+
+from magan_jax.models.convolution import (
+    StridedConv,
+    StridedConvTranspose,
+    strided_conv,
+    strided_conv_transpose,
+)
+
+LAYOUT = ("NHWC", "HWIO", "NHWC")
+
+
+def lax_conv(x, kernel):
+    return jax.lax.conv_general_dilated(
+        x, kernel, (2, 2), ((1, 1), (1, 1)), dimension_numbers=LAYOUT
+    )
+
+
+def lax_conv_transpose(x, kernel):
+    return jax.lax.conv_transpose(x, kernel, (2, 2), ((2, 2), (2, 2)), dimension_numbers=LAYOUT)
+
+
+LAYERS = [(strided_conv, lax_conv), (strided_conv_transpose, lax_conv_transpose)]
+
+
+@pytest.mark.parametrize(("ours", "reference"), LAYERS)
+@pytest.mark.parametrize(("height", "width", "channels"), [(6, 8, 3), (2, 2, 1), (14, 14, 5)])
+def test_layer_equals_lax_in_value_and_gradients(ours, reference, height, width, channels):
+    keys = jax.random.split(jax.random.key(0), 3)
+    x = jax.random.normal(keys[0], (3, height, width, channels))
+    kernel = jax.random.normal(keys[1], (4, 4, channels, 7))
+    weights = jax.random.normal(keys[2], reference(x, kernel).shape)
+
+    def scalar(layer):
+        return lambda *arguments: jnp.sum(weights * layer(*arguments) ** 2)
+
+    chex.assert_trees_all_close(ours(x, kernel), reference(x, kernel), rtol=1e-5, atol=1e-4)
+    chex.assert_trees_all_close(
+        jax.grad(scalar(ours), (0, 1))(x, kernel),
+        jax.grad(scalar(reference), (0, 1))(x, kernel),
+        rtol=1e-4,
+        atol=1e-2,
+    )
+
+
+@pytest.mark.parametrize(("ours", "reference"), LAYERS)
+def test_compiled_gradients_equal_eager_ones(ours, reference):
+    x = jax.random.normal(jax.random.key(0), (4, 8, 8, 3))
+    kernel = jax.random.normal(jax.random.key(1), (4, 4, 3, 6))
+    gradient = jax.grad(lambda k: jnp.mean(jax.nn.leaky_relu(ours(x, k)) ** 2))
+    with jax.disable_jit():
+        eager = gradient(kernel)
+    chex.assert_trees_all_close(jax.jit(gradient)(kernel), eager, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize(("ours", "reference"), LAYERS)
+def test_vmap_over_kernels_equals_one_by_one(ours, reference):
+    x = jax.random.normal(jax.random.key(0), (2, 4, 4, 3))
+    kernels = jax.random.normal(jax.random.key(1), (3, 4, 4, 3, 2))
+    together = jax.vmap(ours, (None, 0))(x, kernels)
+    one_by_one = jnp.stack([reference(x, kernel) for kernel in kernels])
+    chex.assert_trees_all_close(together, one_by_one, rtol=1e-5, atol=1e-4)
+
+
+def test_modules_hold_an_ordinary_kernel():
+    x = jnp.ones((1, 4, 4, 3))
+    for module, size in ((StridedConv(5), 2), (StridedConvTranspose(5), 8)):
+        variables = module.init(jax.random.key(0), x)
+        chex.assert_shape(variables["params"]["kernel"], (4, 4, 3, 5))
+        chex.assert_shape(module.apply(variables, x), (1, size, size, 5))

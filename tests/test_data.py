@@ -1,0 +1,177 @@
+import gzip
+import hashlib
+import warnings
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import write_idx
+
+from magan_jax import data
+from magan_jax.data import DataError, load_dataset, read_idx
+
+
+def load(folder, name="fashion_mnist"):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # not the published files
+        return load_dataset(name, folder)
+
+
+def test_idx_arrays_round_trip_gzipped_or_not(tmp_path):
+    array = np.random.default_rng(1).integers(0, 256, (5, 4, 3)).astype(np.uint8)
+    for name in ("a", "a.gz"):
+        write_idx(tmp_path / name, array)
+        found, digest = read_idx(tmp_path / name, dimensions=3)
+        np.testing.assert_array_equal(found, array)
+        header = bytes([0, 0, 8, 3, 0, 0, 0, 5, 0, 0, 0, 4, 0, 0, 0, 3])
+        assert digest == hashlib.sha256(header + array.tobytes()).hexdigest()
+
+
+def test_folder_gives_checked_dataset(idx_folder):
+    found = load(idx_folder)
+    assert found.train_images.shape == (256, 8, 8, 1)
+    assert found.train_images.dtype == np.uint8
+    assert found.test_labels.dtype == np.int32
+    assert found.class_names[9] == "Ankle boot"
+    assert found.official is False
+    np.testing.assert_array_equal(found.test_labels[:11], [*range(10), 0])
+    assert load(idx_folder, "kmnist").official is None
+    assert load(idx_folder).sha256 == found.sha256
+
+
+def test_other_content_than_published_warns_or_is_refused(idx_folder, monkeypatch):
+    with pytest.warns(UserWarning, match="not the published fashion_mnist"):
+        load_dataset("fashion_mnist", idx_folder)
+    spec = data.DATASETS["fashion_mnist"]._replace(system_folder=idx_folder)
+    monkeypatch.setitem(data.DATASETS, "fashion_mnist", spec)
+    with pytest.raises(DataError, match="SHA-256 differs"):
+        load_dataset("fashion_mnist")
+
+
+def corrupt_truncated_gzip(folder):
+    path = folder / "train-images-idx3-ubyte.gz"
+    path.write_bytes(path.read_bytes()[:-200])
+
+
+def corrupt_not_gzip(folder):
+    (folder / "train-images-idx3-ubyte.gz").write_bytes(b"not gzip at all")
+
+
+def corrupt_checksum(folder):
+    path = folder / "train-images-idx3-ubyte.gz"
+    content = bytearray(path.read_bytes())
+    content[-8] ^= 1  # the CRC
+    path.write_bytes(bytes(content))
+
+
+def corrupt_magic(folder):
+    path = folder / "t10k-labels-idx1-ubyte"
+    path.write_bytes(b"\0\0\x0d\x01" + path.read_bytes()[4:])
+
+
+def corrupt_too_short(folder):
+    path = folder / "t10k-images-idx3-ubyte"
+    path.write_bytes(path.read_bytes()[:-1])
+
+
+def corrupt_too_long(folder):
+    path = folder / "t10k-images-idx3-ubyte"
+    path.write_bytes(path.read_bytes() + b"\0")
+
+
+def corrupt_inside_header(folder):
+    path = folder / "t10k-images-idx3-ubyte"
+    path.write_bytes(path.read_bytes()[:9])
+
+
+def corrupt_huge(folder):
+    path = folder / "t10k-images-idx3-ubyte"
+    path.write_bytes(b"\0\0\x08\x03" + b"\xff" * 12)
+
+
+def corrupt_counts(folder):
+    write_idx(folder / "t10k-labels-idx1-ubyte", np.zeros(63))
+
+
+def corrupt_labels(folder):
+    write_idx(folder / "t10k-labels-idx1-ubyte", np.full(64, 10))
+
+
+def corrupt_sizes(folder):
+    write_idx(folder / "t10k-images-idx3-ubyte", np.zeros((64, 8, 12)))
+
+
+def corrupt_missing(folder):
+    (folder / "train-labels-idx1-ubyte.gz").unlink()
+
+
+@pytest.mark.parametrize(
+    ("corrupt", "message"),
+    [
+        (corrupt_truncated_gzip, "truncated or broken gzip"),
+        (corrupt_not_gzip, "truncated or broken gzip"),
+        (corrupt_checksum, "truncated or broken gzip"),
+        (corrupt_magic, "begins with 00000d01, not with 00000801"),
+        (corrupt_too_short, "declares 4096 bytes .* has only 4095"),
+        (corrupt_too_long, "has more"),
+        (corrupt_inside_header, "ends inside its header"),
+        (corrupt_huge, "no MNIST-like set"),
+        (corrupt_counts, "64 test images but 63 test labels"),
+        (corrupt_labels, "test label 10; fashion_mnist has the classes 0 to 9"),
+        (corrupt_sizes, "training images of .* and test images of"),
+        (corrupt_missing, "has neither train-labels"),
+    ],
+)
+def test_broken_data_gets_one_sentence(idx_folder, corrupt, message):
+    corrupt(idx_folder)
+    with pytest.raises(DataError, match=message) as error:
+        load(idx_folder)
+    assert "\n" not in str(error.value)
+
+
+def test_gzip_content_is_not_read_beyond_what_the_header_declares(tmp_path):
+    path = tmp_path / "labels.gz"
+    with gzip.open(path, "wb") as file:
+        file.write(b"\0\0\x08\x01\0\0\0\x02ab" + bytes(10_000_000))
+    with pytest.raises(DataError, match="has more"):
+        read_idx(path, dimensions=1)
+
+
+def test_nothing_found_names_every_way(monkeypatch, tmp_path):
+    spec = data.DATASETS["fashion_mnist"]._replace(system_folder=tmp_path / "none")
+    monkeypatch.setitem(data.DATASETS, "fashion_mnist", spec)
+    monkeypatch.setenv("TFDS_DATA_DIR", str(tmp_path))
+    monkeypatch.setattr(data.importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(DataError, match="--data-dir") as error:
+        load_dataset("fashion_mnist")
+    for way in ("apt-get install -y dataset-fashion-mnist", "magan_jax[tfds]"):
+        assert way in str(error.value)
+    with pytest.raises(DataError, match="choose one of"):
+        load_dataset("cifar10")
+    with pytest.raises(DataError, match="not a folder"):
+        load_dataset("mnist", tmp_path / "nowhere")
+
+
+def test_prepared_tfds_set_is_read_without_tensorflow(monkeypatch):
+    import sys
+
+    import tensorflow_datasets as tfds
+
+    monkeypatch.setitem(sys.modules, "tensorflow", None)
+    monkeypatch.setattr(tfds.core.DatasetBuilder, "is_prepared", lambda self: True)
+    with tfds.testing.mock_data(num_examples=12):
+        found = load_dataset("kmnist")
+    assert found.train_images.shape == (12, 28, 28, 1)
+    assert found.train_images.dtype == np.uint8
+    assert found.source.startswith("tensorflow_datasets kmnist")
+
+
+PACKAGED = Path("/usr/share/datasets/fashion-mnist")
+
+
+@pytest.mark.skipif(not PACKAGED.is_dir(), reason="Debian's dataset-fashion-mnist is not installed")
+def test_packaged_fashion_mnist_is_the_published_one():
+    found = load_dataset("fashion_mnist")
+    assert found.official is True
+    assert found.train_images.shape == (60000, 28, 28, 1)
+    np.testing.assert_array_equal(np.bincount(found.test_labels), np.full(10, 1000))

@@ -1,0 +1,76 @@
+import json
+import stat
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from magan_jax.files import (
+    check_writable,
+    jsonable,
+    replace_folder,
+    write_arrays,
+    write_bytes,
+    write_csv,
+    write_json,
+)
+from magan_jax.latent.geometry import Interval
+
+
+def test_not_a_number_becomes_null(tmp_path):
+    value = {
+        "a": np.array([1.0, np.nan, np.inf]), "b": np.float32("nan"), "c": jnp.int32(3),
+        "d": Interval(np.array([0.5]), np.array([-np.inf])), "e": (True, None, "x"),
+        "f": np.bool_(False), 7: tmp_path,
+    }
+    write_json(tmp_path / "x.json", value)
+    text = (tmp_path / "x.json").read_text()
+    for word in ("NaN", "Infinity"):
+        assert word not in text
+    assert json.loads(text) == {
+        "a": [1.0, None, None], "b": None, "c": 3, "d": [[0.5], [None]],
+        "e": [True, None, "x"], "f": False, "7": str(tmp_path),
+    }
+    assert type(jsonable(np.int64(3))) is int
+
+
+def test_a_failed_write_leaves_the_old_file(tmp_path, monkeypatch):
+    path = tmp_path / "x.json"
+    write_bytes(path, b"old")
+    monkeypatch.setattr("os.replace", lambda a, b: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        write_bytes(path, b"new")
+    assert path.read_bytes() == b"old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_arrays_need_no_pickle(tmp_path):
+    write_arrays(tmp_path / "x.npz", {"a": np.arange(3), "b": jnp.ones((2, 2))})
+    with np.load(tmp_path / "x.npz", allow_pickle=False) as stored:
+        np.testing.assert_array_equal(stored["a"], [0, 1, 2])
+        np.testing.assert_array_equal(stored["b"], np.ones((2, 2)))
+    with pytest.raises(TypeError, match="array a holds Python objects"):
+        write_arrays(tmp_path / "y.npz", {"a": np.array([{}])})
+
+
+def test_table_with_empty_cells(tmp_path):
+    write_csv(tmp_path / "x.csv", ["a", "b"], [[1, None], ["x,y", 0.5]])
+    assert (tmp_path / "x.csv").read_text() == 'a,b\n1,\n"x,y",0.5\n'
+
+
+def test_folders_are_replaced_whole(tmp_path):
+    for name in ("old", "new"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / name).write_text(name)
+    replace_folder(tmp_path / "new", tmp_path / "old")
+    assert [p.name for p in tmp_path.rglob("*")] == ["old", "new"]
+
+
+def test_a_folder_that_cannot_be_written_to_is_refused(tmp_path):
+    check_writable(tmp_path / "made" / "here", "--workdir")
+    assert (tmp_path / "made" / "here").stat().st_mode & stat.S_IWUSR
+    (tmp_path / "file").write_text("x")
+    with pytest.raises(ValueError, match="--workdir is .*file.* cannot be written to"):
+        check_writable(tmp_path / "file", "--workdir")
+    with pytest.raises(ValueError, match="cannot be written to"):
+        check_writable(tmp_path / "file" / "below", "--workdir")

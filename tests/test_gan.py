@@ -1,0 +1,141 @@
+import chex
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+from magan_jax.models import Discriminator, Generator
+from magan_jax.parallel import DEVICES, on_devices
+from magan_jax.training.engine import Batch, train
+from magan_jax.training.gan import (
+    GANConfig,
+    check_gan_config,
+    gan_step,
+    generator_function,
+    init_gan,
+    train_gan,
+)
+from magan_jax.training.images import scale_images
+from magan_jax.training.stage import Stage
+
+SHAPE = (8, 8, 1)
+CONFIG = GANConfig(latent_dim=5, epochs=2, batch_size=8, generator_width=2, discriminator_width=2,
+                   learning_rate=1e-3)
+IMAGES = np.random.default_rng(0).integers(0, 256, (32, *SHAPE)).astype(np.uint8)
+DATA = Batch(IMAGES, np.zeros(32, np.int32))
+KEY = jax.random.key(0)
+
+
+def train_on(num_devices, **changes):
+    return train(KEY, gan_step(CONFIG, SHAPE), init_gan(KEY, CONFIG, SHAPE), DATA, num_epochs=2,
+                 batch_size=8, num_devices=num_devices, quiet=True, **changes)
+
+
+def reference_step(state, images, key):
+    """One update of D and one of G, written out without the engine, on one device."""
+    generator, discriminator = Generator(2, SHAPE), Discriminator(2)
+    z = jax.random.normal(key, (8, 5))
+
+    def fake_of(parameters):
+        images, new = generator.apply({"params": parameters, "batch_stats": state.statistics}, z,
+                                      training=True, mutable=["batch_stats"])
+        return images, new["batch_stats"]
+
+    def logits(parameters, images):
+        return discriminator.apply({"params": parameters}, images, mutable=["batch_stats"])[0]
+
+    real = images.astype(np.float32) / 127.5 - 1
+    fake, statistics = fake_of(state.generator)
+
+    def loss_d(parameters):
+        p_real = jax.nn.sigmoid(logits(parameters, real))
+        p_fake = jax.nn.sigmoid(logits(parameters, fake))
+        return -jnp.mean(jnp.log(p_real)) - jnp.mean(jnp.log(1 - p_fake))
+
+    adam = optax.adam(1e-3, b1=0.5)
+    updates, _ = adam.update(jax.grad(loss_d)(state.discriminator), state.discriminator_optimizer)
+    new_d = optax.apply_updates(state.discriminator, updates)
+
+    def loss_g(parameters):
+        return -jnp.mean(jnp.log(jax.nn.sigmoid(logits(new_d, fake_of(parameters)[0]))))
+
+    updates, _ = adam.update(jax.grad(loss_g)(state.generator), state.generator_optimizer)
+    return optax.apply_updates(state.generator, updates), new_d, statistics
+
+
+def test_a_step_is_one_update_of_d_then_one_of_g():
+    state = init_gan(KEY, CONFIG, SHAPE)
+    run = on_devices(gan_step(CONFIG, SHAPE), num_devices=1)
+    new, info = run(state, jax.tree.map(lambda x: x[:8], DATA), KEY)
+    generator, discriminator, statistics = reference_step(state, IMAGES[:8], KEY)
+    chex.assert_trees_all_close(new.discriminator, discriminator, atol=2e-5)
+    chex.assert_trees_all_close(new.generator, generator, atol=2e-5)
+    chex.assert_trees_all_close(new.statistics, statistics, rtol=1e-5, atol=1e-6)
+    assert set(info) == {"discriminator_loss", "generator_loss", "real_taken_for_real",
+                         "fake_taken_for_real"}
+
+
+@pytest.mark.parametrize("num_devices", [2, 4])
+def test_devices_train_the_same_networks(num_devices):
+    chex.assert_trees_all_close(train_on(num_devices).state, train_on(1).state, atol=1e-5)
+
+
+def test_same_seed_same_bits():
+    chex.assert_trees_all_equal(train_on(4).state, train_on(4).state)
+    chex.assert_trees_all_equal(train_on(4).state, train_on(4, chunk_steps=1).state)
+
+
+def test_compiled_gradients_equal_eager_ones():
+    discriminator = Discriminator(2)
+    images = jax.random.normal(KEY, (8, *SHAPE))
+    parameters = discriminator.init(KEY, images)["params"]
+
+    def loss(p):
+        logits, _ = discriminator.apply({"params": p}, images, mutable=["batch_stats"])
+        return jnp.mean(jax.nn.softplus(logits))
+
+    with jax.disable_jit():
+        eager = jax.grad(loss)(parameters)
+    chex.assert_trees_all_close(jax.jit(jax.grad(loss))(parameters), eager, atol=1e-5)
+
+
+def test_each_device_of_a_batch_draws_its_part_of_one_noise():
+    """The same body under vmap(axis_name=...) as under pmap."""
+    state = init_gan(KEY, CONFIG, SHAPE)
+    step = gan_step(CONFIG, SHAPE)
+    halves = jax.tree.map(lambda x: x[:8].reshape(2, 4, *x.shape[1:]), DATA)
+    mapped, _ = jax.vmap(step, (None, 0, None), axis_name=DEVICES)(state, halves, KEY)
+    whole, _ = on_devices(step, num_devices=1)(state, jax.tree.map(lambda x: x[:8], DATA), KEY)
+    for half in range(2):
+        chex.assert_trees_all_close(jax.tree.map(lambda x, h=half: x[h], mapped), whole, atol=2e-5)
+
+
+def test_trained_generator_is_a_function_of_latents():
+    trained = train_gan(KEY, CONFIG, IMAGES, stage=Stage(None, {}))
+    z = jax.random.normal(KEY, (3, 5))
+    images = trained.generate(z)
+    chex.assert_shape(images, (3, *SHAPE))
+    again = generator_function(CONFIG, SHAPE, trained.progress.state)(z)
+    chex.assert_trees_all_equal(images, again)
+    assert trained.progress.epochs == 2
+
+
+def test_images_are_scaled_to_minus_one_and_one():
+    np.testing.assert_array_equal(scale_images(np.array([0, 255], np.uint8)), [-1, 1])
+
+
+@pytest.mark.parametrize(("changes", "shape", "message"), [
+    ({"latent_dim": 0}, SHAPE, "gan.latent_dim is 0"),
+    ({"epochs": 0}, SHAPE, "gan.epochs is 0"),
+    ({"generator_width": -1}, SHAPE, "gan.generator_width is -1"),
+    ({"learning_rate": 0.0}, SHAPE, "gan.learning_rate is 0.0"),
+    ({"learning_rate": float("nan")}, SHAPE, "gan.learning_rate is nan"),
+    ({"beta1": 1.0}, SHAPE, "gan.beta1 is 1.0"),
+    ({"objective": "magic"}, SHAPE, "choose one of vanilla"),
+    ({}, (10, 8, 1), "divisible by 4"),
+    ({}, (8, 8), "divisible by 4"),
+])
+def test_settings_that_cannot_work_are_refused(changes, shape, message):
+    with pytest.raises(ValueError, match=message):
+        check_gan_config(GANConfig(**changes), shape)

@@ -1,0 +1,120 @@
+import itertools
+
+import numpy as np
+import pytest
+from scipy.spatial.distance import pdist, squareform
+
+from magan_jax.latent.geometry import (
+    geometry,
+    jackknife,
+    permutation_p_values,
+    root,
+)
+from magan_jax.latent.moments import Moments, merge_all
+
+MEANS = np.array([[0.0, 0, 0, 0], [3, 0, 0, 0], [3, 1, 0, 0], [0, 0, 0.5, 0]])
+SIGMA = np.array([1.0, 2.0, 0.5, 1.5])
+
+
+def draw(random, sizes, parts=20):
+    """Moments `[parts, K]` of Gaussian classes with the means and scales above."""
+    count = np.zeros((parts, 4))
+    mean, scatter = np.zeros((parts, 4, 4)), np.zeros((parts, 4, 4))
+    for k, n in enumerate(sizes):
+        z = MEANS[k] + SIGMA[k] * random.normal(size=(n, 4))
+        for r in range(parts):
+            rows = z[r::parts]
+            count[r, k] = len(rows)
+            if len(rows):
+                mean[r, k], scatter[r, k] = rows.mean(0), ((rows - rows.mean(0)) ** 2).sum(0)
+    return Moments(count, mean, scatter)
+
+
+def test_distances_nearest_and_epsilon_by_hand():
+    moments = Moments(np.full(4, 11.0), MEANS, np.ones((4, 4)) * 10 * SIGMA[:, None] ** 2)
+    found = geometry(moments)
+    np.testing.assert_allclose(found.distance, squareform(pdist(MEANS)))
+    np.testing.assert_allclose(found.spread, 2 * SIGMA)
+    np.testing.assert_array_equal(found.nearest, [3, 2, 1, 0])
+    np.testing.assert_allclose(found.nearest_distance, [0.5, 1, 1, 0.5])
+    wanted = 9 - (2 * 1.0) ** 2 / 11 - (2 * 2.0) ** 2 / 11
+    np.testing.assert_allclose(found.squared_debiased[0, 1], wanted)
+    assert found.squared_debiased[0, 3] < 0
+    assert root(found.squared_debiased)[0, 3] == 0
+
+
+def test_debiased_square_has_the_expectation_of_infinite_samples():
+    random = np.random.default_rng(0)
+    sizes = (12, 40, 7, 25)
+    squares = np.array([
+        geometry(merge_all(draw(random, sizes, parts=1))).squared_debiased for _ in range(4000)
+    ])
+    truth = squareform(pdist(MEANS)) ** 2
+    error = squares.mean(0) - truth
+    standard_error = squares.std(0) / np.sqrt(len(squares))
+    off = ~np.eye(4, dtype=bool)
+    assert (np.abs(error[off]) < 4 * standard_error[off]).all()
+    plain = np.array([
+        geometry(merge_all(draw(random, sizes, parts=1))).distance ** 2 for _ in range(300)
+    ])
+    assert ((plain.mean(0) - truth)[off] > 0.3).all()  # what is taken out is not small
+
+
+def test_missing_classes_take_part_in_nothing():
+    moments = Moments(np.array([5.0, 1, 5, 0]), MEANS, np.ones((4, 4)))
+    found = geometry(moments)
+    np.testing.assert_array_equal(found.nearest, [2, -1, 0, -1])
+    assert np.isnan(found.distance[1]).all()
+    assert np.isnan(found.distance[:, 3]).all()
+    assert np.isfinite(found.distance[0, 2])
+    alone = geometry(moments._replace(count=np.array([5.0, 1, 1, 0])))
+    np.testing.assert_array_equal(alone.nearest, -1)
+    assert np.isnan(alone.nearest_distance).all()
+
+
+def test_jackknife_of_a_mean_is_the_t_interval():
+    from scipy.stats import t
+
+    random = np.random.default_rng(1)
+    values = random.normal(size=20)
+    parts = Moments(np.ones((20, 1)), values.reshape(20, 1, 1), np.zeros((20, 1, 1)))
+    found = jackknife(lambda m: m.mean[0], parts)
+    reach = t.ppf(0.975, 19) * values.std(ddof=1) / np.sqrt(20)
+    np.testing.assert_allclose([found.low[0], found.high[0]],
+                               [values.mean() - reach, values.mean() + reach])
+
+
+def test_jackknife_intervals_of_debiased_squares_cover_the_truth():
+    random = np.random.default_rng(2)
+    truth = squareform(pdist(MEANS)) ** 2
+    covered = []
+    for _ in range(300):
+        found = jackknife(lambda m: geometry(m).squared_debiased, draw(random, (100, 200, 80, 120)))
+        covered.append((found.low <= truth) & (truth <= found.high))
+    rate = np.mean(covered, axis=0)[~np.eye(4, dtype=bool)]
+    assert (rate > 0.88).all(), rate
+    assert rate.mean() < 0.99  # not merely wide
+
+
+def test_p_values_count_exceedances():
+    distance = np.array([[0, 2.0], [2.0, 0]])
+    permuted = np.array([[[0.0], [d]] for d in (1, 2, 3)])
+    found = permutation_p_values(distance, permuted)
+    assert found[0, 1] == (1 + 2) / (1 + 3)
+    assert np.isnan(np.diag(found)).all()
+    assert np.isnan(permutation_p_values(distance, permuted[:0])).all()
+
+
+def test_p_values_agree_with_all_permutations():
+    random = np.random.default_rng(3)
+    z, labels = random.normal(size=(7, 1)), np.array([0, 0, 0, 1, 1, 1, 1])
+    z[labels == 1] += 1.0
+    means = np.array([
+        [z[list(chosen)].mean(0), z[[i for i in range(7) if i not in chosen]].mean(0)]
+        for chosen in itertools.combinations(range(7), 3)
+    ])
+    observed = abs(z[labels == 0].mean() - z[labels == 1].mean())
+    exact = np.mean(abs(means[:, 0, 0] - means[:, 1, 0]) >= observed - 1e-12)
+    sampled = means[random.integers(0, len(means), 20000)]
+    distance = np.array([[0, observed - 1e-12], [observed - 1e-12, 0]])
+    assert permutation_p_values(distance, sampled)[0, 1] == pytest.approx(exact, abs=0.015)

@@ -1,0 +1,140 @@
+import json
+
+import chex
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from magan_jax.training import stage as module
+from magan_jax.training.checkpoints import (
+    CheckpointError,
+    load_checkpoint,
+    read_stage,
+    same_stage,
+    save_checkpoint,
+)
+from magan_jax.training.engine import Batch
+from magan_jax.training.gan import GANConfig, init_gan
+from magan_jax.training.stage import Stage, check_stage, train_stage
+
+KEY = jax.random.key(0)
+DATA = Batch(np.zeros((16, 2, 2, 1), np.uint8), np.zeros(16, np.int32))
+
+
+def step(state, batch, key):
+    value = state["x"] + jax.random.normal(key, (3,))
+    return {"x": value}, {"first": value[0]}
+
+
+def run(stage, num_epochs=3, step=step):
+    return train_stage(stage, KEY, step, {"x": jnp.zeros(3)}, DATA, num_epochs=num_epochs,
+                       batch_size=4, title="toy")
+
+
+def test_checkpoint_gives_back_the_state_and_the_history(tmp_path):
+    state = init_gan(KEY, GANConfig(latent_dim=3, generator_width=2, discriminator_width=2),
+                     (8, 8, 1))
+    save_checkpoint(tmp_path / "a" / "gan", state, {"loss": np.arange(5.0)}, {"steps": 5})
+    found, history = load_checkpoint(tmp_path / "a" / "gan", state)
+    chex.assert_trees_all_equal(found, jax.device_get(state))
+    np.testing.assert_array_equal(history["loss"], np.arange(5.0))
+    assert read_stage(tmp_path / "a" / "gan") == {"steps": 5}
+    assert [p.name for p in (tmp_path / "a").iterdir()] == ["gan"]  # nothing temporary is left
+
+
+def flip_a_byte(folder):
+    path = max((p for p in folder.rglob("*") if p.is_file()), key=lambda p: p.stat().st_size)
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(bytes(content))
+
+
+def remove_a_file(folder):
+    (folder / "history.npz").unlink()
+
+
+def add_a_file(folder):
+    (folder / "state" / "other").write_bytes(b"")
+
+
+def break_manifest(folder):
+    (folder / "manifest.json").write_text("{")
+
+
+@pytest.mark.parametrize("damage", [flip_a_byte, remove_a_file, add_a_file, break_manifest])
+def test_damage_is_noticed(tmp_path, damage):
+    state = {"x": jnp.arange(1000.0)}
+    save_checkpoint(tmp_path / "s", state, {"loss": np.arange(5.0)}, {})
+    damage(tmp_path / "s")
+    with pytest.raises(CheckpointError, match="--restart"):
+        load_checkpoint(tmp_path / "s", state)
+
+
+def test_networks_of_another_shape_are_refused(tmp_path):
+    save_checkpoint(tmp_path / "s", {"x": jnp.zeros(3)}, {}, {})
+    with pytest.raises(CheckpointError, match="does not hold the networks asked for"):
+        load_checkpoint(tmp_path / "s", {"y": jnp.zeros(3)})
+
+
+def test_a_failed_write_leaves_the_old_checkpoint(tmp_path, monkeypatch):
+    save_checkpoint(tmp_path / "s", {"x": jnp.ones(3)}, {}, {"steps": 1})
+    monkeypatch.setattr("magan_jax.training.checkpoints.write_arrays", lambda *a: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        save_checkpoint(tmp_path / "s", {"x": jnp.zeros(3)}, {}, {"steps": 2})
+    found, _ = load_checkpoint(tmp_path / "s", {"x": jnp.zeros(3)})
+    np.testing.assert_array_equal(found["x"], 1)
+    assert [p.name for p in tmp_path.iterdir()] == ["s"]
+
+
+def test_a_finished_stage_is_kept(tmp_path, capsys):
+    stage = Stage(tmp_path / "toy", {"seed": 0})
+    first = run(stage)
+
+    def never(state, batch, key):
+        raise AssertionError("trained again")
+
+    again = run(stage, step=never)
+    chex.assert_trees_all_equal(again.state, jax.device_get(first.state))
+    np.testing.assert_array_equal(again.history["first"], first.history["first"])
+    assert again.seconds == pytest.approx(first.seconds, abs=0.5)
+    assert "kept from" in capsys.readouterr().out
+
+
+def test_an_interrupted_stage_goes_on_to_the_same_bits(tmp_path, monkeypatch):
+    monkeypatch.setattr(module, "CHECKPOINT_SECONDS", 0.0)
+    whole = run(Stage(None, {}))
+
+    calls = []
+
+    def interrupted(progress):
+        calls.append(progress.epochs)
+        if len(calls) == 2:
+            raise KeyboardInterrupt
+
+    real = module._save
+    monkeypatch.setattr(module, "_save", lambda stage, p: (real(stage, p), interrupted(p)))
+    with pytest.raises(KeyboardInterrupt):
+        run(Stage(tmp_path / "toy", {}))
+    monkeypatch.setattr(module, "_save", real)
+    assert read_stage(tmp_path / "toy")["steps"] == 8
+    resumed = run(Stage(tmp_path / "toy", {}))
+    chex.assert_trees_all_equal(resumed.state, whole.state)
+    np.testing.assert_array_equal(resumed.history["first"], whole.history["first"])
+
+
+def test_another_training_in_the_folder_is_refused_before_any_work(tmp_path):
+    run(Stage(tmp_path / "toy", {"toy": {"epochs": 3}, "seed": 0}))
+    before = {p: p.read_bytes() for p in tmp_path.rglob("*") if p.is_file()}
+    other = Stage(tmp_path / "toy", {"toy": {"epochs": 4}, "seed": 1})
+    with pytest.raises(CheckpointError, match=r"another seed, toy.epochs; train anew with --restart"):
+        check_stage(other)
+    assert before == {p: p.read_bytes() for p in tmp_path.rglob("*") if p.is_file()}
+    check_stage(other._replace(restart=True))
+    run(other._replace(restart=True), num_epochs=4)
+    assert json.loads((tmp_path / "toy" / "stage.json").read_text())["steps"] == 16
+
+
+def test_differences_are_named():
+    assert same_stage({"a": {"b": 1, "c": 2}}, {"a": {"b": 1, "c": 3}, "d": 1}) == ["a.c", "d"]
+    assert same_stage({"a": (1, 2)}, {"a": [1, 2]}) == []
