@@ -9,7 +9,7 @@ with their own class at N = 100,000 or nearly so. `paper`: classifier ≥ 0.925.
 """
 
 from dataclasses import dataclass, field
-from pathlib import Path
+from typing import Any
 
 import jax
 
@@ -65,18 +65,26 @@ def main() -> None:
     check_analysis_config(settings, num_classes)
     run = start_run("fashion", preset, config, dataset, stages=("classifier", "gan"))
     keys = [jax.random.fold_in(jax.random.key(config.seed), stream) for stream in range(5)]
-    sharing = {"batch_size": settings.batch_size, "num_devices": config.num_devices}
+    sharing: dict[str, Any] = {"batch_size": settings.batch_size, "num_devices": config.num_devices}
 
     # Section 3: the classifier learns from labelled images, the GAN from the images alone.
     with run.timed("classifier"):
         classifier = train_classifier(
-            keys[0], config.classifier, run.train_set, run.test_set, num_classes=num_classes,
-            stage=run.stage("classifier"), num_devices=config.num_devices,
+            keys[0],
+            config.classifier,
+            run.train_set,
+            run.test_set,
+            num_classes=num_classes,
+            stage=run.stage("classifier"),
+            num_devices=config.num_devices,
         )
     with run.timed("gan"):
         gan = train_gan(
-            keys[1], config.gan, dataset.train_images,
-            stage=run.stage("gan"), num_devices=config.num_devices,
+            keys[1],
+            config.gan,
+            dataset.train_images,
+            stage=run.stage("gan"),
+            num_devices=config.num_devices,
         )
     networks = gan.generate, classifier.classify
 
@@ -84,8 +92,13 @@ def main() -> None:
     with run.timed("analysis"):
         analyses = [
             analyze(
-                keys[2], *networks, latent_dim=config.gan.latent_dim, num_classes=num_classes,
-                num_samples=n, num_permutations=settings.num_permutations, **sharing,
+                keys[2],
+                *networks,
+                latent_dim=config.gan.latent_dim,
+                num_classes=num_classes,
+                num_samples=n,
+                num_permutations=settings.num_permutations,
+                **sharing,
             )
             for n in (settings.num_samples, settings.large_num_samples)
         ]
@@ -101,8 +114,13 @@ def main() -> None:
     # Equation 4, asked of G and C themselves: where does a shift change the class?
     with run.timed("invariance"):
         invariance = measure_invariance(
-            keys[3], *networks, large, num_directions=settings.num_directions,
-            upper=settings.upper, tolerance=settings.tolerance, **sharing,
+            keys[3],
+            *networks,
+            large,
+            num_directions=settings.num_directions,
+            upper=settings.upper,
+            tolerance=settings.tolerance,
+            **sharing,
         )
         rays = labels_along_rays(*networks, large, reach=settings.upper, **sharing)
         purities = {
@@ -123,13 +141,14 @@ def main() -> None:
         claim
         for analysis, clustering in zip(analyses, clusterings, strict=True)
         for claim in check_claims(
-            dataset.name, analysis, clustering,
-            purities[f"the paper's ε, N = {analysis.num_samples:,}"], dataset.class_names,
+            dataset.name,
+            analysis,
+            clustering,
+            purities[f"the paper's ε, N = {analysis.num_samples:,}"],
+            dataset.class_names,
         )
     ]
-    report_study(
-        run, classifier, gan, analyses, clusterings, invariance, rays, purities, claims
-    )
+    report_study(run, classifier, gan, analyses, clusterings, invariance, rays, purities, claims)
 
 
 if __name__ == "__main__":

@@ -19,10 +19,12 @@ DATASET = "fashion_mnist"
 _TOP, _TROUSERS, _SHIRT = 0, 1, 6
 
 WARD_CLUSTERS = ((9, 8, 5, 7), (4, 2, 6), (0, 1, 3))
-"""Section 4: (ankle boot, bag, sandal, sneaker), (coat, pullover, shirt), (top, trousers, dress)."""
+"""Section 4: (ankle boot, bag, sandal, sneaker), (coat, pullover, shirt), (top, trousers,
+dress)."""
 
 MAP_CLUSTERS = ((1, 3), (6, 2, 4, 0), (7, 5, 9, 8))
-"""Section 4: (trousers, dress), (shirt, pullover, coat, top), (sneaker, sandal, ankle boot, bag)."""
+"""Section 4: (trousers, dress), (shirt, pullover, coat, top), (sneaker, sandal, ankle boot,
+bag)."""
 
 
 _TOO_FEW = "a class has too few latents for a value with an interval"
@@ -80,10 +82,13 @@ def check_claims(
         claims.append(_linkages(clustering, n))
         if len(clustering.classes) == analysis.counts.size:
             ward = clustering.dendrograms["ward"].flat
-            claims.append(_clusters("Ward linkage", WARD_CLUSTERS, ward, clustering, n, class_names))
             claims.append(
-                _clusters("the map (MDS)", MAP_CLUSTERS, clustering.map_flat, clustering, n,
-                          class_names)
+                _clusters("Ward linkage", WARD_CLUSTERS, ward, clustering, n, class_names)
+            )
+            claims.append(
+                _clusters(
+                    "the map (MDS)", MAP_CLUSTERS, clustering.map_flat, clustering, n, class_names
+                )
             )
     return claims
 
@@ -91,13 +96,20 @@ def check_claims(
 def _own_labels(analysis: Analysis, names: Sequence[str]) -> Claim:
     own = analysis.mean_label == np.arange(len(names))
     wrong = [
-        f"{names[k]} gives {names[analysis.mean_label[k]]}" if analysis.valid[k]
+        f"{names[k]} gives {names[int(analysis.mean_label[k])]}"
+        if analysis.valid[k]
         else f"{names[k]} has {analysis.counts[k]} latents"
-        for k in np.flatnonzero(~own)
+        for k in map(int, np.flatnonzero(~own))
     ]
     return Claim(
-        "each class mean generates an image of its own class", "Section 3", "10 of 10",
-        analysis.num_samples, f"{own.sum()} of {len(own)}", None, None, bool(own.all()),
+        "each class mean generates an image of its own class",
+        "Section 3",
+        "10 of 10",
+        analysis.num_samples,
+        f"{own.sum()} of {len(own)}",
+        None,
+        None,
+        bool(own.all()),
         "; ".join(wrong) if wrong else "every mean keeps its label",
     )
 
@@ -110,16 +122,25 @@ def _first_distance(analysis: Analysis) -> Claim:
     d_low, d_high = (end[i, j] for end in analysis.distance_debiased_interval)
     noise = _noise(analysis, i, j)
     return _value_claim(
-        "d(T-shirt/top, trousers) = 2.26", "Section 4, Figure 7", 2.26, analysis.num_samples,
-        value, low, high,
+        "d(T-shirt/top, trousers) = 2.26",
+        "Section 4, Figure 7",
+        2.26,
+        analysis.num_samples,
+        value,
+        low,
+        high,
         f"two equal means would lie {noise:.2f} apart from sampling noise alone; without it the "
         f"distance is {debiased:.2f} [{d_low:.2f}, {d_high:.2f}], p = {analysis.p_value[i, j]:.3f}",
     )
 
 
 def _nearest_of_top(analysis: Analysis, names: Sequence[str]) -> Claim:
-    statement = ("the nearest class of T-shirt/top is shirt, at distance 2", "Section 4, Figure 9",
-                 "shirt, 2", analysis.num_samples)
+    statement = (
+        "the nearest class of T-shirt/top is shirt, at distance 2",
+        "Section 4, Figure 9",
+        "shirt, 2",
+        analysis.num_samples,
+    )
     nearest = int(analysis.nearest[_TOP])
     if nearest < 0:
         return Claim(*statement, "none", None, None, None, _TOO_FEW)
@@ -128,11 +149,15 @@ def _nearest_of_top(analysis: Analysis, names: Sequence[str]) -> Claim:
     others = np.sort(np.delete(analysis.distance[_TOP], _TOP))
     known = np.isfinite([low, high, others[1]]).all()
     return Claim(
-        *statement, f"{names[nearest]}, {value:.2f}", *_ends(low, high),
+        *statement,
+        f"{names[nearest]}, {value:.2f}",
+        *_ends(low, high),
         bool(nearest == _SHIRT and low <= 2.0 <= high) if known else None,
         f"the runner-up is {others[1] - others[0]:.2f} further; noise alone puts equal means "
         f"{_noise(analysis, _TOP, nearest):.2f} apart; debiased d_min is "
-        f"{analysis.nearest_distance_debiased[_TOP]:.2f}" if known else _TOO_FEW,
+        f"{analysis.nearest_distance_debiased[_TOP]:.2f}"
+        if known
+        else _TOO_FEW,
     )
 
 
@@ -140,8 +165,13 @@ def _epsilon_of_top(analysis: Analysis) -> Claim:
     value = analysis.epsilon[_TOP]
     low, high = (end[_TOP] for end in analysis.epsilon_interval)
     return _value_claim(
-        "ε of T-shirt/top = 0.2010", "Section 4, Figure 12", 0.2010, analysis.num_samples,
-        value, low, high,
+        "ε of T-shirt/top = 0.2010",
+        "Section 4, Figure 12",
+        0.2010,
+        analysis.num_samples,
+        value,
+        low,
+        high,
         f"ε = d_min/‖σ‖ with ‖σ‖ = {analysis.spread[_TOP]:.2f}, so it inherits the noise of d_min "
         f"and shrinks as N grows; debiased {analysis.epsilon_debiased[_TOP]:.3f}",
     )
@@ -151,24 +181,35 @@ def _invariance(purity: Purity, num_samples: int, names: Sequence[str]) -> Claim
     tried = np.isfinite(purity.fraction)
     if not tried.any():
         return Claim(
-            "every shift within ε·σ of the mean keeps the class", "Sections 4 and 5, Figure 13",
-            "all", num_samples, "no class has an ε", None, None, None, "nothing to test",
+            "every shift within ε·σ of the mean keeps the class",
+            "Sections 4 and 5, Figure 13",
+            "all",
+            num_samples,
+            "no class has an ε",
+            None,
+            None,
+            None,
+            "nothing to test",
         )
     worst = int(np.nanargmin(purity.fraction))
     failing = [
-        f"{names[k]} {purity.fraction[k]:.1%}" for k in np.flatnonzero(tried)
+        f"{names[k]} {purity.fraction[k]:.1%}"
+        for k in map(int, np.flatnonzero(tried))
         if purity.kept[k] < purity.total
     ]
     return Claim(
-        "every shift within ε·σ of the mean keeps the class", "Sections 4 and 5, Figure 13",
-        "all", num_samples,
+        "every shift within ε·σ of the mean keeps the class",
+        "Sections 4 and 5, Figure 13",
+        "all",
+        num_samples,
         f"worst class {names[worst]}: {purity.kept[worst]} of {purity.total} random shifts",
-        float(purity.interval.low[worst]), float(purity.interval.high[worst]),
+        float(purity.interval.low[worst]),
+        float(purity.interval.high[worst]),
         not failing and bool(tried.all()),
-        "ε is made of distances and knows nothing of labels; kept less often: "
-        + ", ".join(failing) if failing
+        "ε is made of distances and knows nothing of labels; kept less often: " + ", ".join(failing)
+        if failing
         else f"no counterexample in {purity.total} shifts of each class "
-             "(Clopper–Pearson interval of the worst)",
+        "(Clopper–Pearson interval of the worst)",
     )
 
 
@@ -179,11 +220,17 @@ def _distinct_means(analysis: Analysis) -> Claim:
     apart = int(np.sum(p < 0.05))
     return Claim(
         "the class means are distinct points, so that distances between them mean something",
-        "Section 3 (implied)", "all pairs", analysis.num_samples,
-        f"{apart} of {len(p)} pairs differ (p < 0.05)", None, None,
+        "Section 3 (implied)",
+        "all pairs",
+        analysis.num_samples,
+        f"{apart} of {len(p)} pairs differ (p < 0.05)",
+        None,
+        None,
         None if not len(p) else apart == len(p),
         "permutation test: distances under shuffled labels against the distances found; largest "
-        f"p = {p.max():.3f}" if len(p) else "no permutations were asked for",
+        f"p = {p.max():.3f}"
+        if len(p)
+        else "no permutations were asked for",
     )
 
 
@@ -196,12 +243,19 @@ def _linkages(clustering: Clustering, num_samples: int) -> Claim:
     first, last = order[0] == "average", order[-1] == "single"
     return Claim(
         "average linkage keeps the distances best, at 0.71; single linkage is the worst",
-        "Section 4, Figure 11", "average 0.71, single last", num_samples, listed,
-        *_ends(float(interval.low), float(interval.high)), first and last,
+        "Section 4, Figure 11",
+        "average 0.71, single last",
+        num_samples,
+        listed,
+        *_ends(float(interval.low), float(interval.high)),
+        first and last,
         f"average is {'first' if first else 'not first'}, single is "
         f"{'last' if last else 'not last'}; the interval is that of average linkage"
-        + ("" if first else "; average linkage is built to do well on this measure, so the order "
-                            "says little"),
+        + (
+            ""
+            if first
+            else "; average linkage is built to do well on this measure, so the order says little"
+        ),
     )
 
 
@@ -218,28 +272,45 @@ def _clusters(
         theirs[list(members)] = number
     agreement = adjusted_rand_score(theirs, flat)
     ours = "; ".join(
-        "(" + ", ".join(names[k] for k in np.flatnonzero(flat == c)) + ")" for c in np.unique(flat)
+        "(" + ", ".join(names[int(k)] for k in np.flatnonzero(flat == c)) + ")"
+        for c in np.unique(flat)
     )
     wanted = "; ".join("(" + ", ".join(names[k] for k in members) + ")" for members in paper)
     support = clustering.dendrograms["ward" if "Ward" in method else "average"].support
     weakest = support[:-1].min() if len(support) > 1 else np.nan
     return Claim(
-        f"three clusters by {method}", "Section 4, Figures 8 and 10", wanted, num_samples, ours,
-        None, None, bool(np.isclose(agreement, 1)),
+        f"three clusters by {method}",
+        "Section 4, Figures 8 and 10",
+        wanted,
+        num_samples,
+        ours,
+        None,
+        None,
+        bool(np.isclose(agreement, 1)),
         f"adjusted Rand index with the paper's clusters {agreement:.2f} (1 is equal, 0 is "
         f"chance); the weakest merge of our tree is in {weakest:.0%} of the bootstrap trees",
     )
 
 
 def _value_claim(
-    claim: str, where: str, paper: float, num_samples: int,
-    value: float, low: float, high: float, reason: str,
+    claim: str,
+    where: str,
+    paper: float,
+    num_samples: int,
+    value: float,
+    low: float,
+    high: float,
+    reason: str,
 ) -> Claim:
     known = np.isfinite([value, low, high]).all()
     return Claim(
-        claim, where, f"{paper:g}", num_samples,
+        claim,
+        where,
+        f"{paper:g}",
+        num_samples,
         f"{value:.3g}" if np.isfinite(value) else "none",
-        *_ends(low, high), bool(low <= paper <= high) if known else None,
+        *_ends(low, high),
+        bool(low <= paper <= high) if known else None,
         reason if known else _TOO_FEW,
     )
 

@@ -31,9 +31,7 @@ def parse(presets: Mapping[str, Config], description: str) -> tuple[str, Config]
     early.add_argument("--distributed", action="store_true")
     found, _ = early.parse_known_args()
     if found.preset not in ("auto", *presets):
-        sys.exit(
-            f"error: --preset is {found.preset!r}; choose one of auto, {', '.join(presets)}."
-        )
+        sys.exit(f"error: --preset is {found.preset!r}; choose one of auto, {', '.join(presets)}.")
     if found.distributed:
         one_sentence(join_hosts)
     name = found.preset

@@ -13,7 +13,7 @@ import math
 import warnings
 import zlib
 from pathlib import Path
-from typing import IO, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
@@ -33,10 +33,11 @@ class DatasetSpec(NamedTuple):
     digests: tuple[str, str, str, str] | None = None
 
 
+_FASHION = "T-shirt/top, Trousers, Pullover, Dress, Coat, Sandal, Shirt, Sneaker, Bag, Ankle boot"
+
 DATASETS: dict[str, DatasetSpec] = {
     "fashion_mnist": DatasetSpec(
-        ("T-shirt/top", "Trousers", "Pullover", "Dress", "Coat")
-        + ("Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot"),
+        tuple(_FASHION.split(", ")),
         Path("/usr/share/datasets/fashion-mnist"),
         (
             "c59f468a2f672dc815687fe0f83887768d799fd8a3f3276145d20f83aa44d888",
@@ -171,9 +172,8 @@ def read_idx(path: Path, *, dimensions: int) -> tuple[np.ndarray, str]:
     Raises:
         DataError: for a wrong magic number, a truncated or too long file, a broken gzip.
     """
-    opened: IO[bytes] = gzip.open(path) if path.suffix == ".gz" else path.open("rb")  # type: ignore[assignment]
     try:
-        with opened as file:
+        with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
             header = file.read(4 + 4 * dimensions)
             magic = bytes([0, 0, 8, dimensions])
             if header[:4] != magic:
@@ -189,7 +189,9 @@ def read_idx(path: Path, *, dimensions: int) -> tuple[np.ndarray, str]:
                 raise DataError(f"{path} declares the shape {shape}, which no MNIST-like set has.")
             content = file.read(size + 1)
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-        raise DataError(f"{path} is a truncated or broken gzip file ({error}); fetch it again.") from error
+        raise DataError(
+            f"{path} is a truncated or broken gzip file ({error}); fetch it again."
+        ) from error
     except OSError as error:
         raise DataError(f"{path} cannot be read ({error.strerror or error}).") from error
     if len(content) != size:
@@ -222,7 +224,9 @@ def _load_tfds(name: str) -> Dataset:
         examples = [rows[i] for i in range(len(rows))]
         arrays.append(np.stack([row["image"][..., 0] for row in examples]))
         arrays.append(np.array([row["label"] for row in examples]))
-    return _checked(name, *arrays, source=f"tensorflow_datasets {builder.info.full_name}", official=None)
+    return _checked(
+        name, *arrays, source=f"tensorflow_datasets {builder.info.full_name}", official=None
+    )
 
 
 def _how_to_get(name: str) -> str:

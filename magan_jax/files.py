@@ -35,7 +35,8 @@ def write_arrays(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
         if np.asarray(array).dtype.hasobject:
             raise TypeError(f"array {name} holds Python objects, which would need pickle.")
     buffer = io.BytesIO()
-    np.savez_compressed(buffer, **{name: np.asarray(a) for name, a in arrays.items()})
+    plain: dict[str, Any] = {name: np.asarray(a) for name, a in arrays.items()}
+    np.savez_compressed(buffer, **plain)
     write_bytes(path, buffer.getvalue())
 
 

@@ -25,7 +25,7 @@ _COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")  #
 _GREY = "#666666"
 
 
-def class_colours(num_classes: int) -> list[tuple[float, ...]]:
+def class_colours(num_classes: int) -> list[tuple[float, float, float, float]]:
     """A colour for each class, the same in every figure."""
     palette = plt.get_cmap("tab10" if num_classes <= 10 else "tab20")
     return [palette(i % palette.N) for i in range(num_classes)]
@@ -40,7 +40,7 @@ def plot_training(
     """Losses of G and D, what D takes for real, and the classifier's accuracy, over epochs."""
     figure, axes = plt.subplots(1, 3, figsize=(13, 3.8), layout="constrained")
 
-    def draw(axis, values, steps_per_epoch, label, colour):  # type: ignore[no-untyped-def]
+    def draw(axis, values, steps_per_epoch, label, colour):
         x, y = _windows(values, steps_per_epoch)
         axis.plot(x, y, color=colour, label=label)
 
@@ -52,12 +52,20 @@ def plot_training(
     draw(axes[1], gan["real_taken_for_real"], gan_steps_per_epoch, "real images", _COLOURS[0])
     draw(axes[1], gan["fake_taken_for_real"], gan_steps_per_epoch, "generated images", _COLOURS[1])
     axes[1].set(title="what D takes for real", ylabel="share of images", ylim=(0, 1))
-    draw(axes[2], classifier["train_accuracy"], classifier_steps_per_epoch,
-         "training, with dropout", _COLOURS[4])
+    draw(
+        axes[2],
+        classifier["train_accuracy"],
+        classifier_steps_per_epoch,
+        "training, with dropout",
+        _COLOURS[4],
+    )
     test = classifier["test_accuracy"]
     axes[2].plot(np.arange(1, len(test) + 1), test, "o-", ms=3, color=_COLOURS[2], label="test")
-    axes[2].set(title=f"classifier: {test[-1]:.4f} on the test set", ylabel="accuracy",
-                ylim=(max(0.0, min(0.8, float(test.min()) - 0.02)), 1.0))
+    axes[2].set(
+        title=f"classifier: {test[-1]:.4f} on the test set",
+        ylabel="accuracy",
+        ylim=(max(0.0, min(0.8, float(test.min()) - 0.02)), 1.0),
+    )
     for axis in axes:
         axis.set_xlabel("epoch")
         axis.grid(alpha=0.3)
@@ -76,8 +84,13 @@ def _windows(values: np.ndarray, steps_per_epoch: int) -> tuple[np.ndarray, np.n
 def plot_samples(images: np.ndarray, title: str, columns: int = 10) -> Figure:
     """A grid of images `[N, H, W, C]` in [-1, 1]."""
     rows = -(-len(images) // columns)
-    figure, axes = plt.subplots(rows, columns, figsize=(0.8 * columns, 0.8 * rows + 0.4),
-                                squeeze=False, layout="constrained")
+    figure, axes = plt.subplots(
+        rows,
+        columns,
+        figsize=(0.8 * columns, 0.8 * rows + 0.4),
+        squeeze=False,
+        layout="constrained",
+    )
     for axis in axes.flat:
         axis.axis("off")
     for axis, image in zip(axes.flat, images, strict=False):
@@ -86,14 +99,13 @@ def plot_samples(images: np.ndarray, title: str, columns: int = 10) -> Figure:
     return figure
 
 
-def plot_class_means(
-    images: np.ndarray, analysis: Analysis, class_names: Sequence[str]
-) -> Figure:
+def plot_class_means(images: np.ndarray, analysis: Analysis, class_names: Sequence[str]) -> Figure:
     """G(μ_k) for every class, with the label that C gives it; images `[K, H, W, C]`."""
     columns = 5
     rows = -(-len(images) // columns)
-    figure, axes = plt.subplots(rows, columns, figsize=(9, 2.3 * rows + 0.5), squeeze=False,
-                                layout="constrained")
+    figure, axes = plt.subplots(
+        rows, columns, figsize=(9, 2.3 * rows + 0.5), squeeze=False, layout="constrained"
+    )
     for axis in axes.flat:
         axis.axis("off")
     for k, axis in zip(range(len(images)), axes.flat, strict=False):
@@ -106,7 +118,8 @@ def plot_class_means(
         axis.set_title(
             f"{class_names[k]} (n = {analysis.counts[k]})\n{verdict}, "
             f"{analysis.mean_confidence[k]:.2f}",
-            fontsize=8, color="black" if label == k else _COLOURS[1],
+            fontsize=8,
+            color="black" if label == k else _COLOURS[1],
         )
     figure.suptitle(f"images of the class means, N = {analysis.num_samples:,}", fontsize=10)
     return figure
@@ -114,8 +127,9 @@ def plot_class_means(
 
 def plot_distances(analyses: Sequence[Analysis], class_names: Sequence[str]) -> Figure:
     """Figure 7: distances of the class means, for each N."""
-    figure, axes = plt.subplots(1, len(analyses), figsize=(7.2 * len(analyses), 6.4),
-                                squeeze=False, layout="constrained")
+    figure, axes = plt.subplots(
+        1, len(analyses), figsize=(7.2 * len(analyses), 6.4), squeeze=False, layout="constrained"
+    )
     for axis, analysis in zip(axes[0], analyses, strict=True):
         shown = axis.imshow(analysis.distance, cmap="viridis", vmin=0)
         ticks = range(len(class_names))
@@ -126,8 +140,15 @@ def plot_distances(analyses: Sequence[Analysis], class_names: Sequence[str]) -> 
             for i in ticks:
                 for j in ticks:
                     value = analysis.distance[i, j]
-                    axis.text(j, i, "–" if np.isnan(value) else f"{value:.2f}", ha="center",
-                              va="center", fontsize=8, color="black" if value > middle else "white")
+                    axis.text(
+                        j,
+                        i,
+                        "–" if np.isnan(value) else f"{value:.2f}",
+                        ha="center",
+                        va="center",
+                        fontsize=8,
+                        color="black" if value > middle else "white",
+                    )
         axis.set_title(f"distance of class means, N = {analysis.num_samples:,}")
         figure.colorbar(shown, ax=axis, label="‖μᵢ − μⱼ‖ in latent space", shrink=0.85)
     return figure
@@ -138,20 +159,34 @@ def plot_dendrograms(clustering: Clustering, analysis: Analysis, names: Sequence
     figure, axes = plt.subplots(2, 2, figsize=(12, 9), layout="constrained")
     for axis, method in zip(axes.flat, LINKAGES, strict=True):
         found = clustering.dendrograms[method]
-        drawn = dendrogram(found.merges, labels=[names[k] for k in clustering.classes], ax=axis,
-                           leaf_rotation=45, color_threshold=0,
-                           above_threshold_color=_COLOURS[0])
+        drawn = dendrogram(
+            found.merges,
+            labels=[names[k] for k in clustering.classes],
+            ax=axis,
+            leaf_rotation=45,
+            color_threshold=0,
+            above_threshold_color=_COLOURS[0],
+        )
         # scipy draws merges in its own order; heights identify them.
         for x, height in zip(drawn["icoord"], drawn["dcoord"], strict=True):
             merge = int(np.argmin(np.abs(found.merges[:, 2] - height[1])))
             if len(found.merges) <= 20 and merge < len(found.merges) - 1:
-                axis.annotate(f"{found.support[merge]:.0%}", (np.mean(x[1:3]), height[1]),
-                              textcoords="offset points", xytext=(0, 0), ha="center", va="center",
-                              fontsize=7.5, color=_GREY,
-                              bbox={"boxstyle": "round,pad=0.15", "fc": "white", "ec": "none"})
+                axis.annotate(
+                    f"{found.support[merge]:.0%}",
+                    (np.mean(x[1:3]), height[1]),
+                    textcoords="offset points",
+                    xytext=(0, 0),
+                    ha="center",
+                    va="center",
+                    fontsize=7.5,
+                    color=_GREY,
+                    bbox={"boxstyle": "round,pad=0.15", "fc": "white", "ec": "none"},
+                )
         plt.setp(axis.get_xticklabels(), ha="right", rotation_mode="anchor")
-        axis.set(title=f"{method} linkage, cophenetic coefficient {found.cophenetic:.2f}",
-                 ylabel="distance")
+        axis.set(
+            title=f"{method} linkage, cophenetic coefficient {found.cophenetic:.2f}",
+            ylabel="distance",
+        )
         axis.margins(y=0.08)
     figure.suptitle(
         f"clusters of the class means, N = {analysis.num_samples:,} "
@@ -162,15 +197,26 @@ def plot_dendrograms(clustering: Clustering, analysis: Analysis, names: Sequence
 
 def plot_nearest(analyses: Sequence[Analysis], class_names: Sequence[str]) -> Figure:
     """Figure 9: distance to the nearest other class, as it is and debiased."""
-    figure, axes = plt.subplots(1, len(analyses), figsize=(7.5 * len(analyses), 4.6),
-                                squeeze=False, layout="constrained")
+    figure, axes = plt.subplots(
+        1, len(analyses), figsize=(7.5 * len(analyses), 4.6), squeeze=False, layout="constrained"
+    )
     x = np.arange(len(class_names))
     for axis, analysis in zip(axes[0], analyses, strict=True):
         for offset, value, interval, label, colour in (
-            (-0.2, analysis.nearest_distance, analysis.nearest_distance_interval,
-             "d_min, sampling noise included (paper)", _COLOURS[0]),
-            (0.2, analysis.nearest_distance_debiased,
-             analysis.nearest_distance_debiased_interval, "debiased", _COLOURS[1]),
+            (
+                -0.2,
+                analysis.nearest_distance,
+                analysis.nearest_distance_interval,
+                "d_min, sampling noise included (paper)",
+                _COLOURS[0],
+            ),
+            (
+                0.2,
+                analysis.nearest_distance_debiased,
+                analysis.nearest_distance_debiased_interval,
+                "debiased",
+                _COLOURS[1],
+            ),
         ):
             axis.bar(x + offset, value, 0.38, color=colour, label=label)
             _whiskers(axis, x + offset, value, interval)
@@ -179,8 +225,10 @@ def plot_nearest(analyses: Sequence[Analysis], class_names: Sequence[str]) -> Fi
             for name, n in zip(class_names, analysis.nearest, strict=True)
         ]
         axis.set_xticks(x, ticks, rotation=45, ha="right", rotation_mode="anchor", fontsize=8)
-        axis.set(title=f"class → nearest other class, N = {analysis.num_samples:,}",
-                 ylabel="distance in latent space")
+        axis.set(
+            title=f"class → nearest other class, N = {analysis.num_samples:,}",
+            ylabel="distance in latent space",
+        )
         axis.set_ylim(0, axis.get_ylim()[1] * 1.15)  # room for the legend
         axis.legend(fontsize=8, loc="upper left", ncol=2)
     return figure
@@ -190,8 +238,9 @@ def plot_map(
     clusterings: Sequence[Clustering], analyses: Sequence[Analysis], class_names: Sequence[str]
 ) -> Figure:
     """Figure 10: multidimensional scaling of the means; lines join nearest neighbours."""
-    figure, axes = plt.subplots(1, len(analyses), figsize=(6.6 * len(analyses), 6),
-                                squeeze=False, layout="constrained")
+    figure, axes = plt.subplots(
+        1, len(analyses), figsize=(6.6 * len(analyses), 6), squeeze=False, layout="constrained"
+    )
     colours = class_colours(len(class_names))
     for axis, clustering, analysis in zip(axes[0], clusterings, analyses, strict=True):
         place = {int(k): xy for k, xy in zip(clustering.classes, clustering.map, strict=True)}
@@ -200,16 +249,21 @@ def plot_map(
             axis.plot(*zip(xy, near, strict=True), color=_GREY, lw=1, zorder=1)
         for k, xy in place.items():
             axis.scatter(*xy, s=60, color=colours[k], zorder=2, edgecolor="black", lw=0.5)
-            axis.annotate(class_names[k], xy, textcoords="offset points", xytext=(7, 5),
-                          fontsize=9, zorder=3)
+            axis.annotate(
+                class_names[k], xy, textcoords="offset points", xytext=(7, 5), fontsize=9, zorder=3
+            )
         axis.set_aspect("equal")
         axis.margins(0.18)
-        axis.set(title=f"map of the class means, N = {analysis.num_samples:,} "
-                       f"(stress {clustering.map_stress:.2f})",
-                 xlabel="first coordinate [latent units]", ylabel="second coordinate")
+        axis.set(
+            title=f"map of the class means, N = {analysis.num_samples:,} "
+            f"(stress {clustering.map_stress:.2f})",
+            xlabel="first coordinate [latent units]",
+            ylabel="second coordinate",
+        )
         axis.grid(alpha=0.3)
-    figure.suptitle("multidimensional scaling; lines lead from each class to its nearest",
-                    fontsize=10)
+    figure.suptitle(
+        "multidimensional scaling; lines lead from each class to its nearest", fontsize=10
+    )
     return figure
 
 
@@ -221,16 +275,25 @@ def plot_cophenetic(clusterings: Sequence[Clustering], analyses: Sequence[Analys
         found = [clustering.dendrograms[method] for method in LINKAGES]
         value = np.array([d.cophenetic for d in found])
         position = x + (i - (len(analyses) - 1) / 2) * width
-        axis.bar(position, value, width * 0.95, color=_COLOURS[i],
-                 label=f"N = {analysis.num_samples:,}")
-        _whiskers(axis, position, value, Interval(
-            np.array([d.cophenetic_interval.low for d in found]),
-            np.array([d.cophenetic_interval.high for d in found]),
-        ))
+        axis.bar(
+            position, value, width * 0.95, color=_COLOURS[i], label=f"N = {analysis.num_samples:,}"
+        )
+        _whiskers(
+            axis,
+            position,
+            value,
+            Interval(
+                np.array([d.cophenetic_interval.low for d in found]),
+                np.array([d.cophenetic_interval.high for d in found]),
+            ),
+        )
     axis.axhline(0.71, color=_GREY, ls=":", lw=1.2, label="paper's average linkage, 0.71")
     axis.set_xticks(x, LINKAGES)
-    axis.set(ylabel="cophenetic correlation", ylim=(0, 1.05),
-             title="how well each linkage keeps the distances (95 % intervals)")
+    axis.set(
+        ylabel="cophenetic correlation",
+        ylim=(0, 1.05),
+        title="how well each linkage keeps the distances (95 % intervals)",
+    )
     axis.legend(fontsize=8, loc="lower right")
     return figure
 
@@ -248,8 +311,13 @@ def plot_epsilon(
         series.append(
             (analysis.epsilon_debiased, analysis.epsilon_debiased_interval, f"debiased ε, {n}")
         )
-    series.append((invariance.measured, invariance.measured_interval,
-                   "measured: 5 % of random directions have left the class"))
+    series.append(
+        (
+            invariance.measured,
+            invariance.measured_interval,
+            "measured: 5 % of random directions have left the class",
+        )
+    )
     width = 0.8 / len(series)
     floor = 1e-2
     for i, (value, interval, label) in enumerate(series):
@@ -257,27 +325,46 @@ def plot_epsilon(
         axis.bar(position, np.maximum(value, floor), width * 0.92, color=_COLOURS[i], label=label)
         _whiskers(axis, position, value, interval, floor)
         for place in position[value < floor]:
-            axis.annotate("<0.01", (place, floor), textcoords="offset points", xytext=(0, 3),
-                          ha="center", fontsize=7, rotation=90, color=_COLOURS[i])
+            axis.annotate(
+                "<0.01",
+                (place, floor),
+                textcoords="offset points",
+                xytext=(0, 3),
+                ha="center",
+                fontsize=7,
+                rotation=90,
+                color=_COLOURS[i],
+            )
     for marker, value, censored, label in (
         ("^", invariance.plus, invariance.plus_censored, "exit along +σ"),
         ("v", invariance.minus, invariance.minus_censored, "exit along −σ"),
     ):
-        axis.scatter(x, np.maximum(value, floor), marker=marker, s=30, color="black", zorder=3,
-                     label=f"{label} ({int(np.sum(censored))} not reached by "
-                           f"{invariance.upper:g})")
+        axis.scatter(
+            x,
+            np.maximum(value, floor),
+            marker=marker,
+            s=30,
+            color="black",
+            zorder=3,
+            label=f"{label} ({int(np.sum(censored))} not reached by {invariance.upper:g})",
+        )
     axis.set_yscale("log")
     axis.set_ylim(floor, invariance.upper * 1.6)
     axis.set_xticks(x, class_names, rotation=30, ha="right", rotation_mode="anchor")
-    axis.set(title="how far a shift ε·σ may go: from distances, and measured (95 % intervals)",
-             ylabel="ε [standard deviations], log scale")
+    axis.set(
+        title="how far a shift ε·σ may go: from distances, and measured (95 % intervals)",
+        ylabel="ε [standard deviations], log scale",
+    )
     axis.grid(alpha=0.3, axis="y")
     axis.legend(fontsize=8, ncol=2, loc="upper center", bbox_to_anchor=(0.5, -0.22))
     return figure
 
 
 def plot_shifts(
-    images: np.ndarray, labels: np.ndarray, epsilon: np.ndarray, class_names: Sequence[str],
+    images: np.ndarray,
+    labels: np.ndarray,
+    epsilon: np.ndarray,
+    class_names: Sequence[str],
     title: str,
 ) -> Figure:
     """Figure 13: G(μ − εσ), G(μ), G(μ + εσ) for every class.
@@ -290,8 +377,9 @@ def plot_shifts(
         title: which ε.
     """
     count = len(class_names)
-    figure, axes = plt.subplots(3, count, figsize=(1.25 * count + 0.9, 5.0), squeeze=False,
-                                layout="constrained")
+    figure, axes = plt.subplots(
+        3, count, figsize=(1.25 * count + 0.9, 5.0), squeeze=False, layout="constrained"
+    )
     for row, name in enumerate(("μ − εσ", "μ", "μ + εσ")):
         for k in range(count):
             axis = axes[row, k]
@@ -302,16 +390,19 @@ def plot_shifts(
             else:
                 _show(axis, images[row, k])
                 same = labels[row, k] == k
-                axis.set_xlabel(class_names[labels[row, k]], fontsize=7,
-                                color="black" if same else _COLOURS[1])
+                axis.set_xlabel(
+                    class_names[labels[row, k]], fontsize=7, color="black" if same else _COLOURS[1]
+                )
                 for spine in axis.spines.values():
-                    spine.set(edgecolor="black" if same else _COLOURS[1],
-                              linewidth=1 if same else 3)
+                    spine.set(
+                        edgecolor="black" if same else _COLOURS[1], linewidth=1 if same else 3
+                    )
             if row == 0:
                 axis.set_title(f"{class_names[k]}\nε = {epsilon[k]:.3f}", fontsize=8)
         axes[row, 0].set_ylabel(name, fontsize=10)
-    figure.suptitle(f"{title}; below each image C's label, orange where it is another class",
-                    fontsize=10)
+    figure.suptitle(
+        f"{title}; below each image C's label, orange where it is another class", fontsize=10
+    )
     return figure
 
 
@@ -322,7 +413,9 @@ def plot_rays(rays: RayLabels, invariance: Invariance, class_names: Sequence[str
     step = rays.position[1] - rays.position[0]
     edges = np.append(rays.position - step / 2, rays.position[-1] + step / 2)
     axis.pcolormesh(
-        edges, np.arange(len(class_names) + 1) - 0.5, np.ma.masked_less(rays.label, 0),
+        edges,
+        np.arange(len(class_names) + 1) - 0.5,
+        np.ma.masked_less(rays.label, 0),
         cmap=ListedColormap(colours),
         norm=BoundaryNorm(np.arange(len(class_names) + 1) - 0.5, len(class_names)),
     )
@@ -336,11 +429,16 @@ def plot_rays(rays: RayLabels, invariance: Invariance, class_names: Sequence[str
                 axis.vlines([end], k - 0.45, k + 0.45, color="black", lw=2.5)
     axis.set_yticks(range(len(class_names)), class_names)
     axis.invert_yaxis()
-    axis.set(xlabel="p [standard deviations]",
-             title="label of G(μ + pσ) along each class's ray (black: first exit, by bisection)")
+    axis.set(
+        xlabel="p [standard deviations]",
+        title="label of G(μ + pσ) along each class's ray (black: first exit, by bisection)",
+    )
     axis.legend(
         handles=[Patch(color=c, label=n) for c, n in zip(colours, class_names, strict=True)],
-        ncol=min(5, len(class_names)), fontsize=8, loc="upper center", bbox_to_anchor=(0.5, -0.13),
+        ncol=min(5, len(class_names)),
+        fontsize=8,
+        loc="upper center",
+        bbox_to_anchor=(0.5, -0.13),
     )
     return figure
 

@@ -61,8 +61,15 @@ def report_study(
     began = time.perf_counter()
     names = run.dataset.class_names
     figures = study_figures(
-        gan, classifier, analyses, clusterings, invariance, rays, names,
-        batch_size=run.config.analysis.batch_size, num_devices=run.config.num_devices,
+        gan,
+        classifier,
+        analyses,
+        clusterings,
+        invariance,
+        rays,
+        names,
+        batch_size=run.config.analysis.batch_size,
+        num_devices=run.config.num_devices,
     )
     run.seconds["figures"] = time.perf_counter() - began
     run.seconds["total"] = sum(run.seconds.values())
@@ -93,8 +100,12 @@ def report_study(
     if not is_first_host():
         return
     write_run(
-        run.workdir, results, analysis_arrays(analyses, invariance),
-        {"classifier": classifier.progress, "gan": gan.progress}, figures, claims,
+        run.workdir,
+        results,
+        analysis_arrays(analyses, invariance),
+        {"classifier": classifier.progress, "gan": gan.progress},
+        figures,
+        claims,
     )
     large = analyses[-1]
     own = int(np.sum(large.mean_label == np.arange(len(names))))
@@ -134,78 +145,122 @@ def study_figures(
     large = analyses[-1]
     entries = [
         FigureEntry(
-            "training", "How the GAN and the classifier were trained.",
+            "training",
+            "How the GAN and the classifier were trained.",
             plots.plot_training(
-                gan.progress.history, classifier.progress.history,
-                gan.progress.steps_per_epoch, classifier.progress.steps_per_epoch,
+                gan.progress.history,
+                classifier.progress.history,
+                gan.progress.steps_per_epoch,
+                classifier.progress.steps_per_epoch,
             ),
         ),
         FigureEntry(
-            "samples", "Images of 100 random latents, not selected.",
+            "samples",
+            "Images of 100 random latents, not selected.",
             plots.plot_samples(
                 _images(generate, jax.random.normal(jax.random.key(0), (100, large.mean.shape[1]))),
                 "generated images of random latents",
             ),
         ),
         FigureEntry(
-            "class_means", "The image of each class mean, with the label and confidence that the "
+            "class_means",
+            "The image of each class mean, with the label and confidence that the "
             "classifier gives it.",
             plots.plot_class_means(_images(generate, np.nan_to_num(large.mean)), large, names),
         ),
         FigureEntry(
-            "figure_07_distances", "Figure 7: distances of the class means. At small N most of a "
+            "figure_07_distances",
+            "Figure 7: distances of the class means. At small N most of a "
             "distance is the sampling noise of the means.",
             plots.plot_distances(analyses, names),
         ),
     ]
     both = [(c, a) for c, a in zip(clusterings, analyses, strict=True) if c is not None]
     for clustering, analysis in both:
-        entries.append(FigureEntry(
-            f"figure_08_dendrograms_n{analysis.num_samples}",
-            f"Figure 8: clusters of the class means at N = {analysis.num_samples:,}, by four "
-            "linkages; a merge that few bootstrap trees share is not to be relied on.",
-            plots.plot_dendrograms(clustering, analysis, names),
-        ))
-    entries.append(FigureEntry(
-        "figure_09_nearest", "Figure 9: distance from each class mean to the nearest other, as "
-        "the paper computes it and with the sampling noise taken out.",
-        plots.plot_nearest(analyses, names),
-    ))
+        entries.append(
+            FigureEntry(
+                f"figure_08_dendrograms_n{analysis.num_samples}",
+                f"Figure 8: clusters of the class means at N = {analysis.num_samples:,}, by four "
+                "linkages; a merge that few bootstrap trees share is not to be relied on.",
+                plots.plot_dendrograms(clustering, analysis, names),
+            )
+        )
+    entries.append(
+        FigureEntry(
+            "figure_09_nearest",
+            "Figure 9: distance from each class mean to the nearest other, as "
+            "the paper computes it and with the sampling noise taken out.",
+            plots.plot_nearest(analyses, names),
+        )
+    )
     if both:
         found, of = zip(*both, strict=True)
-        entries.append(FigureEntry(
-            "figure_10_map", "Figure 10: the class means in the plane, distances kept as well as "
-            "two dimensions can.", plots.plot_map(found, of, names),
-        ))
-        entries.append(FigureEntry(
-            "figure_11_cophenetic", "Figure 11: cophenetic coefficient of each linkage.",
-            plots.plot_cophenetic(found, of),
-        ))
-    entries.append(FigureEntry(
-        "figure_12_epsilon", "Figure 12: the ε of each class from distances (the paper's, and "
-        "debiased), and where G and C, asked directly, change the label.",
-        plots.plot_epsilon(analyses, invariance, names),
-    ))
+        entries.append(
+            FigureEntry(
+                "figure_10_map",
+                "Figure 10: the class means in the plane, distances kept as well as "
+                "two dimensions can.",
+                plots.plot_map(found, of, names),
+            )
+        )
+        entries.append(
+            FigureEntry(
+                "figure_11_cophenetic",
+                "Figure 11: cophenetic coefficient of each linkage.",
+                plots.plot_cophenetic(found, of),
+            )
+        )
+    entries.append(
+        FigureEntry(
+            "figure_12_epsilon",
+            "Figure 12: the ε of each class from distances (the paper's, and "
+            "debiased), and where G and C, asked directly, change the label.",
+            plots.plot_epsilon(analyses, invariance, names),
+        )
+    )
     for name, title, analysis, epsilon in (
-        ("figure_13_shifts_paper", f"shifts by the paper's ε, N = {analyses[0].num_samples:,}",
-         analyses[0], analyses[0].epsilon),
-        ("figure_13_shifts_measured", "shifts by the measured exits along ±σ, "
-         f"N = {large.num_samples:,}", large, np.fmin(invariance.plus, invariance.minus)),
+        (
+            "figure_13_shifts_paper",
+            f"shifts by the paper's ε, N = {analyses[0].num_samples:,}",
+            analyses[0],
+            analyses[0].epsilon,
+        ),
+        (
+            "figure_13_shifts_measured",
+            f"shifts by the measured exits along ±σ, N = {large.num_samples:,}",
+            large,
+            np.fmin(invariance.plus, invariance.minus),
+        ),
     ):
-        entries.append(FigureEntry(
-            name, f"Figure 13: images of the class means and of {title}.",
-            _shifts(generate, classify, analysis, epsilon, names, title, batch_size, num_devices),
-        ))
-    entries.append(FigureEntry(
-        "label_along_ray", "What the classifier sees along the ray μ + pσ of each class, and "
-        "where it first leaves the class.", plots.plot_rays(rays, invariance, names),
-    ))
+        entries.append(
+            FigureEntry(
+                name,
+                f"Figure 13: images of the class means and of {title}.",
+                _shifts(
+                    generate, classify, analysis, epsilon, names, title, batch_size, num_devices
+                ),
+            )
+        )
+    entries.append(
+        FigureEntry(
+            "label_along_ray",
+            "What the classifier sees along the ray μ + pσ of each class, and "
+            "where it first leaves the class.",
+            plots.plot_rays(rays, invariance, names),
+        )
+    )
     return entries
 
 
 def _shifts(
-    generate: Generate, classify: Classify, analysis: Analysis, epsilon: np.ndarray,
-    names: Sequence[str], title: str, batch_size: int, num_devices: int | None,
+    generate: Generate,
+    classify: Classify,
+    analysis: Analysis,
+    epsilon: np.ndarray,
+    names: Sequence[str],
+    title: str,
+    batch_size: int,
+    num_devices: int | None,
 ) -> Figure:
     """Figure 13 for one choice of ε."""
     there = analysis.valid & np.isfinite(epsilon)
@@ -217,8 +272,11 @@ def _shifts(
     ).label.reshape(3, -1)
     images = _images(generate, flat)
     return plots.plot_shifts(
-        images.reshape(3, len(names), *images.shape[1:]), np.where(there, labels, -1), epsilon,
-        names, title,
+        images.reshape(3, len(names), *images.shape[1:]),
+        np.where(there, labels, -1),
+        epsilon,
+        names,
+        title,
     )
 
 
@@ -306,32 +364,34 @@ def invariance_entry(
     for k, name in enumerate(class_names):
         known = invariance.prototype_label[k] >= 0
         random = invariance.random[k]
-        classes.append({
-            "label": k,
-            "name": name,
-            "prototype_label": int(invariance.prototype_label[k]) if known else None,
-            "plus": invariance.plus[k],
-            "plus_censored": bool(invariance.plus_censored[k]),
-            "minus": invariance.minus[k],
-            "minus_censored": bool(invariance.minus_censored[k]),
-            "random_quantiles": {
-                f"{q:g}": float(np.quantile(random, q)) if known else None for q in QUANTILES
-            },
-            "random_censored": int(invariance.random_censored[k].sum()),
-            "measured": invariance.measured[k],
-            "measured_interval": _pair(invariance.measured_interval, k),
-            "purity": {
-                name: {
-                    "epsilon": purity.epsilon[k],
-                    "kept": int(purity.kept[k]) if np.isfinite(purity.fraction[k]) else None,
-                    "total": purity.total,
-                    "fraction": purity.fraction[k],
-                    "interval": _pair(purity.interval, k),
-                }
-                for name, purity in purities.items()
-            },
-            "reason": None if known else "the class has no statistics, so no ray starts there",
-        })
+        classes.append(
+            {
+                "label": k,
+                "name": name,
+                "prototype_label": int(invariance.prototype_label[k]) if known else None,
+                "plus": invariance.plus[k],
+                "plus_censored": bool(invariance.plus_censored[k]),
+                "minus": invariance.minus[k],
+                "minus_censored": bool(invariance.minus_censored[k]),
+                "random_quantiles": {
+                    f"{q:g}": float(np.quantile(random, q)) if known else None for q in QUANTILES
+                },
+                "random_censored": int(invariance.random_censored[k].sum()),
+                "measured": invariance.measured[k],
+                "measured_interval": _pair(invariance.measured_interval, k),
+                "purity": {
+                    name: {
+                        "epsilon": purity.epsilon[k],
+                        "kept": int(purity.kept[k]) if np.isfinite(purity.fraction[k]) else None,
+                        "total": purity.total,
+                        "fraction": purity.fraction[k],
+                        "interval": _pair(purity.interval, k),
+                    }
+                    for name, purity in purities.items()
+                },
+                "reason": None if known else "the class has no statistics, so no ray starts there",
+            }
+        )
     return {
         "upper": invariance.upper,
         "num_directions": invariance.random.shape[1],
@@ -339,9 +399,7 @@ def invariance_entry(
     }
 
 
-def analysis_arrays(
-    analyses: Sequence[Analysis], invariance: Invariance
-) -> dict[str, np.ndarray]:
+def analysis_arrays(analyses: Sequence[Analysis], invariance: Invariance) -> dict[str, np.ndarray]:
     """The arrays of analysis.npz: `n<N>_counts`, `n<N>_mean`, …, and the measured exits.
 
     NaN marks classes without statistics.
@@ -349,8 +407,17 @@ def analysis_arrays(
     arrays: dict[str, np.ndarray] = {"num_samples": np.array([a.num_samples for a in analyses])}
     for analysis in analyses:
         prefix = f"n{analysis.num_samples}_"
-        for name in ("counts", "mean", "std", "distance", "distance_debiased", "epsilon",
-                     "epsilon_debiased", "nearest", "p_value"):
+        for name in (
+            "counts",
+            "mean",
+            "std",
+            "distance",
+            "distance_debiased",
+            "epsilon",
+            "epsilon_debiased",
+            "nearest",
+            "p_value",
+        ):
             arrays[prefix + name] = getattr(analysis, name)
         for name, values in analysis.replicates._asdict().items():
             arrays[f"{prefix}replicate_{name}"] = values
@@ -418,8 +485,11 @@ def write_run(
     write_csv(workdir / "metrics.csv", *metrics_table(stages))
     write_json(workdir / "results.json", results)
     page = Environment(
-        loader=PackageLoader("magan_jax", "."), autoescape=True, undefined=StrictUndefined,
-        trim_blocks=True, lstrip_blocks=True,
+        loader=PackageLoader("magan_jax", "."),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
     )
     page.filters["number"] = _number
     page.filters["interval"] = _interval

@@ -90,7 +90,9 @@ class Run:
             print(message, flush=True)
 
 
-def start_run(experiment: str, preset: str, config: Any, dataset: Dataset, stages: tuple[str, ...]) -> Run:
+def start_run(
+    experiment: str, preset: str, config: Any, dataset: Dataset, stages: tuple[str, ...]
+) -> Run:
     """Prepare the folder of a run; refuse what cannot work before anything is computed.
 
     Args:

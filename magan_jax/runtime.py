@@ -11,8 +11,18 @@ from typing import Any
 import jax
 
 PACKAGES = (
-    "magan_jax", "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "tensorflow-datasets",
-    "chex", "numpy", "scipy", "scikit-learn", "matplotlib",
+    "magan_jax",
+    "jax",
+    "jaxlib",
+    "flax",
+    "optax",
+    "orbax-checkpoint",
+    "tensorflow-datasets",
+    "chex",
+    "numpy",
+    "scipy",
+    "scikit-learn",
+    "matplotlib",
 )
 
 

@@ -13,7 +13,7 @@ os.environ.setdefault("JAX_PLATFORMS", "cpu")
 
 def write_idx(path, array):
     header = bytes([0, 0, 8, array.ndim]) + np.array(array.shape, ">u4").tobytes()
-    opened = gzip.open(path, "wb") if path.suffix == ".gz" else path.open("wb")
+    opened = gzip.open(path, "wb") if path.suffix == ".gz" else path.open("wb")  # noqa: SIM115
     with opened as file:
         file.write(header + array.astype(np.uint8).tobytes())
 

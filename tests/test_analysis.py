@@ -58,7 +58,7 @@ def test_rotated_half_spaces_have_the_rotated_means():
 
 
 def test_unequal_classes_and_a_class_that_never_occurs():
-    """Class 0 is z₁ > 1 with density φ(1)/Q(1) for its mean; class 2 never has the largest logit."""
+    """Class 0 is z₁ > 1 with mean φ(1)/Q(1); class 2 never has the largest logit."""
     from scipy.stats import norm
 
     def classify(x):
@@ -80,13 +80,20 @@ def test_unequal_classes_and_a_class_that_never_occurs():
 
 def test_equal_means_are_told_apart_from_real_distances():
     """Labels by the sign of a product: every class mean is zero, any distance is noise."""
+
     def by_product(x):
         return jnp.stack([x[:, 0] * x[:, 1], -x[:, 0] * x[:, 1]], axis=-1)
 
     p_values, debiased = [], []
     for seed in range(40):
-        found = analyze(jax.random.key(seed), identity, by_product, latent_dim=10, num_classes=2,
-                        num_samples=600)
+        found = analyze(
+            jax.random.key(seed),
+            identity,
+            by_product,
+            latent_dim=10,
+            num_classes=2,
+            num_samples=600,
+        )
         assert found.distance[0, 1] > 0.1
         debiased.append(found.distance[0, 1] ** 2 - np.sum(found.spread**2 / found.counts))
         p_values.append(found.p_value[0, 1])
@@ -97,8 +104,10 @@ def test_equal_means_are_told_apart_from_real_distances():
 
 def test_distances_shrink_with_n_but_not_debiased_ones():
     settings = {"latent_dim": 50, "num_classes": 2}
-    small = [analyze(jax.random.key(s), identity, sign_of_first, num_samples=100, **settings)
-             for s in range(30)]
+    small = [
+        analyze(jax.random.key(s), identity, sign_of_first, num_samples=100, **settings)
+        for s in range(30)
+    ]
     plain = np.mean([a.distance[0, 1] for a in small])
     debiased = np.sqrt(np.mean([a.distance_debiased[0, 1] ** 2 for a in small]))
     assert plain > 2 * ROOT + 0.4
@@ -108,9 +117,9 @@ def test_distances_shrink_with_n_but_not_debiased_ones():
 def numpy_analysis(n, d, num_classes, classify):
     """Algorithm 1 as the paper writes it, on the same latents, in float64."""
     key, _ = jax.random.split(KEY)
-    z = np.array([
-        jax.random.normal(jax.random.fold_in(key, np.uint32(i)), (1, d))[0] for i in range(n)
-    ])
+    z = np.array(
+        [jax.random.normal(jax.random.fold_in(key, np.uint32(i)), (1, d))[0] for i in range(n)]
+    )
     labels = np.argmax(classify(z), -1)
     groups = [z[labels == k].astype(np.float64) for k in range(num_classes)]
     mean = np.array([g.mean(0) for g in groups])
@@ -131,13 +140,21 @@ def test_equals_algorithm_1_latent_by_latent():
     np.testing.assert_allclose(found.std, std, rtol=1e-4)
     np.testing.assert_allclose(found.distance, distance, rtol=1e-4)
     others = distance + np.diag(np.full(3, np.inf))
-    np.testing.assert_allclose(found.epsilon, others.min(1) / np.linalg.norm(std, axis=1), rtol=1e-4)
+    np.testing.assert_allclose(
+        found.epsilon, others.min(1) / np.linalg.norm(std, axis=1), rtol=1e-4
+    )
 
 
-@pytest.mark.parametrize("changes", [
-    {"batch_size": 64}, {"batch_size": 999}, {"batch_size": 3500}, {"num_devices": 1},
-    {"num_devices": 2, "batch_size": 2000},
-])
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"batch_size": 64},
+        {"batch_size": 999},
+        {"batch_size": 3500},
+        {"num_devices": 1},
+        {"num_devices": 2, "batch_size": 2000},
+    ],
+)
 def test_batch_size_and_devices_change_nothing(changes):
     settings = {"latent_dim": 4, "num_classes": 3, "num_samples": 5_432}
     wanted = analyze(KEY, identity, three_ways, **settings)
@@ -164,8 +181,9 @@ def test_prior_of_the_users_own():
     def above(x):
         return jnp.stack([x[:, 0] - 100, 100 - x[:, 0]], axis=-1)
 
-    found = analyze(KEY, identity, above, latent_dim=2, num_classes=2, num_samples=20_000,
-                    prior=shifted)
+    found = analyze(
+        KEY, identity, above, latent_dim=2, num_classes=2, num_samples=20_000, prior=shifted
+    )
     np.testing.assert_allclose(found.mean[0], [100 + ROOT, 100], atol=0.05)
     np.testing.assert_allclose(found.std[0], [np.sqrt(1 - 2 / np.pi), 1], atol=0.05)
     assert found.p_value[0, 1] == 1 / 200
@@ -175,20 +193,23 @@ def sometimes_nan(z):
     return jnp.where(z[:, :1] > 2.5, jnp.nan, z)
 
 
-@pytest.mark.parametrize(("generate", "classify", "changes", "message"), [
-    (identity, sign_of_first, {"latent_dim": 0}, "latent_dim is 0"),
-    (identity, sign_of_first, {"num_samples": 1}, "num_samples is 1"),
-    (identity, sign_of_first, {"num_samples": 2**31}, "num_samples is"),
-    (identity, sign_of_first, {"num_samples": 10.5}, "num_samples is 10.5"),
-    (identity, sign_of_first, {"batch_size": 0}, "batch_size is 0"),
-    (identity, sign_of_first, {"num_permutations": -1}, "num_permutations is -1"),
-    (identity, sign_of_first, {"num_classes": 3}, "num_classes is 3, .* for 2 classes"),
-    (lambda z: z.sum(), sign_of_first, {}, "one image for each latent"),
-    (identity, lambda x: x[:, 0], {}, r"logits \[n, num_classes\]"),
-    (identity, sign_of_first, {"prior": lambda key, n: jnp.zeros((n, 5))}, "prior"),
-    (sometimes_nan, sign_of_first, {}, "not finite for .* of 1000 latents"),
-    (identity, sign_of_first, {"num_devices": 9}, "num_devices is 9"),
-])
+@pytest.mark.parametrize(
+    ("generate", "classify", "changes", "message"),
+    [
+        (identity, sign_of_first, {"latent_dim": 0}, "latent_dim is 0"),
+        (identity, sign_of_first, {"num_samples": 1}, "num_samples is 1"),
+        (identity, sign_of_first, {"num_samples": 2**31}, "num_samples is"),
+        (identity, sign_of_first, {"num_samples": 10.5}, "num_samples is 10.5"),
+        (identity, sign_of_first, {"batch_size": 0}, "batch_size is 0"),
+        (identity, sign_of_first, {"num_permutations": -1}, "num_permutations is -1"),
+        (identity, sign_of_first, {"num_classes": 3}, "num_classes is 3, .* for 2 classes"),
+        (lambda z: z.sum(), sign_of_first, {}, "one image for each latent"),
+        (identity, lambda x: x[:, 0], {}, r"logits \[n, num_classes\]"),
+        (identity, sign_of_first, {"prior": lambda key, n: jnp.zeros((n, 5))}, "prior"),
+        (sometimes_nan, sign_of_first, {}, "not finite for .* of 1000 latents"),
+        (identity, sign_of_first, {"num_devices": 9}, "num_devices is 9"),
+    ],
+)
 def test_bad_input_gets_one_sentence(generate, classify, changes, message):
     settings = {"latent_dim": 4, "num_classes": 2} | changes
     with pytest.raises(ValueError, match=message) as error:

@@ -16,10 +16,18 @@ def identity(z):
 
 
 def study(classify, latent_dim=12, num_samples=3000, scale=1.0, prior=None):
-    analysis = analyze(KEY, identity, classify, latent_dim=latent_dim, num_classes=10,
-                       num_samples=num_samples, prior=prior)
-    purity = measure_purity(KEY, identity, classify, analysis, scale * analysis.epsilon,
-                            num_shifts=200)
+    analysis = analyze(
+        KEY,
+        identity,
+        classify,
+        latent_dim=latent_dim,
+        num_classes=10,
+        num_samples=num_samples,
+        prior=prior,
+    )
+    purity = measure_purity(
+        KEY, identity, classify, analysis, scale * analysis.epsilon, num_shifts=200
+    )
     return analysis, cluster(analysis), purity
 
 

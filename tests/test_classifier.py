@@ -28,9 +28,14 @@ def striped(n, seed):
 def test_it_learns_and_its_accuracy_is_that_of_its_function():
     test_set = striped(120, 1)
     found = train_classifier(
-        KEY, ClassifierConfig(epochs=12, batch_size=16, width=4, dropout=0.0, max_shift=0,
-                              learning_rate=1e-2),
-        striped(512, 0), test_set, num_classes=8, stage=Stage(None, {}),
+        KEY,
+        ClassifierConfig(
+            epochs=12, batch_size=16, width=4, dropout=0.0, max_shift=0, learning_rate=1e-2
+        ),
+        striped(512, 0),
+        test_set,
+        num_classes=8,
+        stage=Stage(None, {}),
     )
     logits = np.asarray(found.classify(scale_images(test_set.images)))
     assert found.test_accuracy == pytest.approx(np.mean(logits.argmax(-1) == test_set.labels))
@@ -42,8 +47,16 @@ def test_devices_train_the_same_classifier_with_dropout_and_shifts():
     config = ClassifierConfig(epochs=2, batch_size=8, width=4, dropout=0.5, max_shift=1)
 
     def run(num_devices):
-        return train(KEY, classifier_step(config, 8, 16), init_classifier(KEY, config, SHAPE, 8, 16),
-                     striped(64, 0), num_epochs=2, batch_size=8, num_devices=num_devices, quiet=True)
+        return train(
+            KEY,
+            classifier_step(config, 8, 16),
+            init_classifier(KEY, config, SHAPE, 8, 16),
+            striped(64, 0),
+            num_epochs=2,
+            batch_size=8,
+            num_devices=num_devices,
+            quiet=True,
+        )
 
     one = run(1)
     for num_devices in (2, 4):
@@ -64,13 +77,16 @@ def test_shifts_move_the_image_and_bring_in_black():
     np.testing.assert_array_equal(random_shift(KEY, image, 0), image)
 
 
-@pytest.mark.parametrize(("changes", "message"), [
-    ({"epochs": 0}, "classifier.epochs is 0"),
-    ({"width": 0}, "classifier.width is 0"),
-    ({"learning_rate": -1.0}, "classifier.learning_rate is -1.0"),
-    ({"dropout": 1.0}, "classifier.dropout is 1.0"),
-    ({"max_shift": -1}, "classifier.max_shift is -1"),
-])
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"epochs": 0}, "classifier.epochs is 0"),
+        ({"width": 0}, "classifier.width is 0"),
+        ({"learning_rate": -1.0}, "classifier.learning_rate is -1.0"),
+        ({"dropout": 1.0}, "classifier.dropout is 1.0"),
+        ({"max_shift": -1}, "classifier.max_shift is -1"),
+    ],
+)
 def test_settings_that_cannot_work_are_refused(changes, message):
     with pytest.raises(ValueError, match=message):
         check_classifier_config(ClassifierConfig(**changes))

@@ -24,8 +24,15 @@ def around_centres(key, n):
 
 @pytest.fixture(scope="module")
 def separated():
-    return analyze(jax.random.key(0), lambda z: z, nearest_centre, latent_dim=2, num_classes=6,
-                   num_samples=1200, prior=around_centres)
+    return analyze(
+        jax.random.key(0),
+        lambda z: z,
+        nearest_centre,
+        latent_dim=2,
+        num_classes=6,
+        num_samples=1200,
+        prior=around_centres,
+    )
 
 
 def test_three_clusters_by_every_linkage(separated):
@@ -59,10 +66,13 @@ def test_support_counts_dendrograms_with_the_same_set():
 
 def test_noise_has_little_support():
     def by_hash(x):
-        return jnp.sin(1000 * x @ jnp.array(np.random.default_rng(0).normal(size=(8, 6)), jnp.float32))
+        return jnp.sin(
+            1000 * x @ jnp.array(np.random.default_rng(0).normal(size=(8, 6)), jnp.float32)
+        )
 
-    noise = analyze(jax.random.key(1), lambda z: z, by_hash, latent_dim=8, num_classes=6,
-                    num_samples=2000)
+    noise = analyze(
+        jax.random.key(1), lambda z: z, by_hash, latent_dim=8, num_classes=6, num_samples=2000
+    )
     support = cluster(noise).dendrograms["average"].support
     assert support[:-1].max() < 0.9
     assert support[-1] == 1  # all classes together, always

@@ -83,8 +83,16 @@ def test_the_callers_state_survives():
 
 def test_step_is_traced_once():
     traced = chex.assert_max_traces(counting_step, n=1)
-    train(jax.random.key(0), traced, fresh(), DATA, num_epochs=4, batch_size=8, chunk_steps=2,
-          quiet=True)
+    train(
+        jax.random.key(0),
+        traced,
+        fresh(),
+        DATA,
+        num_epochs=4,
+        batch_size=8,
+        chunk_steps=2,
+        quiet=True,
+    )
 
 
 def test_a_value_that_is_not_finite_stops_with_its_step():
@@ -100,7 +108,7 @@ def test_a_value_that_is_not_finite_stops_with_its_step():
     [
         ({"batch_size": 0}, "between 1 and the 48"),
         ({"batch_size": 49}, "between 1 and the 48"),
-        ({"batch_size": 6}, "6, which 4 devices cannot share equally; use a multiple of 4, such as 8"),
+        ({"batch_size": 6}, "6, which 4 devices cannot share equally; use a multiple, such as 8"),
         ({"num_epochs": 0}, "num_epochs is 0"),
         ({"chunk_steps": 0}, "chunk_steps is 0"),
         ({"num_devices": 5}, "num_devices is 5, but this process has 4"),

@@ -58,6 +58,7 @@ def test_random_rays_through_rotated_half_spaces():
 
 def test_the_first_of_several_exits_is_found():
     """Class 0 holds on [0, 0.7) and again on [1.1, 2.5): plain bisection would miss the gap."""
+
     def classify(x):
         t = x[:, 0]
         inside = (t < 0.7) | ((t >= 1.1) & (t < 2.5))
@@ -78,12 +79,16 @@ def test_a_mean_of_another_class_has_no_epsilon():
 def test_labels_name_the_classes_of_the_rows():
     mean, shifts = half_space_rays()
     whole = bisect_epsilon(identity, sign_of_first, mean, shifts, upper=3.0)
-    second = bisect_epsilon(identity, sign_of_first, mean[1:], shifts[1:], upper=3.0, labels=np.array([1]))
+    second = bisect_epsilon(
+        identity, sign_of_first, mean[1:], shifts[1:], upper=3.0, labels=np.array([1])
+    )
     chex.assert_trees_all_equal(second.epsilon, whole.epsilon[1:])
 
 
-@pytest.mark.parametrize("changes", [{"batch_size": 1}, {"batch_size": 7}, {"num_devices": 1},
-                                     {"num_devices": 3, "batch_size": 4}])
+@pytest.mark.parametrize(
+    "changes",
+    [{"batch_size": 1}, {"batch_size": 7}, {"num_devices": 1}, {"num_devices": 3, "batch_size": 4}],
+)
 def test_batches_and_devices_change_nothing(changes):
     random = np.random.default_rng(1)
     mean, shifts = random.normal(size=(3, 4)), random.normal(size=(3, 13, 4))
@@ -116,7 +121,7 @@ def test_the_returned_end_keeps_its_label():
 
 
 def test_cost_is_scan_points_and_halvings_for_all_rays_in_one_program():
-    """1 + 32 + ⌈log₂(3 / 32 / 1e-4)⌉ = 43 evaluations of each ray, counted as the device runs them."""
+    """1 + 32 + ⌈log₂(3 / 32 / 1e-4)⌉ = 43 evaluations of each ray, counted as they run."""
     evaluated = []
 
     def counted(z):
@@ -124,8 +129,15 @@ def test_cost_is_scan_points_and_halvings_for_all_rays_in_one_program():
         return z
 
     mean, shifts = half_space_rays()
-    bisect_epsilon(counted, sign_of_first, mean, np.tile(shifts, (1, 20, 1)), upper=3.0,
-                   tolerance=1e-4, num_devices=1)
+    bisect_epsilon(
+        counted,
+        sign_of_first,
+        mean,
+        np.tile(shifts, (1, 20, 1)),
+        upper=3.0,
+        tolerance=1e-4,
+        num_devices=1,
+    )
     jax.effects_barrier()
     assert sum(evaluated) == 80 * (1 + 32 + 10)
     assert sum(evaluated) < 80 * 3.0 / 1e-4 / 100  # a grid as fine as the tolerance
@@ -141,21 +153,24 @@ def test_functions_are_traced_once_for_any_bound():
 MEAN, SHIFTS = np.zeros((2, 3)), np.ones((2, 4, 3))
 
 
-@pytest.mark.parametrize(("mean", "shifts", "changes", "message"), [
-    (MEAN[0], SHIFTS, {}, r"mean has the shape \(3,\)"),
-    (MEAN, SHIFTS[0], {}, r"must be \[2, M, 3\]"),
-    (MEAN, SHIFTS[:1], {}, r"must be \[2, M, 3\]"),
-    (MEAN, SHIFTS[:, :0], {}, "M ≥ 1"),
-    (MEAN * np.nan, SHIFTS, {}, "mean has 6 values that are not finite"),
-    (MEAN, SHIFTS * np.inf, {}, "shifts has 24 values that are not finite"),
-    (MEAN, SHIFTS, {"upper": 0.0}, "upper is 0.0"),
-    (MEAN, SHIFTS, {"upper": np.inf}, "upper is inf"),
-    (MEAN, SHIFTS, {"tolerance": 0.0}, "tolerance is 0.0"),
-    (MEAN, SHIFTS, {"tolerance": 5.0}, "tolerance is 5.0"),
-    (MEAN, SHIFTS, {"scan_points": 0}, "scan_points is 0"),
-    (MEAN, SHIFTS, {"batch_size": 0}, "batch_size is 0"),
-    (MEAN, SHIFTS, {"labels": np.zeros(3, int)}, "labels are"),
-])
+@pytest.mark.parametrize(
+    ("mean", "shifts", "changes", "message"),
+    [
+        (MEAN[0], SHIFTS, {}, r"mean has the shape \(3,\)"),
+        (MEAN, SHIFTS[0], {}, r"must be \[2, M, 3\]"),
+        (MEAN, SHIFTS[:1], {}, r"must be \[2, M, 3\]"),
+        (MEAN, SHIFTS[:, :0], {}, "M ≥ 1"),
+        (MEAN * np.nan, SHIFTS, {}, "mean has 6 values that are not finite"),
+        (MEAN, SHIFTS * np.inf, {}, "shifts has 24 values that are not finite"),
+        (MEAN, SHIFTS, {"upper": 0.0}, "upper is 0.0"),
+        (MEAN, SHIFTS, {"upper": np.inf}, "upper is inf"),
+        (MEAN, SHIFTS, {"tolerance": 0.0}, "tolerance is 0.0"),
+        (MEAN, SHIFTS, {"tolerance": 5.0}, "tolerance is 5.0"),
+        (MEAN, SHIFTS, {"scan_points": 0}, "scan_points is 0"),
+        (MEAN, SHIFTS, {"batch_size": 0}, "batch_size is 0"),
+        (MEAN, SHIFTS, {"labels": np.zeros(3, int)}, "labels are"),
+    ],
+)
 def test_bad_input_gets_one_sentence(mean, shifts, changes, message):
     def never(z):
         raise AssertionError("traced")

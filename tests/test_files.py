@@ -19,17 +19,26 @@ from magan_jax.latent.geometry import Interval
 
 def test_not_a_number_becomes_null(tmp_path):
     value = {
-        "a": np.array([1.0, np.nan, np.inf]), "b": np.float32("nan"), "c": jnp.int32(3),
-        "d": Interval(np.array([0.5]), np.array([-np.inf])), "e": (True, None, "x"),
-        "f": np.bool_(False), 7: tmp_path,
+        "a": np.array([1.0, np.nan, np.inf]),
+        "b": np.float32("nan"),
+        "c": jnp.int32(3),
+        "d": Interval(np.array([0.5]), np.array([-np.inf])),
+        "e": (True, None, "x"),
+        "f": np.bool_(False),
+        7: tmp_path,
     }
     write_json(tmp_path / "x.json", value)
     text = (tmp_path / "x.json").read_text()
     for word in ("NaN", "Infinity"):
         assert word not in text
     assert json.loads(text) == {
-        "a": [1.0, None, None], "b": None, "c": 3, "d": [[0.5], [None]],
-        "e": [True, None, "x"], "f": False, "7": str(tmp_path),
+        "a": [1.0, None, None],
+        "b": None,
+        "c": 3,
+        "d": [[0.5], [None]],
+        "e": [True, None, "x"],
+        "f": False,
+        "7": str(tmp_path),
     }
     assert type(jsonable(np.int64(3))) is int
 

@@ -20,16 +20,31 @@ from magan_jax.training.images import scale_images
 from magan_jax.training.stage import Stage
 
 SHAPE = (8, 8, 1)
-CONFIG = GANConfig(latent_dim=5, epochs=2, batch_size=8, generator_width=2, discriminator_width=2,
-                   learning_rate=1e-3)
+CONFIG = GANConfig(
+    latent_dim=5,
+    epochs=2,
+    batch_size=8,
+    generator_width=2,
+    discriminator_width=2,
+    learning_rate=1e-3,
+)
 IMAGES = np.random.default_rng(0).integers(0, 256, (32, *SHAPE)).astype(np.uint8)
 DATA = Batch(IMAGES, np.zeros(32, np.int32))
 KEY = jax.random.key(0)
 
 
 def train_on(num_devices, **changes):
-    return train(KEY, gan_step(CONFIG, SHAPE), init_gan(KEY, CONFIG, SHAPE), DATA, num_epochs=2,
-                 batch_size=8, num_devices=num_devices, quiet=True, **changes)
+    return train(
+        KEY,
+        gan_step(CONFIG, SHAPE),
+        init_gan(KEY, CONFIG, SHAPE),
+        DATA,
+        num_epochs=2,
+        batch_size=8,
+        num_devices=num_devices,
+        quiet=True,
+        **changes,
+    )
 
 
 def reference_step(state, images, key):
@@ -38,8 +53,12 @@ def reference_step(state, images, key):
     z = jax.random.normal(key, (8, 5))
 
     def fake_of(parameters):
-        images, new = generator.apply({"params": parameters, "batch_stats": state.statistics}, z,
-                                      training=True, mutable=["batch_stats"])
+        images, new = generator.apply(
+            {"params": parameters, "batch_stats": state.statistics},
+            z,
+            training=True,
+            mutable=["batch_stats"],
+        )
         return images, new["batch_stats"]
 
     def logits(parameters, images):
@@ -72,8 +91,12 @@ def test_a_step_is_one_update_of_d_then_one_of_g():
     chex.assert_trees_all_close(new.discriminator, discriminator, atol=2e-5)
     chex.assert_trees_all_close(new.generator, generator, atol=2e-5)
     chex.assert_trees_all_close(new.statistics, statistics, rtol=1e-5, atol=1e-6)
-    assert set(info) == {"discriminator_loss", "generator_loss", "real_taken_for_real",
-                         "fake_taken_for_real"}
+    assert set(info) == {
+        "discriminator_loss",
+        "generator_loss",
+        "real_taken_for_real",
+        "fake_taken_for_real",
+    }
 
 
 @pytest.mark.parametrize("num_devices", [2, 4])
@@ -125,17 +148,20 @@ def test_images_are_scaled_to_minus_one_and_one():
     np.testing.assert_array_equal(scale_images(np.array([0, 255], np.uint8)), [-1, 1])
 
 
-@pytest.mark.parametrize(("changes", "shape", "message"), [
-    ({"latent_dim": 0}, SHAPE, "gan.latent_dim is 0"),
-    ({"epochs": 0}, SHAPE, "gan.epochs is 0"),
-    ({"generator_width": -1}, SHAPE, "gan.generator_width is -1"),
-    ({"learning_rate": 0.0}, SHAPE, "gan.learning_rate is 0.0"),
-    ({"learning_rate": float("nan")}, SHAPE, "gan.learning_rate is nan"),
-    ({"beta1": 1.0}, SHAPE, "gan.beta1 is 1.0"),
-    ({"objective": "magic"}, SHAPE, "choose one of vanilla"),
-    ({}, (10, 8, 1), "divisible by 4"),
-    ({}, (8, 8), "divisible by 4"),
-])
+@pytest.mark.parametrize(
+    ("changes", "shape", "message"),
+    [
+        ({"latent_dim": 0}, SHAPE, "gan.latent_dim is 0"),
+        ({"epochs": 0}, SHAPE, "gan.epochs is 0"),
+        ({"generator_width": -1}, SHAPE, "gan.generator_width is -1"),
+        ({"learning_rate": 0.0}, SHAPE, "gan.learning_rate is 0.0"),
+        ({"learning_rate": float("nan")}, SHAPE, "gan.learning_rate is nan"),
+        ({"beta1": 1.0}, SHAPE, "gan.beta1 is 1.0"),
+        ({"objective": "magic"}, SHAPE, "choose one of vanilla"),
+        ({}, (10, 8, 1), "divisible by 4"),
+        ({}, (8, 8), "divisible by 4"),
+    ],
+)
 def test_settings_that_cannot_work_are_refused(changes, shape, message):
     with pytest.raises(ValueError, match=message):
         check_gan_config(GANConfig(**changes), shape)

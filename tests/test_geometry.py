@@ -4,12 +4,7 @@ import numpy as np
 import pytest
 from scipy.spatial.distance import pdist, squareform
 
-from magan_jax.latent.geometry import (
-    geometry,
-    jackknife,
-    permutation_p_values,
-    root,
-)
+from magan_jax.latent.geometry import geometry, jackknife, permutation_p_values, root
 from magan_jax.latent.moments import Moments, merge_all
 
 MEANS = np.array([[0.0, 0, 0, 0], [3, 0, 0, 0], [3, 1, 0, 0], [0, 0, 0.5, 0]])
@@ -46,17 +41,17 @@ def test_distances_nearest_and_epsilon_by_hand():
 def test_debiased_square_has_the_expectation_of_infinite_samples():
     random = np.random.default_rng(0)
     sizes = (12, 40, 7, 25)
-    squares = np.array([
-        geometry(merge_all(draw(random, sizes, parts=1))).squared_debiased for _ in range(4000)
-    ])
+    squares = np.array(
+        [geometry(merge_all(draw(random, sizes, parts=1))).squared_debiased for _ in range(4000)]
+    )
     truth = squareform(pdist(MEANS)) ** 2
     error = squares.mean(0) - truth
     standard_error = squares.std(0) / np.sqrt(len(squares))
     off = ~np.eye(4, dtype=bool)
     assert (np.abs(error[off]) < 4 * standard_error[off]).all()
-    plain = np.array([
-        geometry(merge_all(draw(random, sizes, parts=1))).distance ** 2 for _ in range(300)
-    ])
+    plain = np.array(
+        [geometry(merge_all(draw(random, sizes, parts=1))).distance ** 2 for _ in range(300)]
+    )
     assert ((plain.mean(0) - truth)[off] > 0.3).all()  # what is taken out is not small
 
 
@@ -80,8 +75,9 @@ def test_jackknife_of_a_mean_is_the_t_interval():
     parts = Moments(np.ones((20, 1)), values.reshape(20, 1, 1), np.zeros((20, 1, 1)))
     found = jackknife(lambda m: m.mean[0], parts)
     reach = t.ppf(0.975, 19) * values.std(ddof=1) / np.sqrt(20)
-    np.testing.assert_allclose([found.low[0], found.high[0]],
-                               [values.mean() - reach, values.mean() + reach])
+    np.testing.assert_allclose(
+        [found.low[0], found.high[0]], [values.mean() - reach, values.mean() + reach]
+    )
 
 
 def test_jackknife_intervals_of_debiased_squares_cover_the_truth():
@@ -109,10 +105,12 @@ def test_p_values_agree_with_all_permutations():
     random = np.random.default_rng(3)
     z, labels = random.normal(size=(7, 1)), np.array([0, 0, 0, 1, 1, 1, 1])
     z[labels == 1] += 1.0
-    means = np.array([
-        [z[list(chosen)].mean(0), z[[i for i in range(7) if i not in chosen]].mean(0)]
-        for chosen in itertools.combinations(range(7), 3)
-    ])
+    means = np.array(
+        [
+            [z[list(chosen)].mean(0), z[[i for i in range(7) if i not in chosen]].mean(0)]
+            for chosen in itertools.combinations(range(7), 3)
+        ]
+    )
     observed = abs(z[labels == 0].mean() - z[labels == 1].mean())
     exact = np.mean(abs(means[:, 0, 0] - means[:, 1, 0]) >= observed - 1e-12)
     sampled = means[random.integers(0, len(means), 20000)]

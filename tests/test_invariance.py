@@ -4,13 +4,7 @@ import numpy as np
 import pytest
 from scipy.stats import binomtest
 
-from magan_jax import (
-    analyze,
-    label_latents,
-    labels_along_rays,
-    measure_invariance,
-    measure_purity,
-)
+from magan_jax import analyze, label_latents, labels_along_rays, measure_invariance, measure_purity
 from magan_jax.latent import invariance as module
 
 KEY = jax.random.key(0)
@@ -26,13 +20,21 @@ def three_with_one_missing(x):
 
 @pytest.fixture(scope="module")
 def half_spaces():
-    return analyze(KEY, identity, three_with_one_missing, latent_dim=4, num_classes=3,
-                   num_samples=4000)
+    return analyze(
+        KEY, identity, three_with_one_missing, latent_dim=4, num_classes=3, num_samples=4000
+    )
 
 
 def test_exits_of_half_spaces(half_spaces):
-    found = measure_invariance(KEY, identity, three_with_one_missing, half_spaces,
-                               num_directions=400, upper=2.0, tolerance=1e-4)
+    found = measure_invariance(
+        KEY,
+        identity,
+        three_with_one_missing,
+        half_spaces,
+        num_directions=400,
+        upper=2.0,
+        tolerance=1e-4,
+    )
     exact = half_spaces.mean[0, 0] / half_spaces.std[0, 0]
     assert found.plus_censored[0]
     np.testing.assert_allclose(found.minus[0], exact, atol=2e-4)
@@ -50,14 +52,21 @@ def test_exits_of_half_spaces(half_spaces):
 
 def test_purity_is_one_inside_and_known_outside(half_spaces):
     exact = half_spaces.mean[0, 0] / half_spaces.std[0, 0]
-    inside = measure_purity(KEY, identity, three_with_one_missing, half_spaces,
-                            np.array([0.99, 0.99, np.nan]) * exact, num_shifts=500)
+    inside = measure_purity(
+        KEY,
+        identity,
+        three_with_one_missing,
+        half_spaces,
+        np.array([0.99, 0.99, np.nan]) * exact,
+        num_shifts=500,
+    )
     np.testing.assert_array_equal(inside.kept, [500, 500, 0])
     assert np.isnan(inside.fraction[2])
     assert np.isnan(inside.interval.low[2])
     # p ~ U[0, 2·exit]: half of the shifts against the class, and half of those too far.
-    outside = measure_purity(KEY, identity, three_with_one_missing, half_spaces,
-                             np.full(3, 2.0) * exact, num_shifts=4000)
+    outside = measure_purity(
+        KEY, identity, three_with_one_missing, half_spaces, np.full(3, 2.0) * exact, num_shifts=4000
+    )
     np.testing.assert_allclose(outside.fraction[:2], 0.75, atol=0.03)
     assert (outside.interval.low[:2] < 0.75).all()
     assert (outside.interval.high[:2] > 0.75).all()
@@ -87,7 +96,9 @@ def test_few_directions_have_open_intervals():
 
 
 def test_rays_show_the_label_on_both_sides(half_spaces):
-    found = labels_along_rays(identity, three_with_one_missing, half_spaces, reach=2.0, num_points=9)
+    found = labels_along_rays(
+        identity, three_with_one_missing, half_spaces, reach=2.0, num_points=9
+    )
     exact = half_spaces.mean[:2, 0] / half_spaces.std[:2, 0]
     for k in range(2):
         wanted = np.where(half_spaces.mean[k, 0] + found.position * half_spaces.std[k, 0] > 0, 0, 1)
@@ -103,7 +114,9 @@ def test_labels_do_not_depend_on_batches_or_devices():
     for changes in ({}, {"batch_size": 5}, {"num_devices": 1, "batch_size": 100}):
         found = label_latents(identity, three_with_one_missing, z, **changes)
         np.testing.assert_array_equal(found.label, wanted)
-        np.testing.assert_allclose(found.confidence, 1 / (1 + np.exp(-2 * np.abs(z[:, 0]))), rtol=1e-5)
+        np.testing.assert_allclose(
+            found.confidence, 1 / (1 + np.exp(-2 * np.abs(z[:, 0]))), rtol=1e-5
+        )
 
 
 def test_a_missing_class_changes_nothing_for_the_others(half_spaces):
@@ -118,14 +131,23 @@ def test_a_missing_class_changes_nothing_for_the_others(half_spaces):
     )
 
 
-@pytest.mark.parametrize(("call", "message"), [
-    (lambda a: measure_invariance(KEY, identity, identity, a, num_directions=0), "num_directions"),
-    (lambda a: measure_purity(KEY, identity, identity, a, np.ones(2)), "epsilon is"),
-    (lambda a: measure_purity(KEY, identity, identity, a, -np.ones(3)), "epsilon is"),
-    (lambda a: measure_purity(KEY, identity, identity, a, np.ones(3), num_shifts=0), "num_shifts"),
-    (lambda a: label_latents(identity, identity, a.mean), "not finite"),
-    (lambda a: label_latents(identity, identity, a.mean[0]), r"\[n, d\]"),
-])
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (
+            lambda a: measure_invariance(KEY, identity, identity, a, num_directions=0),
+            "num_directions",
+        ),
+        (lambda a: measure_purity(KEY, identity, identity, a, np.ones(2)), "epsilon is"),
+        (lambda a: measure_purity(KEY, identity, identity, a, -np.ones(3)), "epsilon is"),
+        (
+            lambda a: measure_purity(KEY, identity, identity, a, np.ones(3), num_shifts=0),
+            "num_shifts",
+        ),
+        (lambda a: label_latents(identity, identity, a.mean), "not finite"),
+        (lambda a: label_latents(identity, identity, a.mean[0]), r"\[n, d\]"),
+    ],
+)
 def test_bad_input_gets_one_sentence(half_spaces, call, message):
     with pytest.raises(ValueError, match=message):
         call(half_spaces)

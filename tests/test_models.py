@@ -25,7 +25,10 @@ def test_generator_in_training_normalises_by_the_batch():
     z = 5 + 3 * jax.random.normal(KEY, (64, 6))
     variables = generator.init(KEY, z, training=False)
     _, seen = generator.apply(
-        variables, z, training=True, mutable=["batch_stats", "intermediates"],
+        variables,
+        z,
+        training=True,
+        mutable=["batch_stats", "intermediates"],
         capture_intermediates=True,
     )
     first = np.asarray(seen["intermediates"]["BatchNorm_0"]["__call__"][0])

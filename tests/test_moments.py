@@ -39,7 +39,9 @@ def assert_close(found, wanted, rtol=1e-4):
 
 def test_groups_equal_numpy():
     vectors, group = sample()
-    assert_close(moments_of_groups(jnp.array(vectors), jnp.array(group), 5), reference(vectors, group, 5))
+    assert_close(
+        moments_of_groups(jnp.array(vectors), jnp.array(group), 5), reference(vectors, group, 5)
+    )
 
 
 def test_far_from_zero_nothing_cancels():

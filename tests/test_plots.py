@@ -21,10 +21,13 @@ def classify(x):
 
 @pytest.fixture(scope="module")
 def study():
-    analyses = [analyze(KEY, identity, classify, latent_dim=5, num_classes=4, num_samples=n)
-                for n in (60, 900)]
-    invariance = measure_invariance(KEY, identity, classify, analyses[1], num_directions=30,
-                                    tolerance=1e-2)
+    analyses = [
+        analyze(KEY, identity, classify, latent_dim=5, num_classes=4, num_samples=n)
+        for n in (60, 900)
+    ]
+    invariance = measure_invariance(
+        KEY, identity, classify, analyses[1], num_directions=30, tolerance=1e-2
+    )
     rays = labels_along_rays(identity, classify, analyses[1], num_points=21)
     return analyses, [cluster(a) for a in analyses], invariance, rays
 
@@ -40,13 +43,24 @@ def figures(study):
     yield plots.plot_map(clusterings, analyses, NAMES)
     yield plots.plot_cophenetic(clusterings, analyses)
     yield plots.plot_epsilon(analyses, invariance, NAMES)
-    yield plots.plot_shifts(np.zeros((3, 4, 8, 8, 1)), np.tile([0, 1, 2, -1], (3, 1)),
-                            analyses[1].epsilon, NAMES, "shifts")
+    yield plots.plot_shifts(
+        np.zeros((3, 4, 8, 8, 1)),
+        np.tile([0, 1, 2, -1], (3, 1)),
+        analyses[1].epsilon,
+        NAMES,
+        "shifts",
+    )
     yield plots.plot_rays(rays, invariance, NAMES)
-    history = {name: np.linspace(1, 0.5, 40) for name in (
-        "discriminator_loss", "generator_loss", "real_taken_for_real", "fake_taken_for_real",
-        "train_accuracy",
-    )}
+    history = {
+        name: np.linspace(1, 0.5, 40)
+        for name in (
+            "discriminator_loss",
+            "generator_loss",
+            "real_taken_for_real",
+            "fake_taken_for_real",
+            "train_accuracy",
+        )
+    }
     yield plots.plot_training(history, history | {"test_accuracy": np.array([0.7, 0.8])}, 20, 20)
 
 

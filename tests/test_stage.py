@@ -28,13 +28,22 @@ def step(state, batch, key):
 
 
 def run(stage, num_epochs=3, step=step):
-    return train_stage(stage, KEY, step, {"x": jnp.zeros(3)}, DATA, num_epochs=num_epochs,
-                       batch_size=4, title="toy")
+    return train_stage(
+        stage,
+        KEY,
+        step,
+        {"x": jnp.zeros(3)},
+        DATA,
+        num_epochs=num_epochs,
+        batch_size=4,
+        title="toy",
+    )
 
 
 def test_checkpoint_gives_back_the_state_and_the_history(tmp_path):
-    state = init_gan(KEY, GANConfig(latent_dim=3, generator_width=2, discriminator_width=2),
-                     (8, 8, 1))
+    state = init_gan(
+        KEY, GANConfig(latent_dim=3, generator_width=2, discriminator_width=2), (8, 8, 1)
+    )
     save_checkpoint(tmp_path / "a" / "gan", state, {"loss": np.arange(5.0)}, {"steps": 5})
     found, history = load_checkpoint(tmp_path / "a" / "gan", state)
     chex.assert_trees_all_equal(found, jax.device_get(state))
@@ -127,7 +136,9 @@ def test_another_training_in_the_folder_is_refused_before_any_work(tmp_path):
     run(Stage(tmp_path / "toy", {"toy": {"epochs": 3}, "seed": 0}))
     before = {p: p.read_bytes() for p in tmp_path.rglob("*") if p.is_file()}
     other = Stage(tmp_path / "toy", {"toy": {"epochs": 4}, "seed": 1})
-    with pytest.raises(CheckpointError, match=r"another seed, toy.epochs; train anew with --restart"):
+    with pytest.raises(
+        CheckpointError, match=r"another seed, toy.epochs; train anew with --restart"
+    ):
         check_stage(other)
     assert before == {p: p.read_bytes() for p in tmp_path.rglob("*") if p.is_file()}
     check_stage(other._replace(restart=True))

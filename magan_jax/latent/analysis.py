@@ -168,7 +168,14 @@ def analyze(
         raise ValueError(f"num_permutations is {num_permutations}; it must be 0 or more.")
     prior = standard_normal(latent_dim) if prior is None else prior
     stream = _compiled_stream(
-        generate, classify, prior, latent_dim, num_classes, batch_size, num_permutations, num_devices
+        generate,
+        classify,
+        prior,
+        latent_dim,
+        num_classes,
+        batch_size,
+        num_permutations,
+        num_devices,
     )
     labelled: LabelledStream = jax.device_get(stream(key, jnp.uint32(num_samples)))
     check_finite(int(labelled.nonfinite), num_samples)
@@ -227,7 +234,7 @@ def _describe(
         epsilon_interval=interval(lambda m: geometry(m).nearest_distance / geometry(m).spread),
         epsilon_debiased=root(found.nearest_squared_debiased) / found.spread,
         epsilon_debiased_interval=root_interval(interval(squared_epsilon)),
-        p_value=permutation_p_values(found.distance, labelled.permuted_mean),
+        p_value=permutation_p_values(found.distance, np.asarray(labelled.permuted_mean)),
         replicates=replicates,
     )
 
@@ -336,7 +343,9 @@ def _permuted_means(
         offset = jax.vmap(
             lambda k, n: jax.random.randint(jax.random.fold_in(k, number), (1,), 0, n)
         )(block_keys, jnp.maximum(present[:, 0], 1))
-        source = jnp.where(position < present, (position + offset) % jnp.maximum(present, 1), position)
+        source = jnp.where(
+            position < present, (position + offset) % jnp.maximum(present, 1), position
+        )
         rotated = jnp.take_along_axis(blocks, source, axis=1).reshape(-1)
         membership = jax.nn.one_hot(rotated, num_classes, dtype=latents.dtype)
         return group_sums(membership, latents) / jnp.maximum(count, 1)[:, None]

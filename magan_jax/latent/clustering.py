@@ -99,8 +99,14 @@ def cluster(
             support=merge_support(merges, [linkage(m, method) for m in resampled]),
         )
     scaling = MDS(
-        2, metric="precomputed", n_init=8, init="random", max_iter=1000, eps=1e-9,
-        normalized_stress=True, random_state=seed,
+        2,
+        metric="precomputed",
+        n_init=8,
+        init="random",
+        max_iter=1000,
+        eps=1e-9,
+        normalized_stress=True,
+        random_state=seed,
     )
     position = scaling.fit_transform(analysis.distance[np.ix_(classes, classes)])
     return Clustering(

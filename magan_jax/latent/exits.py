@@ -113,7 +113,9 @@ def bisect_epsilon(
     ray = np.minimum(np.arange(devices * chunks * batch), num_rays - 1)
     rays = ray.reshape(devices, chunks, batch)
     epsilon, inside, start_label, finite = jax.device_get(
-        search(mean, shifts.reshape(num_rays, -1), target.astype(np.int32), rays, jnp.float32(upper))
+        search(
+            mean, shifts.reshape(num_rays, -1), target.astype(np.int32), rays, jnp.float32(upper)
+        )
     )
     shape = shifts.shape[:2]
     check_finite(int(np.sum(~finite[:num_rays])), num_rays)
@@ -170,9 +172,7 @@ def _compiled_search(
                 return jnp.where(holds, middle, low), jnp.where(holds, high, middle), finite & ok
 
             low = jnp.maximum(inside - 1, 0) * step
-            low_end, _, finite = jax.lax.fori_loop(
-                0, halvings, halve, (low, inside * step, finite)
-            )
+            low_end, _, finite = jax.lax.fori_loop(0, halvings, halve, (low, inside * step, finite))
             undecided = (inside >= 1) & (inside <= scan_points)
             epsilon = jnp.where(undecided, low_end, low)
             return epsilon, inside, start_label, finite

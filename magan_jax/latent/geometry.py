@@ -68,9 +68,7 @@ def geometry(moments: Moments) -> Geometry:
         squared_debiased=squared,
         nearest=nearest,
         nearest_distance=np.where(has_other, others.min(axis=1), np.nan),
-        nearest_squared_debiased=np.where(
-            has_other, _without_self(squared).min(axis=1), np.nan
-        ),
+        nearest_squared_debiased=np.where(has_other, _without_self(squared).min(axis=1), np.nan),
     )
 
 

@@ -110,8 +110,9 @@ def measure_invariance(
     mean, std = analysis.mean[valid], analysis.std[valid]
     num_classes, latent_dim = analysis.mean.shape
     # Signs of class k come from fold_in(key, k): a missing class changes nothing for the others.
-    signs = np.stack([random_signs(jax.random.fold_in(key, int(k)), num_directions, latent_dim)
-                      for k in valid])
+    signs = np.stack(
+        [random_signs(jax.random.fold_in(key, int(k)), num_directions, latent_dim) for k in valid]
+    )
     plus = np.ones((len(valid), 1, latent_dim))
     exits = bisect_epsilon(
         generate,
@@ -140,7 +141,8 @@ def measure_invariance(
         measured=ordered[:, value],
         measured_interval=Interval(
             ordered[:, low] if low is not None else np.where(np.isnan(ordered[:, 0]), np.nan, 0.0),
-            ordered[:, high] if high is not None
+            ordered[:, high]
+            if high is not None
             else np.where(np.isnan(ordered[:, 0]), np.nan, upper),
         ),
         prototype_label=_scatter(exits.prototype_label, valid, num_classes, -1),
@@ -178,13 +180,18 @@ def measure_purity(
     valid = np.flatnonzero(analysis.valid & np.isfinite(epsilon))
     kept = np.zeros(len(epsilon), np.int64)
     if len(valid):
-        latents = np.concatenate([
-            shift_inside(
-                jax.random.fold_in(key, int(k)),
-                analysis.mean[k], analysis.std[k], epsilon[k], num_shifts,
-            )
-            for k in valid
-        ])
+        latents = np.concatenate(
+            [
+                shift_inside(
+                    jax.random.fold_in(key, int(k)),
+                    analysis.mean[k],
+                    analysis.std[k],
+                    epsilon[k],
+                    num_shifts,
+                )
+                for k in valid
+            ]
+        )
         labels = label_latents(
             generate, classify, latents, batch_size=batch_size, num_devices=num_devices
         ).label.reshape(len(valid), num_shifts)
@@ -195,8 +202,9 @@ def measure_purity(
         kept=kept,
         total=num_shifts,
         fraction=np.where(tried, kept / num_shifts, np.nan),
-        interval=Interval(*(np.where(tried, end, np.nan)
-                            for end in clopper_pearson(kept, num_shifts))),
+        interval=Interval(
+            *(np.where(tried, end, np.nan) for end in clopper_pearson(kept, num_shifts))
+        ),
     )
 
 
@@ -216,8 +224,11 @@ def labels_along_rays(
     num_classes, latent_dim = analysis.mean.shape
     rays = analysis.mean[valid, None] + position[:, None] * analysis.std[valid, None]
     found = label_latents(
-        generate, classify, rays.reshape(-1, latent_dim),
-        batch_size=batch_size, num_devices=num_devices,
+        generate,
+        classify,
+        rays.reshape(-1, latent_dim),
+        batch_size=batch_size,
+        num_devices=num_devices,
     )
     shape = (len(valid), num_points)
     return RayLabels(
@@ -267,9 +278,14 @@ def _quantile_ranks(
     return (low if low >= 0 else None), rank, (high if high < n else None)
 
 
-def _scatter(rows: np.ndarray, valid: np.ndarray, num_classes: int, fill: float | bool) -> np.ndarray:
+def _scatter(
+    rows: np.ndarray, valid: np.ndarray, num_classes: int, fill: float | bool
+) -> np.ndarray:
     """`rows` of the valid classes among all classes, `fill` elsewhere."""
-    out = np.full((num_classes, *rows.shape[1:]), fill, dtype=np.asarray(rows).dtype
-                  if not isinstance(fill, float) else np.float64)
+    out = np.full(
+        (num_classes, *rows.shape[1:]),
+        fill,
+        dtype=np.asarray(rows).dtype if not isinstance(fill, float) else np.float64,
+    )
     out[valid] = rows
     return out

@@ -61,15 +61,21 @@ def label_latents(
     for first in range(0, len(latents), size):
         part = latents[first : first + size]
         padded = np.pad(part, ((0, size - len(part)), (0, 0)))
-        results.append(jax.tree.map(lambda x, n=len(part): x[:n], compiled(padded)))
-    label, confidence, finite = (np.concatenate(x) for x in zip(*jax.device_get(results), strict=True))
+        results.append([x[: len(part)] for x in compiled(padded)])
+    label, confidence, finite = (
+        np.concatenate(x) for x in zip(*jax.device_get(results), strict=True)
+    )
     check_finite(int(np.sum(~finite)), len(latents))
     return Labels(label, confidence)
 
 
 @lru_cache(maxsize=16)
 def _compiled_labels(
-    generate: Generate, classify: Classify, latent_dim: int, batch_size: int, num_devices: int | None
+    generate: Generate,
+    classify: Classify,
+    latent_dim: int,
+    batch_size: int,
+    num_devices: int | None,
 ) -> Callable[..., tuple[jax.Array, jax.Array, jax.Array]]:
     check_functions(generate, classify, latent_dim)
 
@@ -112,7 +118,11 @@ def check_functions(
             "each latent, an array [n, ...]."
         )
     logits = jax.eval_shape(classify, images)
-    if not isinstance(logits, jax.ShapeDtypeStruct) or len(logits.shape) != 2 or logits.shape[0] != n:
+    if (
+        not isinstance(logits, jax.ShapeDtypeStruct)
+        or len(logits.shape) != 2
+        or logits.shape[0] != n
+    ):
         shape = getattr(logits, "shape", type(logits).__name__)
         raise ValueError(
             f"classify gave {shape} for {n} images; it must give logits [n, num_classes]."

@@ -39,6 +39,11 @@ def check_analysis_config(config: AnalysisConfig, num_classes: int) -> None:
                 f"analysis.{name} is {getattr(config, name)}; a standard deviation needs at least "
                 "2 latents, and they are numbered below 2³¹."
             )
+    if config.large_num_samples <= config.num_samples:
+        raise ValueError(
+            f"analysis.large_num_samples is {config.large_num_samples}; it must be larger than "
+            f"analysis.num_samples, {config.num_samples}."
+        )
     if config.num_permutations < 0:
         raise ValueError(
             f"analysis.num_permutations is {config.num_permutations}; it must be 0 or more."

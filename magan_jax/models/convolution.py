@@ -63,10 +63,11 @@ def strided_conv_transpose(images: jax.Array, kernel: jax.Array) -> jax.Array:
     matrix = kernel[::-1, ::-1].reshape(2, 2, 2, 2, channels, features)
     matrix = matrix.transpose(4, 0, 2, 1, 3, 5).reshape(channels, 16 * features)
     patches = (images.reshape(-1, channels) @ matrix).reshape(n, height, width, 4, 4 * features)
-    blocks = sum(
+    shifted = [
         jnp.pad(patches[:, :, :, 2 * i + j], ((0, 0), (i, 1 - i), (j, 1 - j), (0, 0)))
         for i, j in _SHIFTS
-    )
+    ]
+    blocks = shifted[0] + shifted[1] + shifted[2] + shifted[3]
     pixels = blocks.reshape(n, height + 1, width + 1, 2, 2 * features).swapaxes(2, 3)
     return pixels.reshape(n, 2 * height + 2, 2 * width + 2, features)[:, 1:-1, 1:-1]
 

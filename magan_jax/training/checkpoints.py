@@ -118,5 +118,3 @@ def same_stage(a: Any, b: Any) -> list[str]:
             for rest in same_stage(a.get(name), b.get(name))
         ]
     return [] if a == b else [""]
-
-

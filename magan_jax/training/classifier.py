@@ -6,7 +6,6 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 import optax
 
 from magan_jax.models import Classifier
@@ -113,13 +112,8 @@ def classifier_step(config: ClassifierConfig, num_classes: int, num_steps: int) 
         (value, logits), gradient = jax.value_and_grad(loss, has_aux=True)(state.parameters)
         gradient = jax.lax.pmean(gradient, DEVICES)
         updates, optimizer_state = optimizer.update(gradient, state.optimizer, state.parameters)
-        info = {
-            "loss": value,
-            "train_accuracy": jnp.mean(jnp.argmax(logits, -1) == batch.labels),
-        }
-        new_state = ClassifierState(
-            optax.apply_updates(state.parameters, updates), optimizer_state
-        )
+        info = {"loss": value, "train_accuracy": jnp.mean(jnp.argmax(logits, -1) == batch.labels)}
+        new_state = ClassifierState(optax.apply_updates(state.parameters, updates), optimizer_state)
         return new_state, jax.lax.pmean(info, DEVICES)
 
     return step
@@ -157,7 +151,7 @@ def train_classifier(
     """
     check_classifier_config(config)
     check_batch_size(config.batch_size, len(train_set.images), device_count(num_devices))
-    image_shape = train_set.images.shape[1:]
+    image_shape: Any = train_set.images.shape[1:]
     num_steps = config.epochs * (len(train_set.images) // config.batch_size)
     init_key, train_key = jax.random.split(key)
     measure_accuracy = accuracy_function(config, num_classes)
@@ -205,7 +199,13 @@ def classifier_function(
     """The trained classifier as a function of the images alone: `[N, H, W, C] -> [N, K]`."""
     network = _network(config, num_classes)
     variables = {"params": state.parameters}
-    return lambda images: network.apply(variables, images, training=False)
+
+    def classify(images: jax.Array) -> jax.Array:
+        logits = network.apply(variables, images, training=False)
+        assert isinstance(logits, jax.Array)
+        return logits
+
+    return classify
 
 
 def _network(config: ClassifierConfig, num_classes: int) -> Classifier:

@@ -32,8 +32,8 @@ class Batch(NamedTuple):
         labels: int32 `[N]`.
     """
 
-    images: jax.Array
-    labels: jax.Array
+    images: jax.Array | np.ndarray
+    labels: jax.Array | np.ndarray
 
 
 Step = Callable[[State, Batch, jax.Array], tuple[State, Info]]
@@ -152,7 +152,10 @@ def train(
             state, infos = run_chunk(state, data, key, jnp.uint32(done))
             infos = jax.device_get(infos)
             if done > start.steps:
-                timed, timed_seconds = timed + length, timed_seconds + time.perf_counter() - chunk_began
+                timed, timed_seconds = (
+                    timed + length,
+                    timed_seconds + time.perf_counter() - chunk_began,
+                )
             _check_finite(infos, done, title)
             for name, values in infos.items():
                 history.setdefault(name, []).append(values)
@@ -180,9 +183,7 @@ def chunk_function(
     """
     steps_per_epoch = num_examples // batch_size
 
-    def chunk(
-        state: State, data: Batch, key: jax.Array, first: jax.Array
-    ) -> tuple[State, Info]:
+    def chunk(state: State, data: Batch, key: jax.Array, first: jax.Array) -> tuple[State, Info]:
         step_key, order_key = jax.random.split(key)
         order = jax.random.permutation(
             jax.random.fold_in(order_key, first // steps_per_epoch), num_examples
@@ -208,7 +209,7 @@ def check_batch_size(batch_size: int, num_examples: int, num_devices: int) -> No
     if batch_size % num_devices:
         raise ValueError(
             f"batch_size is {batch_size}, which {num_devices} devices cannot share equally; "
-            f"use a multiple of {num_devices}, such as {-(-batch_size // num_devices) * num_devices}."
+            f"use a multiple, such as {-(-batch_size // num_devices) * num_devices}."
         )
 
 

@@ -81,9 +81,7 @@ def init_gan(key: jax.Array, config: GANConfig, image_shape: tuple[int, int, int
     """A fresh state; G and D start from keys of their own."""
     generator_key, discriminator_key = jax.random.split(key)
     generator, discriminator = _networks(config, image_shape)
-    variables = generator.init(
-        generator_key, jnp.zeros((1, config.latent_dim)), training=False
-    )
+    variables = generator.init(generator_key, jnp.zeros((1, config.latent_dim)), training=False)
     parameters = discriminator.init(discriminator_key, jnp.zeros((1, *image_shape)))["params"]
     optimizer = _optimizer(config)
     return GANState(
@@ -124,7 +122,10 @@ def gan_step(config: GANConfig, image_shape: tuple[int, int, int]) -> Step:
 
         def discriminator_loss(parameters: Any) -> tuple[jax.Array, Any]:
             fake, _ = generate(state.generator)  # the same as below: computed once
-            real_logits, fake_logits = discriminate(parameters, real), discriminate(parameters, fake)
+            real_logits, fake_logits = (
+                discriminate(parameters, real),
+                discriminate(parameters, fake),
+            )
             return objective.discriminator(real_logits, fake_logits), real_logits
 
         (loss_d, real_logits), gradient = jax.value_and_grad(discriminator_loss, has_aux=True)(
@@ -183,7 +184,7 @@ def train_gan(
         ValueError: for settings that cannot work.
         FloatingPointError: when training diverges.
     """
-    image_shape = images.shape[1:]
+    image_shape: Any = images.shape[1:]
     check_gan_config(config, image_shape)
     init_key, train_key = jax.random.split(key)
     progress = train_stage(
@@ -207,7 +208,13 @@ def generator_function(
     """The trained generator as a function of the latents alone: `[N, d] -> [N, H, W, C]`."""
     generator = Generator(config.generator_width, image_shape)
     variables = {"params": state.generator, "batch_stats": state.statistics}
-    return lambda latents: generator.apply(variables, latents, training=False)
+
+    def generate(latents: jax.Array) -> jax.Array:
+        images = generator.apply(variables, latents, training=False)
+        assert isinstance(images, jax.Array)
+        return images
+
+    return generate
 
 
 def _networks(

@@ -2,11 +2,12 @@
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 
-def scale_images(images: jax.Array) -> jax.Array:
+def scale_images(images: jax.Array | np.ndarray) -> jax.Array:
     """uint8 in 0..255 to float32 in [-1, 1], any shape."""
-    return images.astype(jnp.float32) / 127.5 - 1.0
+    return jnp.asarray(images, jnp.float32) / 127.5 - 1.0
 
 
 def random_shift(key: jax.Array, image: jax.Array, max_shift: int) -> jax.Array:
