@@ -59,7 +59,12 @@ def on_devices(
 
 
 def check_num_devices(num_devices: int | None) -> None:
-    """Refuse a number of devices that this process does not have."""
+    """Refuse a number of devices that this process does not have, or any on several hosts."""
+    if num_devices is not None and jax.process_count() > 1:
+        raise ValueError(
+            f"num_devices is {num_devices}, but {jax.process_count()} hosts always use all their "
+            "devices; leave it out."
+        )
     if num_devices is not None and not 1 <= num_devices <= jax.local_device_count():
         raise ValueError(
             f"num_devices is {num_devices}, but this process has {jax.local_device_count()} "

@@ -48,7 +48,7 @@ def plot_training(
     draw(axes[0], gan["generator_loss"], gan_steps_per_epoch, "generator", _COLOURS[1])
     axes[0].axhline(2 * np.log(2), color=_GREY, ls=":", lw=1)
     axes[0].axhline(np.log(2), color=_GREY, ls="--", lw=1)
-    axes[0].set(title="GAN losses (dotted, dashed: both at equilibrium)", ylabel="loss [nats]")
+    axes[0].set(title="GAN losses (dotted: D, dashed: G at equilibrium)", ylabel="loss [nats]")
     draw(axes[1], gan["real_taken_for_real"], gan_steps_per_epoch, "real images", _COLOURS[0])
     draw(axes[1], gan["fake_taken_for_real"], gan_steps_per_epoch, "generated images", _COLOURS[1])
     axes[1].set(title="what D takes for real", ylabel="share of images", ylim=(0, 1))
@@ -253,7 +253,7 @@ def plot_map(
                 class_names[k], xy, textcoords="offset points", xytext=(7, 5), fontsize=9, zorder=3
             )
         axis.set_aspect("equal")
-        axis.margins(0.18)
+        axis.margins(x=0.35, y=0.15)
         axis.set(
             title=f"map of the class means, N = {analysis.num_samples:,} "
             f"(stress {clustering.map_stress:.2f})",
@@ -294,7 +294,7 @@ def plot_cophenetic(clusterings: Sequence[Clustering], analyses: Sequence[Analys
         ylim=(0, 1.05),
         title="how well each linkage keeps the distances (95 % intervals)",
     )
-    axis.legend(fontsize=8, loc="lower right")
+    axis.legend(fontsize=8, loc="upper center", bbox_to_anchor=(0.5, -0.08), ncol=3)
     return figure
 
 
@@ -398,7 +398,8 @@ def plot_shifts(
                         edgecolor="black" if same else _COLOURS[1], linewidth=1 if same else 3
                     )
             if row == 0:
-                axis.set_title(f"{class_names[k]}\nε = {epsilon[k]:.3f}", fontsize=8)
+                shown = f"ε = {epsilon[k]:.3f}" if np.isfinite(epsilon[k]) else "no ε"
+                axis.set_title(f"{class_names[k]}\n{shown}", fontsize=8)
         axes[row, 0].set_ylabel(name, fontsize=10)
     figure.suptitle(
         f"{title}; below each image C's label, orange where it is another class", fontsize=10

@@ -16,7 +16,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from matplotlib.figure import Figure
 
 from magan_jax import plots
-from magan_jax.claims import Claim
+from magan_jax.claims import Claim, Study, claims_markdown
 from magan_jax.files import write_arrays, write_bytes, write_csv, write_json
 from magan_jax.latent.analysis import Analysis
 from magan_jax.latent.clustering import Clustering
@@ -50,22 +50,27 @@ def report_study(
     run: Run,
     classifier: TrainedClassifier,
     gan: TrainedGAN,
-    analyses: Sequence[Analysis],
-    clusterings: Sequence[Clustering | None],
-    invariance: Invariance,
+    studies: Sequence[Study],
     rays: RayLabels,
     purities: Mapping[str, Purity],
     claims: Sequence[Claim],
 ) -> None:
-    """Write all that a study of one generator leaves, and say in a few lines what it found."""
+    """Write all that the studies of one generator leave, and say in a few lines what they found.
+
+    Args:
+        run: the run under way.
+        classifier, gan: what was trained.
+        studies: at the paper's N and at a large N, on which the measured exits shown rest.
+        rays: labels along the rays of the large study.
+        purities: by the name of the ε tried.
+        claims: the paper's, decided; empty for other data.
+    """
     began = time.perf_counter()
     names = run.dataset.class_names
     figures = study_figures(
         gan,
         classifier,
-        analyses,
-        clusterings,
-        invariance,
+        studies,
         rays,
         names,
         batch_size=run.config.analysis.batch_size,
@@ -91,9 +96,10 @@ def report_study(
         | {"test_accuracy": classifier.test_accuracy},
         "gan": _training_entry(gan.progress),
         "analyses": [
-            analysis_entry(a, c, names) for a, c in zip(analyses, clusterings, strict=True)
+            analysis_entry(study.analysis, study.clustering, study.invariance, names)
+            for study in studies
         ],
-        "invariance": invariance_entry(invariance, purities, names),
+        "invariance": invariance_entry(studies[-1].invariance, purities, names),
         "claims": [claim._asdict() for claim in claims],
         "seconds": run.seconds,
     }
@@ -102,19 +108,18 @@ def report_study(
     write_run(
         run.workdir,
         results,
-        analysis_arrays(analyses, invariance),
+        analysis_arrays(studies),
         {"classifier": classifier.progress, "gan": gan.progress},
         figures,
         claims,
     )
-    large = analyses[-1]
+    large = studies[-1].analysis
     own = int(np.sum(large.mean_label == np.arange(len(names))))
     run.say(
         f"classifier: {classifier.test_accuracy:.4f} of the test images right\n"
         f"class means labelled with their own class at N = {large.num_samples:,}: "
         f"{own} of {len(names)}\n"
-        f"the paper's claims that hold: {sum(c.holds is True for c in claims)} of "
-        f"{sum(c.holds is not None for c in claims)}\n"
+        f"the paper's claims that hold: {sum(c.holds is True for c in claims)} of {len(claims)}\n"
         f"{run.seconds['total']:.0f} s in all; read {run.workdir / 'report.html'}"
     )
 
@@ -131,9 +136,7 @@ def _training_entry(progress: Progress) -> dict[str, Any]:
 def study_figures(
     gan: TrainedGAN,
     classifier: TrainedClassifier,
-    analyses: Sequence[Analysis],
-    clusterings: Sequence[Clustering | None],
-    invariance: Invariance,
+    studies: Sequence[Study],
     rays: RayLabels,
     names: Sequence[str],
     *,
@@ -142,7 +145,8 @@ def study_figures(
 ) -> list[FigureEntry]:
     """The paper's figures from our numbers, and those it lacks, in reading order."""
     generate, classify = gan.generate, classifier.classify
-    large = analyses[-1]
+    analyses = [study.analysis for study in studies]
+    large, invariance = studies[-1].analysis, studies[-1].invariance
     entries = [
         FigureEntry(
             "training",
@@ -175,7 +179,7 @@ def study_figures(
             plots.plot_distances(analyses, names),
         ),
     ]
-    both = [(c, a) for c, a in zip(clusterings, analyses, strict=True) if c is not None]
+    both = [(s.clustering, s.analysis) for s in studies if s.clustering is not None]
     for clustering, analysis in both:
         entries.append(
             FigureEntry(
@@ -285,7 +289,10 @@ def _images(generate: Generate, latents: Any) -> np.ndarray:
 
 
 def analysis_entry(
-    analysis: Analysis, clustering: Clustering | None, class_names: Sequence[str]
+    analysis: Analysis,
+    clustering: Clustering | None,
+    invariance: Invariance,
+    class_names: Sequence[str],
 ) -> dict[str, Any]:
     """One entry of `analyses` in results.json."""
     classes = []
@@ -311,6 +318,10 @@ def analysis_entry(
             "epsilon_debiased": analysis.epsilon_debiased[k],
             "epsilon_debiased_interval": _pair(analysis.epsilon_debiased_interval, k),
             "p_value": p_value,
+            "exit_plus": invariance.plus[k],
+            "exit_plus_censored": bool(invariance.plus_censored[k]),
+            "exit_minus": invariance.minus[k],
+            "exit_minus_censored": bool(invariance.minus_censored[k]),
         }
         entry["reason"] = _missing_class_reason(analysis, k, entry)
         classes.append(entry)
@@ -321,7 +332,8 @@ def analysis_entry(
         "distance_debiased": analysis.distance_debiased,
         "distance_debiased_interval": list(analysis.distance_debiased_interval),
         "p_value": analysis.p_value,
-        "p_value_reason": "null on the diagonal and for classes without statistics",
+        "p_value_reason": "null on the diagonal, for classes without statistics, and everywhere "
+        "if no permutations were asked for",
         "classes": classes,
     }
     if clustering is None:
@@ -353,6 +365,8 @@ def _missing_class_reason(analysis: Analysis, k: int, entry: Mapping[str, Any]) 
         return "no other class has statistics"
     if not np.isfinite(np.array(entry["epsilon_interval"], float)).all():
         return "a class loses its statistics when a part of the stream is left out: no interval"
+    if not np.isfinite(entry["p_value"]):
+        return "no p-value: no permutations were asked for"
     return None
 
 
@@ -378,6 +392,7 @@ def invariance_entry(
                 },
                 "random_censored": int(invariance.random_censored[k].sum()),
                 "measured": invariance.measured[k],
+                "measured_censored": bool(invariance.measured_censored[k]),
                 "measured_interval": _pair(invariance.measured_interval, k),
                 "purity": {
                     name: {
@@ -399,13 +414,13 @@ def invariance_entry(
     }
 
 
-def analysis_arrays(analyses: Sequence[Analysis], invariance: Invariance) -> dict[str, np.ndarray]:
+def analysis_arrays(studies: Sequence[Study]) -> dict[str, np.ndarray]:
     """The arrays of analysis.npz: `n<N>_counts`, `n<N>_mean`, …, and the measured exits.
 
     NaN marks classes without statistics.
     """
-    arrays: dict[str, np.ndarray] = {"num_samples": np.array([a.num_samples for a in analyses])}
-    for analysis in analyses:
+    arrays = {"num_samples": np.array([study.analysis.num_samples for study in studies])}
+    for analysis, _, invariance, _ in studies:
         prefix = f"n{analysis.num_samples}_"
         for name in (
             "counts",
@@ -421,8 +436,8 @@ def analysis_arrays(analyses: Sequence[Analysis], invariance: Invariance) -> dic
             arrays[prefix + name] = getattr(analysis, name)
         for name, values in analysis.replicates._asdict().items():
             arrays[f"{prefix}replicate_{name}"] = values
-    for name in ("plus", "minus", "random", "random_censored", "measured"):
-        arrays[f"exits_{name}"] = getattr(invariance, name)
+        for name in ("plus", "minus", "random", "random_censored", "measured"):
+            arrays[f"{prefix}exits_{name}"] = getattr(invariance, name)
     return arrays
 
 
@@ -483,6 +498,9 @@ def write_run(
     write_json(workdir / "config.json", results["config"])
     write_arrays(workdir / "analysis.npz", arrays)
     write_csv(workdir / "metrics.csv", *metrics_table(stages))
+    sizes = [analysis["num_samples"] for analysis in results["analyses"]]
+    if claims:
+        write_bytes(workdir / "claims.md", claims_markdown(claims, *sizes).encode())
     write_json(workdir / "results.json", results)
     page = Environment(
         loader=PackageLoader("magan_jax", "."),
@@ -513,7 +531,10 @@ def _number(value: Any, digits: int = 3) -> str:
 
 
 def _interval(pair: Any, digits: int = 3) -> str:
-    """An interval for a table, empty if there is none."""
-    if pair is None or any(end is None or not np.isfinite(float(end)) for end in pair):
+    """An interval for a table: empty if there is none, open where only the upper end is missing."""
+    known = [end is not None and bool(np.isfinite(float(end))) for end in pair or ()]
+    if known == [True, False]:
+        return f"[{_number(float(pair[0]), digits)}, …"
+    if not known or not all(known):
         return ""
     return f"[{_number(float(pair[0]), digits)}, {_number(float(pair[1]), digits)}]"

@@ -10,7 +10,6 @@ from typing import Any, Literal
 
 from magan_jax.data import Dataset
 from magan_jax.files import check_writable, jsonable
-from magan_jax.parallel import check_num_devices
 from magan_jax.runtime import is_first_host
 from magan_jax.training.engine import Batch
 from magan_jax.training.stage import Stage, check_stage
@@ -105,7 +104,6 @@ def start_run(
     Raises:
         ValueError: if the folder cannot be written to, or holds other trainings.
     """
-    check_num_devices(config.num_devices)
     if config.seed < 0:
         raise ValueError(f"seed is {config.seed}; it must be 0 or more.")
     default = Path("runs") / f"{experiment}-{dataset.name}-{preset}-seed{config.seed}"

@@ -102,6 +102,31 @@ def test_equal_means_are_told_apart_from_real_distances():
     assert np.mean(np.array(p_values) < 0.05) < 0.2
 
 
+def test_equal_means_of_unequal_spread_and_size_are_not_called_distinct():
+    """An inner ball and its outer 5 % shell: both means are zero, the labels are not noise."""
+
+    def shell(x):
+        radius = jnp.sum(x**2, axis=-1) - 5.99  # χ²₂ at 95 %
+        return jnp.stack([-radius, radius], axis=-1)
+
+    p_values = [
+        analyze(jax.random.key(s), identity, shell, latent_dim=2, num_classes=2).p_value[0, 1]
+        for s in range(60)
+    ]
+    assert np.mean(np.array(p_values) <= 0.05) < 0.15
+
+
+def test_tiny_samples_have_no_small_p_values():
+    """Four latents have four rotations: no p below about a quarter can be honest."""
+    found = [
+        analyze(
+            jax.random.key(s), identity, sign_of_first, latent_dim=2, num_classes=2, num_samples=4
+        ).p_value[0, 1]
+        for s in range(30)
+    ]
+    assert np.nanmin(found) > 0.15
+
+
 def test_distances_shrink_with_n_but_not_debiased_ones():
     settings = {"latent_dim": 50, "num_classes": 2}
     small = [

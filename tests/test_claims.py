@@ -3,45 +3,58 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from magan_jax import analyze, cluster, measure_purity
-from magan_jax.claims import MAP_CLUSTERS, WARD_CLUSTERS, check_claims
-from magan_jax.data import DATASETS
+from magan_jax import analyze, cluster, measure_invariance, measure_purity
+from magan_jax.claims import (
+    MAP_CLUSTERS,
+    WARD_CLUSTERS,
+    Study,
+    check_claims,
+    claims_markdown,
+    speaks_of,
+)
+from magan_jax.data import DATASETS, load_dataset
 
 NAMES = DATASETS["fashion_mnist"].class_names
 KEY = jax.random.key(0)
+
+OWN_LABEL = "each class mean generates an image of its own class"
+FIRST = "d(T-shirt/top, trousers) = 2.26"
+NEAREST = "the nearest class of T-shirt/top is shirt, at distance 2"
+EPSILON = "ε of T-shirt/top = 0.2010"
+ALONG = "the shift ±ε·σ, and any part of it, keeps the class"
+SIGNS = "the latent space is invariant to a shift ε·σ: random signs of σ keep the class too"
+DISTINCT = "the class means are distinct points, so that distances between them mean something"
+LINKAGE = "average linkage keeps the distances best, at 0.71; single linkage is the worst"
+WARD, MAP = "three clusters by Ward linkage", "three clusters by the map (MDS)"
 
 
 def identity(z):
     return z
 
 
-def study(classify, latent_dim=12, num_samples=3000, scale=1.0, prior=None):
+def study(classify, num_samples, scale=1.0, latent_dim=12, prior=None, permutations=199):
     analysis = analyze(
-        KEY,
-        identity,
-        classify,
-        latent_dim=latent_dim,
-        num_classes=10,
-        num_samples=num_samples,
-        prior=prior,
-    )
-    purity = measure_purity(
-        KEY, identity, classify, analysis, scale * analysis.epsilon, num_shifts=200
-    )
-    return analysis, cluster(analysis), purity
+        KEY, identity, classify, latent_dim=latent_dim, num_classes=10, num_samples=num_samples,
+        prior=prior, num_permutations=permutations,
+    )  # fmt: skip
+    invariance = measure_invariance(KEY, identity, classify, analysis, num_directions=4)
+    analysis = analysis._replace(epsilon=scale * analysis.epsilon)
+    purity = measure_purity(KEY, identity, classify, analysis, analysis.epsilon, num_shifts=200)
+    enough = analysis.valid.sum() >= 3
+    return Study(analysis, cluster(analysis) if enough else None, invariance, purity)
 
 
-def claims_of(*found, dataset="fashion_mnist"):
-    return {c.claim: c for c in check_claims(dataset, *found, NAMES)}
+def claims_of(small, large):
+    return {c.claim: c for c in check_claims(small, large, NAMES)}
 
 
 def largest(x):
     return x[:, :10]
 
 
-def paper_clusters(x):
-    """Classes around centres that group exactly as the paper's map does."""
-    return -jnp.sum((x[:, None] - jnp.array(CENTRES)) ** 2, axis=-1)
+@pytest.fixture(scope="module")
+def pair():
+    return study(largest, 1000), study(largest, 20_000)
 
 
 CENTRES = np.zeros((10, 2), np.float32)
@@ -51,38 +64,75 @@ for number, members in enumerate(MAP_CLUSTERS):
         CENTRES[k] = 10 * np.cos(angle), 10 * np.sin(angle)
 
 
+def nearest_centre(x):
+    """Classes around centres that group exactly as the paper's map does."""
+    return -jnp.sum((x[:, None] - jnp.array(CENTRES)) ** 2, axis=-1)
+
+
 def around(key, n):
     which, noise = jax.random.split(key)
     centre = jnp.array(CENTRES)[jax.random.randint(which, (n,), 0, 10)]
     return centre + 0.02 * jax.random.normal(noise, (n, 2))
 
 
-def test_true_claims_hold():
-    found = claims_of(*study(largest, scale=0.01))
-    assert found["each class mean generates an image of its own class"].holds is True
-    assert found["each class mean generates an image of its own class"].ours == "10 of 10"
-    invariance = found["every shift within ε·σ of the mean keeps the class"]
-    assert invariance.holds is True
-    assert invariance.high == 1.0
-    assert invariance.low == pytest.approx(0.025 ** (1 / 200), rel=1e-6)  # 200 of 200
+def test_every_claim_is_decided_and_shows_both_sizes(pair):
+    found = claims_of(*pair)
+    assert list(found) == [
+        OWN_LABEL, FIRST, NEAREST, EPSILON, ALONG, SIGNS, DISTINCT, LINKAGE, WARD, MAP
+    ]  # fmt: skip
+    assert all(c.holds is not None and c.large and c.reason for c in found.values())
+    assert found[OWN_LABEL].ours == found[OWN_LABEL].large == "10 of 10"
+    assert found[OWN_LABEL].holds is True
 
 
-def test_false_claims_fail_with_their_reason():
-    found = claims_of(*study(largest, scale=20.0))
-    invariance = found["every shift within ε·σ of the mean keeps the class"]
-    assert invariance.holds is False
-    assert "kept less often" in invariance.reason
-    distance = found["d(T-shirt/top, trousers) = 2.26"]
-    assert distance.holds is bool(distance.low <= 2.26 <= distance.high)
-    assert "from sampling noise alone" in distance.reason
+def test_numbers_hold_inside_the_prediction_interval_of_the_papers_n(pair):
+    small, large = pair
+    found = claims_of(small, large)[FIRST]
+    low, high = (end[0, 1] for end in small.analysis.distance_interval)
+    value = small.analysis.distance[0, 1]
+    np.testing.assert_allclose(found.high - value, np.sqrt(2) * (high - value))
+    np.testing.assert_allclose(value - found.low, np.sqrt(2) * (value - low))
+    assert found.holds is bool(found.low <= 2.26 <= found.high)
+    other_n = claims_of(study(largest, 2000), large)
+    for claim in (FIRST, NEAREST, EPSILON):
+        assert other_n[claim].holds is None
+        assert "belongs to N = 1000" in other_n[claim].reason
+
+
+def test_invariance_is_decided_along_sigma_and_apart_from_it_for_random_signs():
+    inside = claims_of(study(largest, 1000, scale=0.01), study(largest, 5000, scale=0.01))
+    assert inside[ALONG].holds is True
+    assert inside[SIGNS].holds is True
+    assert inside[SIGNS].low == pytest.approx(0.025 ** (1 / 200), rel=1e-6)  # 200 of 200
+    far = claims_of(study(largest, 1000, scale=30.0), study(largest, 5000, scale=30.0))
+    assert far[ALONG].holds is True  # along σ all coordinates move together: never another class
+    assert far[SIGNS].holds is False
+
+
+def test_one_early_exit_along_sigma_refutes_the_claim(pair):
+    small, large = pair
+    plus, censored = small.invariance.plus.copy(), small.invariance.plus_censored.copy()
+    plus[3], censored[3] = 0.5 * small.analysis.epsilon[3], False
+    early = small.invariance._replace(plus=plus, plus_censored=censored)
+    found = claims_of(small._replace(invariance=early), large)[ALONG]
+    assert found.holds is False
+    assert found.ours == "19 of 20 directions"
+    assert f"Dress at +{plus[3]:.3f}σ" in found.reason
+    unknown = small.invariance.prototype_label.copy()
+    unknown[2] = -1
+    open_claim = small._replace(invariance=small.invariance._replace(prototype_label=unknown))
+    assert claims_of(open_claim, large)[ALONG].holds is None
 
 
 def test_the_papers_own_clusters_are_recognised():
-    analysis, clustering, purity = study(paper_clusters, latent_dim=2, prior=around)
-    found = claims_of(analysis, clustering, purity)
-    assert found["three clusters by the map (MDS)"].holds is True
-    assert "index with the paper's clusters 1.00" in found["three clusters by the map (MDS)"].reason
-    assert found["three clusters by Ward linkage"].holds is False
+    settings = {"latent_dim": 2, "prior": around}
+    found = claims_of(
+        study(nearest_centre, 1000, **settings), study(nearest_centre, 3000, **settings)
+    )
+    assert found[MAP].holds is True
+    assert "index with the paper's clusters 1.00" in found[MAP].reason
+    assert "again in 100% of the cases" in found[MAP].reason
+    assert found[WARD].holds is False
 
 
 def test_clusters_are_partitions_of_the_ten_classes():
@@ -90,16 +140,40 @@ def test_clusters_are_partitions_of_the_ten_classes():
         assert sorted(k for members in clusters for k in members) == list(range(10))
 
 
-def test_too_few_latents_leave_claims_open_or_failed_but_never_nan():
-    analysis = analyze(KEY, identity, largest, latent_dim=12, num_classes=10, num_samples=4)
-    purity = measure_purity(KEY, identity, largest, analysis, analysis.epsilon, num_shifts=5)
-    found = claims_of(analysis, None, purity)
-    assert found["d(T-shirt/top, trousers) = 2.26"].holds is None
-    for claim in found.values():
-        text = f"{claim.ours} {claim.reason}"
+def test_linkage_needs_the_papers_coefficient_too(pair):
+    found = claims_of(*pair)[LINKAGE]
+    if not found.low <= 0.71 <= found.high:
+        assert found.holds is False
+    dendrograms = pair[0].clustering.dendrograms
+    best = max(dendrograms, key=lambda m: dendrograms[m].cophenetic)
+    assert found.ours.startswith(best)
+
+
+def test_too_few_latents_or_permutations_leave_claims_open_but_never_nan(pair):
+    few = claims_of(study(largest, 8), pair[1])
+    for claim in (FIRST, NEAREST, EPSILON, DISTINCT):
+        assert few[claim].holds is None
+    few_permutations = claims_of(study(largest, 1000, permutations=9), pair[1])[DISTINCT]
+    assert few_permutations.holds is None
+    assert "9 permutations cannot" in few_permutations.reason
+    none = claims_of(study(largest, 1000, permutations=0), pair[1])[DISTINCT]
+    assert none.holds is None
+    for claim in [*few.values(), few_permutations, none]:
+        text = f"{claim.ours} {claim.large} {claim.reason}"
         assert "nan" not in text, claim
         assert claim.low is None or np.isfinite(claim.low)
 
 
-def test_claims_are_about_fashion_mnist_only():
-    assert check_claims("mnist", *study(largest), NAMES) == []
+@pytest.mark.filterwarnings("ignore:the files in")
+def test_claims_are_about_fashion_mnist_only(idx_folder):
+    assert not speaks_of(load_dataset("fashion_mnist", idx_folder))  # other files, same name
+    dataset = load_dataset("fashion_mnist", idx_folder)
+    assert speaks_of(dataset._replace(official=True))
+    assert not speaks_of(dataset._replace(name="mnist", official=True))
+
+
+def test_table_for_a_readme_has_a_row_per_claim(pair):
+    claims = check_claims(*pair, NAMES)
+    lines = claims_markdown(claims, 1000, 20_000).splitlines()
+    assert len(lines) == 2 + len(claims)
+    assert all(line.count("|") == 7 for line in lines)

@@ -85,8 +85,9 @@ def test_shifts_move_the_image_and_bring_in_black():
         ({"learning_rate": -1.0}, "classifier.learning_rate is -1.0"),
         ({"dropout": 1.0}, "classifier.dropout is 1.0"),
         ({"max_shift": -1}, "classifier.max_shift is -1"),
+        ({"batch_size": 601}, "classifier.batch_size is 601"),
     ],
 )
 def test_settings_that_cannot_work_are_refused(changes, message):
     with pytest.raises(ValueError, match=message):
-        check_classifier_config(ClassifierConfig(**changes))
+        check_classifier_config(ClassifierConfig(**changes), 600)

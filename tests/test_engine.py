@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from magan_jax.parallel import DEVICES, local_part, on_devices
-from magan_jax.training.engine import Batch, Progress, train
+from magan_jax.training.engine import Batch, Progress, _chunk_length, train
 
 N = 48
 DATA = Batch(np.arange(N * 4, dtype=np.uint8).reshape(N, 2, 2, 1), np.arange(N, dtype=np.int32))
@@ -73,6 +73,18 @@ def test_result_does_not_depend_on_resuming():
 def test_evaluation_joins_the_history_once_per_epoch():
     found = run(evaluate=lambda state: {"seen": float(state["seen"].sum())})
     np.testing.assert_array_equal(found.history["seen"], [48, 96, 144])
+
+
+def test_an_epoch_of_a_prime_number_of_steps_is_cut_in_two_lengths():
+    assert _chunk_length(12, 5) == 4
+    assert _chunk_length(937, 128) == 128
+    assert _chunk_length(468, 128) == 117
+    data = jax.tree.map(lambda x: x[:44], DATA)  # 11 steps, in chunks of 5, 5 and 1
+    settings = {"num_epochs": 2, "batch_size": 4, "quiet": True, "num_devices": 1}
+    cut = train(jax.random.key(1), counting_step, fresh(), data, chunk_steps=5, **settings)
+    whole = train(jax.random.key(1), counting_step, fresh(), data, **settings)
+    chex.assert_trees_all_equal(cut.state, whole.state)
+    np.testing.assert_array_equal(cut.history["total"], whole.history["total"])
 
 
 def test_the_callers_state_survives():

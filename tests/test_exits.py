@@ -166,6 +166,7 @@ MEAN, SHIFTS = np.zeros((2, 3)), np.ones((2, 4, 3))
         (MEAN, SHIFTS, {"upper": np.inf}, "upper is inf"),
         (MEAN, SHIFTS, {"tolerance": 0.0}, "tolerance is 0.0"),
         (MEAN, SHIFTS, {"tolerance": 5.0}, "tolerance is 5.0"),
+        (MEAN, SHIFTS, {"tolerance": 1e-8}, "float32 resolves no less"),
         (MEAN, SHIFTS, {"scan_points": 0}, "scan_points is 0"),
         (MEAN, SHIFTS, {"batch_size": 0}, "batch_size is 0"),
         (MEAN, SHIFTS, {"labels": np.zeros(3, int)}, "labels are"),

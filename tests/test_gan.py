@@ -151,15 +151,16 @@ def test_images_are_scaled_to_minus_one_and_one():
 @pytest.mark.parametrize(
     ("changes", "shape", "message"),
     [
-        ({"latent_dim": 0}, SHAPE, "gan.latent_dim is 0"),
-        ({"epochs": 0}, SHAPE, "gan.epochs is 0"),
-        ({"generator_width": -1}, SHAPE, "gan.generator_width is -1"),
-        ({"learning_rate": 0.0}, SHAPE, "gan.learning_rate is 0.0"),
-        ({"learning_rate": float("nan")}, SHAPE, "gan.learning_rate is nan"),
-        ({"beta1": 1.0}, SHAPE, "gan.beta1 is 1.0"),
-        ({"objective": "magic"}, SHAPE, "choose one of vanilla"),
-        ({}, (10, 8, 1), "divisible by 4"),
-        ({}, (8, 8), "divisible by 4"),
+        ({"latent_dim": 0}, (600, *SHAPE), "gan.latent_dim is 0"),
+        ({"epochs": 0}, (600, *SHAPE), "gan.epochs is 0"),
+        ({"generator_width": -1}, (600, *SHAPE), "gan.generator_width is -1"),
+        ({"learning_rate": 0.0}, (600, *SHAPE), "gan.learning_rate is 0.0"),
+        ({"learning_rate": float("nan")}, (600, *SHAPE), "gan.learning_rate is nan"),
+        ({"beta1": 1.0}, (600, *SHAPE), "gan.beta1 is 1.0"),
+        ({"objective": "magic"}, (600, *SHAPE), "choose one of vanilla"),
+        ({}, (9, 10, 8, 1), "divisible by 4"),
+        ({}, (600, 8, 8), "divisible by 4"),
+        ({"batch_size": 6}, (600, 8, 8, 1), "gan.batch_size is 6, which 4 devices"),
     ],
 )
 def test_settings_that_cannot_work_are_refused(changes, shape, message):

@@ -4,7 +4,14 @@ import numpy as np
 import pytest
 from scipy.spatial.distance import pdist, squareform
 
-from magan_jax.latent.geometry import geometry, jackknife, permutation_p_values, root
+from magan_jax.latent.geometry import (
+    Interval,
+    geometry,
+    jackknife,
+    permutation_p_values,
+    root,
+    root_interval,
+)
 from magan_jax.latent.moments import Moments, merge_all
 
 MEANS = np.array([[0.0, 0, 0, 0], [3, 0, 0, 0], [3, 1, 0, 0], [0, 0, 0.5, 0]])
@@ -92,13 +99,23 @@ def test_jackknife_intervals_of_debiased_squares_cover_the_truth():
     assert rate.mean() < 0.99  # not merely wide
 
 
-def test_p_values_count_exceedances():
+def test_p_values_count_exceedances_in_units_of_noise():
     distance = np.array([[0, 2.0], [2.0, 0]])
     permuted = np.array([[[0.0], [d]] for d in (1, 2, 3)])
-    found = permutation_p_values(distance, permuted)
+    ones = np.ones((2, 2))
+    found = permutation_p_values(distance, ones, permuted, ones)
     assert found[0, 1] == (1 + 2) / (1 + 3)
     assert np.isnan(np.diag(found)).all()
-    assert np.isnan(permutation_p_values(distance, permuted[:0])).all()
+    halved = permutation_p_values(distance, 2 * ones, permuted, ones)
+    assert halved[0, 1] == 1.0
+    assert np.isnan(permutation_p_values(distance, ones, permuted[:0], ones)).all()
+
+
+def test_a_tie_with_the_identity_survives_rounding():
+    distance = np.array([[0, 1 / 3], [1 / 3, 0]])
+    permuted = np.float32([[[0.0], [1 / 3]]])
+    ones = np.ones((2, 2))
+    assert permutation_p_values(distance, ones, permuted, ones)[0, 1] == 1.0
 
 
 def test_p_values_agree_with_all_permutations():
@@ -114,5 +131,29 @@ def test_p_values_agree_with_all_permutations():
     observed = abs(z[labels == 0].mean() - z[labels == 1].mean())
     exact = np.mean(abs(means[:, 0, 0] - means[:, 1, 0]) >= observed - 1e-12)
     sampled = means[random.integers(0, len(means), 20000)]
-    distance = np.array([[0, observed - 1e-12], [observed - 1e-12, 0]])
-    assert permutation_p_values(distance, sampled)[0, 1] == pytest.approx(exact, abs=0.015)
+    distance = np.array([[0, observed], [observed, 0]])
+    ones = np.ones((2, 2))
+    found = permutation_p_values(distance, ones, sampled, ones)
+    assert found[0, 1] == pytest.approx(exact, abs=0.015)
+
+
+def test_interval_of_a_distance_is_never_a_certain_zero():
+    found = root_interval(Interval(np.array([-3.0]), np.array([-1.0])), np.array([-2.0]))
+    np.testing.assert_allclose([found.low[0], found.high[0]], [0, 1])
+    found = root_interval(Interval(np.array([3.0]), np.array([5.0])), np.array([4.0]))
+    np.testing.assert_allclose([found.low[0], found.high[0]], [np.sqrt(3), np.sqrt(5)])
+
+
+def test_a_rare_class_does_not_spoil_the_debiased_distance_of_others():
+    """The minimum of D² would pick the class with three draws, whose D² is mostly noise."""
+    random = np.random.default_rng(4)
+    count = np.array([300.0, 300, 300, 3])
+    centres = 1.2 * np.eye(100)[:4] / np.sqrt(2)  # all pairs 1.2 apart
+    debiased, minimum = [], []
+    for _ in range(200):
+        mean = centres + random.normal(size=(4, 100)) / np.sqrt(count)[:, None]
+        found = geometry(Moments(count, mean, np.ones((4, 100)) * (count - 1)[:, None]))
+        debiased.append(found.nearest_squared_debiased[0])
+        minimum.append(np.delete(found.squared_debiased[0], 0).min())
+    assert abs(np.mean(debiased) - 1.2**2) < 0.25
+    assert np.mean(minimum) < 0.5

@@ -15,9 +15,12 @@ import jax.numpy as jnp
 import numpy as np
 
 from magan_jax.latent.geometry import (
+    Geometry,
     Interval,
     geometry,
-    jackknife,
+    jackknife_interval,
+    leave_one_out,
+    noise_of_distances,
     permutation_p_values,
     root,
     root_interval,
@@ -71,13 +74,14 @@ class Analysis(NamedTuple):
         nearest: int `[K]`, the nearest other class.
         nearest_distance: `[K]`, d_min.
         nearest_distance_interval: of `nearest_distance`.
-        nearest_distance_debiased: `[K]`, min over j ≠ i of `distance_debiased`.
+        nearest_distance_debiased: `[K]`, `distance_debiased` to `nearest`.
         nearest_distance_debiased_interval: of `nearest_distance_debiased`.
         epsilon: `[K]`, the paper's ε = d_min / s.
         epsilon_interval: of `epsilon`.
         epsilon_debiased: `[K]`, `nearest_distance_debiased / s`.
         epsilon_debiased_interval: of `epsilon_debiased`.
-        p_value: `[K, K]`, permutation p-value of each distance.
+        num_permutations: B behind the p-values.
+        p_value: `[K, K]`, permutation p-value of each pair of means.
         replicates: moments of the R parts of the stream, `[R, K]` and `[R, K, d]`.
     """
 
@@ -101,6 +105,7 @@ class Analysis(NamedTuple):
     epsilon_interval: Interval
     epsilon_debiased: np.ndarray
     epsilon_debiased_interval: Interval
+    num_permutations: int
     p_value: np.ndarray
     replicates: Moments
 
@@ -148,7 +153,7 @@ def analyze(
         num_samples: N; the paper has 1000.
         prior: `(key, n) -> z [n, d]` with independent rows; default standard normal.
         batch_size: latents in one forward pass; it changes memory and speed, not the result.
-        num_permutations: B, for the p-values; 0 leaves them out.
+        num_permutations: B, for the p-values; 0 leaves them out (they are then NaN).
         num_devices: see `magan_jax.parallel.on_devices`.
 
     Raises:
@@ -190,11 +195,12 @@ def analyze(
             generate, classify, means[valid], batch_size=batch_size, num_devices=num_devices
         )
         mean_label[valid], mean_confidence[valid] = labels.label, labels.confidence
-    return _describe(labelled, total, means, mean_label, mean_confidence)
+    return _describe(labelled, num_samples, total, means, mean_label, mean_confidence)
 
 
 def _describe(
     labelled: LabelledStream,
+    num_samples: int,
     total: Moments,
     means: np.ndarray,
     mean_label: np.ndarray,
@@ -203,16 +209,19 @@ def _describe(
     """All statistics of a labelled stream, in float64 on the host."""
     replicates = labelled.replicates
     found = geometry(total)
+    without_a_part = [geometry(moments) for moments in leave_one_out(replicates)]
 
-    def interval(statistic: Callable[[Moments], np.ndarray]) -> Interval:
-        return jackknife(statistic, replicates)
+    def interval(statistic: Callable[[Geometry], np.ndarray]) -> Interval:
+        values = np.stack([statistic(part) for part in without_a_part])
+        return jackknife_interval(statistic(found), values, replicates)
 
-    def squared_epsilon(moments: Moments) -> np.ndarray:
-        g = geometry(moments)
+    def squared_epsilon(g: Geometry) -> np.ndarray:
         return g.nearest_squared_debiased / g.spread**2
 
+    everyone = merge_all(Moments(*(np.asarray(x)[:, None] for x in total)))  # classes as parts
+    pooled_spread = np.sqrt(everyone.scatter.sum() / max(1, everyone.count.sum() - 1))
     return Analysis(
-        num_samples=int(total.count.sum()),
+        num_samples=int(num_samples),
         counts=total.count.astype(np.int64),
         mean=means,
         std=standard_deviation(total),
@@ -220,21 +229,29 @@ def _describe(
         mean_label=mean_label,
         mean_confidence=mean_confidence,
         distance=found.distance,
-        distance_interval=interval(lambda m: geometry(m).distance),
+        distance_interval=interval(lambda g: g.distance),
         distance_debiased=root(found.squared_debiased),
-        distance_debiased_interval=root_interval(interval(lambda m: geometry(m).squared_debiased)),
+        distance_debiased_interval=root_interval(
+            interval(lambda g: g.squared_debiased), found.squared_debiased
+        ),
         nearest=found.nearest,
         nearest_distance=found.nearest_distance,
-        nearest_distance_interval=interval(lambda m: geometry(m).nearest_distance),
+        nearest_distance_interval=interval(lambda g: g.nearest_distance),
         nearest_distance_debiased=root(found.nearest_squared_debiased),
         nearest_distance_debiased_interval=root_interval(
-            interval(lambda m: geometry(m).nearest_squared_debiased)
+            interval(lambda g: g.nearest_squared_debiased), found.nearest_squared_debiased
         ),
         epsilon=found.nearest_distance / found.spread,
-        epsilon_interval=interval(lambda m: geometry(m).nearest_distance / geometry(m).spread),
+        epsilon_interval=interval(lambda g: g.nearest_distance / g.spread),
         epsilon_debiased=root(found.nearest_squared_debiased) / found.spread,
-        epsilon_debiased_interval=root_interval(interval(squared_epsilon)),
-        p_value=permutation_p_values(found.distance, np.asarray(labelled.permuted_mean)),
+        epsilon_debiased_interval=root_interval(interval(squared_epsilon), squared_epsilon(found)),
+        num_permutations=len(labelled.permuted_mean),
+        p_value=permutation_p_values(
+            found.distance,
+            noise_of_distances(found.spread, total.count),
+            np.asarray(labelled.permuted_mean),
+            noise_of_distances(pooled_spread, total.count),
+        ),
         replicates=replicates,
     )
 
@@ -302,7 +319,7 @@ def _compiled_stream(
 
         nothing = LabelledStream(
             Moments(
-                jnp.zeros((REPLICATES, num_classes)),
+                jnp.zeros((REPLICATES, num_classes), jnp.int32),
                 jnp.zeros((REPLICATES, num_classes, latent_dim)),
                 jnp.zeros((REPLICATES, num_classes, latent_dim)),
             ),

@@ -29,9 +29,9 @@ class Exits(NamedTuple):
     """First exits of K × M rays from their classes.
 
     Attributes:
-        epsilon: `[K, M]`, the largest t seen to keep the label with all scanned points before it:
-            the exit lies in (epsilon, epsilon + tolerance]. 0 where the mean itself has another
-            label, `upper` where censored.
+        epsilon: `[K, M]`, a t that was seen to keep the label, as were all scanned points before
+            it; the label changes within (epsilon, epsilon + tolerance]. 0 where the mean itself
+            has another label, `upper` where censored.
         censored: bool `[K, M]`, no scanned point up to `upper` left the class.
         prototype_label: int `[K]`, C(G(mean)).
     """
@@ -56,9 +56,9 @@ def bisect_epsilon(
 ) -> Exits:
     """The first t in (0, upper] at which C(G(mean_k + t · shift)) is not k, for every shift.
 
-    A scan of `scan_points` points upper/scan_points, 2·upper/scan_points, …, upper, then
-    ⌈log₂(step / tolerance)⌉ halvings: so many network evaluations for each ray, all rays of all
-    classes in one compiled call, in chunks of `batch_size` shared over the devices.
+    The mean, a scan of `scan_points` points upper/scan_points, 2·upper/scan_points, …, upper,
+    then ⌈log₂(step / tolerance)⌉ halvings: so many network evaluations for each ray, all rays of
+    all classes in one compiled call, in chunks of `batch_size` shared over the devices.
 
     Args:
         generate: `z [n, d] -> images`, JAX-traceable.
@@ -67,7 +67,7 @@ def bisect_epsilon(
         shifts: `[K, M, d]`, directions; t counts multiples of them (with shift = σ, t is in
             standard deviations).
         upper: end of the search.
-        tolerance: width of the bracket at the end.
+        tolerance: width of the bracket at the end; at least upper · 2⁻²², float32's resolution.
         scan_points: points of the coarse scan.
         labels: `[K]`, the class that each row of `mean` must keep; default 0..K−1.
         batch_size: rays that each device follows at once; memory, not results.
@@ -93,8 +93,11 @@ def bisect_epsilon(
             )
     if not (upper > 0 and math.isfinite(upper)):
         raise ValueError(f"upper is {upper}; it must be positive and finite.")
-    if not 0 < tolerance < upper:
-        raise ValueError(f"tolerance is {tolerance}; it must lie between 0 and upper = {upper}.")
+    if not upper * 2.0**-22 <= tolerance < upper:
+        raise ValueError(
+            f"tolerance is {tolerance}; it must lie between {upper * 2.0**-22:.1g} (float32 "
+            f"resolves no less of upper) and upper = {upper}."
+        )
     check_positive("scan_points", scan_points)
     check_positive("batch_size", batch_size)
     target = np.arange(num_means) if labels is None else np.asarray(labels)
@@ -119,9 +122,10 @@ def bisect_epsilon(
     )
     shape = shifts.shape[:2]
     check_finite(int(np.sum(~finite[:num_rays])), num_rays)
+    censored = (inside[:num_rays] > scan_points).reshape(shape)
     return Exits(
-        epsilon=epsilon[:num_rays].reshape(shape),
-        censored=(inside[:num_rays] > scan_points).reshape(shape),
+        epsilon=np.where(censored, np.float32(upper), epsilon[:num_rays].reshape(shape)),
+        censored=censored,
         prototype_label=start_label[:num_rays].reshape(shape)[:, 0],
     )
 

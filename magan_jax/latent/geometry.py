@@ -7,8 +7,10 @@ For classes i and j with n draws, mean μ and per-dimension standard deviation �
 - ε_i = d_min[i] / s_i, the supremum of what Eq. 3 and Algorithm 1 (line 10) allow;
 - the mean of n draws has noise of squared length s²/n in expectation, so d² is too large by
   s_i²/n_i + s_j²/n_j: D²(i, j) = d² − s_i²/n_i − s_j²/n_j is unbiased for its limit N → ∞.
-  √max(D², 0) is the debiased distance. Its minimum over j is still optimistic where several
-  classes are about equally near (the smallest of noisy numbers), and so is its ε.
+  √max(D², 0) is the debiased distance, and the debiased d_min is that of the nearest class.
+  The nearest of several classes about equally near is the one whose noise happened to be
+  smallest, so d_min, its debiased value and both ε stay somewhat optimistic then. (The minimum
+  of D² itself would be worse: it picks the class with the fewest draws, whose D² is noisiest.)
 """
 
 from collections.abc import Callable
@@ -30,7 +32,7 @@ class Geometry(NamedTuple):
         squared_debiased: `[K, K]`, D², which may be negative; zero on the diagonal.
         nearest: `[K]`, index of the nearest other class by `distance`.
         nearest_distance: `[K]`, d_min.
-        nearest_squared_debiased: `[K]`, min over j ≠ i of D².
+        nearest_squared_debiased: `[K]`, D² to `nearest`.
     """
 
     spread: np.ndarray
@@ -55,8 +57,7 @@ def geometry(moments: Moments) -> Geometry:
     spread = np.sqrt(np.sum(std**2, axis=-1))
     mean = np.where(valid[:, None], np.asarray(moments.mean, np.float64), np.nan)
     distance = cdist(mean, mean)
-    noise = spread**2 / np.maximum(np.asarray(moments.count, np.float64), 1)
-    squared = distance**2 - noise[:, None] - noise[None, :]
+    squared = distance**2 - noise_of_distances(spread, moments.count) ** 2
     np.fill_diagonal(squared, np.where(valid, 0.0, np.nan))
     np.fill_diagonal(distance, np.where(valid, 0.0, np.nan))
     others = _without_self(distance)
@@ -68,7 +69,9 @@ def geometry(moments: Moments) -> Geometry:
         squared_debiased=squared,
         nearest=nearest,
         nearest_distance=np.where(has_other, others.min(axis=1), np.nan),
-        nearest_squared_debiased=np.where(has_other, _without_self(squared).min(axis=1), np.nan),
+        nearest_squared_debiased=np.where(
+            has_other, squared[np.arange(len(squared)), nearest], np.nan
+        ),
     )
 
 
@@ -96,13 +99,25 @@ def jackknife(
     Returns:
         The interval, NaN where the statistic is undefined without some part.
     """
-    parts = len(replicates.count)
-    left_out = np.stack(
-        [statistic(merge_all(replicates, 1.0 - np.eye(parts)[r])) for r in range(parts)]
-    )
-    variance = (parts - 1) / parts * np.sum((left_out - left_out.mean(0)) ** 2, axis=0)
-    reach = student_t.ppf((1 + confidence) / 2, parts - 1) * np.sqrt(variance)
+    without = np.stack([statistic(moments) for moments in leave_one_out(replicates)])
     value = statistic(merge_all(replicates))
+    return jackknife_interval(value, without, replicates, confidence=confidence)
+
+
+def leave_one_out(replicates: Moments) -> list[Moments]:
+    """The merged moments without each of the R parts in turn."""
+    parts = len(replicates.count)
+    return [merge_all(replicates, 1.0 - np.eye(parts)[r]) for r in range(parts)]
+
+
+def jackknife_interval(
+    value: np.ndarray, without: np.ndarray, replicates: Moments, *, confidence: float = 0.95
+) -> Interval:
+    """`jackknife` of a statistic known as a whole and, `[R, ...]`, without each part."""
+    parts = len(without)
+    variance = (parts - 1) / parts * np.sum((without - without.mean(0)) ** 2, axis=0)
+    filled = int(np.sum(np.asarray(replicates.count).reshape(parts, -1).sum(1) > 0))
+    reach = student_t.ppf((1 + confidence) / 2, max(1, filled - 1)) * np.sqrt(variance)
     return Interval(value - reach, value + reach)
 
 
@@ -111,31 +126,59 @@ def root(squared: np.ndarray) -> np.ndarray:
     return np.sqrt(np.where(squared < 0, 0.0, squared))
 
 
-def root_interval(squared: Interval) -> Interval:
-    """The interval of a distance from that of its square: the jackknife is run on the square,
+def root_interval(squared: Interval, value: np.ndarray) -> Interval:
+    """The interval of a distance from that of its square.
 
-    which is smooth where the distance, a root cut off at zero, is not."""
-    return Interval(root(squared.low), root(squared.high))
+    The jackknife is run on the square, which is smooth where the distance, a root cut off at
+    zero, is not. A negative estimate counts as zero before the reach is added: an interval
+    [0, 0] would claim a certainty that there is not.
+
+    Args:
+        squared: the interval of the square.
+        value: the estimate of the square.
+    """
+    return Interval(root(squared.low), root(np.maximum(value, 0) + squared.high - value))
 
 
-def permutation_p_values(distance: np.ndarray, permuted_means: np.ndarray) -> np.ndarray:
-    """p-value of each pair: how often means of shuffled labels lie at least as far apart.
+def permutation_p_values(
+    distance: np.ndarray, noise: np.ndarray, permuted_means: np.ndarray, pooled_noise: np.ndarray
+) -> np.ndarray:
+    """p-value of each pair: how often means of permuted labels lie as far apart, or farther.
 
-    p = (1 + #{d_perm ≥ d}) / (1 + B). Under the null that labels say nothing about latents, all
-    classes are random subsets of one sample. Small N and large p means that two class means
-    cannot be told apart.
+    p = (1 + #{d_perm ≥ d}) / (1 + B), each distance in units of its own sampling noise. Without
+    these units a small p can also mean that two classes with equal means differ in spread and
+    size (Chung and Romano, 2013, on studentised permutation tests); with them it says that the
+    means differ. Small N and large p means that two class means cannot be told apart.
 
     Args:
         distance: `[K, K]`.
+        noise: `[K, K]`, √(s_i²/n_i + s_j²/n_j).
         permuted_means: `[B, K, d]`, the class means under B permutations of the labels.
+        pooled_noise: `[K, K]`, s₀ √(1/n_i + 1/n_j) with s₀ the spread of all latents together.
 
     Returns:
         `[K, K]`, NaN on the diagonal, for missing classes and for B = 0.
     """
-    exceeding = np.zeros(distance.shape)
-    for mean in np.asarray(permuted_means, np.float64):
-        exceeding += cdist(mean, mean) >= distance
+    if not len(permuted_means):
+        return np.full(distance.shape, np.nan)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        observed = distance / noise
+        exceeding = np.zeros(distance.shape)
+        for mean in np.asarray(permuted_means, np.float64):
+            # The identity is one of the permutations: rounding must not lose its tie.
+            exceeding += cdist(mean, mean) / pooled_noise >= observed * (1 - 1e-5)
     p = (1 + exceeding) / (1 + len(permuted_means))
-    p[np.isnan(distance)] = np.nan
+    p[~np.isfinite(observed)] = np.nan
     np.fill_diagonal(p, np.nan)
-    return p if len(permuted_means) else np.full(distance.shape, np.nan)
+    return p
+
+
+def noise_of_distances(spread: np.ndarray, count: np.ndarray) -> np.ndarray:
+    """√(s_i²/n_i + s_j²/n_j), how far apart two equal means lie by sampling alone: `[K, K]`.
+
+    Args:
+        spread: `[K]`, or one number for all.
+        count: `[K]`.
+    """
+    share = np.asarray(spread) ** 2 / np.maximum(np.asarray(count, np.float64), 1)
+    return np.sqrt(share[:, None] + share[None, :])

@@ -47,10 +47,12 @@ class Invariance(NamedTuple):
         plus_censored, minus_censored: bool `[K]`, the label held up to `upper`.
         random_censored: bool `[K, M]`, likewise.
         upper: where the search ended.
-        measured: `[K]`, the `MEASURED_QUANTILE` of `random`.
-        measured_interval: its distribution-free 95 % interval from order statistics.
+        measured: `[K]`, the `MEASURED_QUANTILE` of `random`; `upper` where that is censored.
+        measured_censored: bool `[K]`, so many directions were censored that `measured` is only a
+            lower bound.
+        measured_interval: its distribution-free 95 % interval from order statistics; an end that
+            is censored or lies beyond the sample is NaN (high) or 0 (low).
         prototype_label: int `[K]`, C(G(μ_k)); −1 for a class without statistics.
-        evaluations: network evaluations of the search.
     """
 
     plus: np.ndarray
@@ -61,6 +63,7 @@ class Invariance(NamedTuple):
     random_censored: np.ndarray
     upper: float
     measured: np.ndarray
+    measured_censored: np.ndarray
     measured_interval: Interval
     prototype_label: np.ndarray
 
@@ -128,8 +131,15 @@ def measure_invariance(
     epsilon = _scatter(exits.epsilon, valid, num_classes, np.nan)
     censored = _scatter(exits.censored, valid, num_classes, False)
     random = epsilon[:, 2:]
-    low, value, high = _quantile_ranks(num_directions, MEASURED_QUANTILE)
-    ordered = np.sort(random, axis=1)
+    low, rank, high = _quantile_ranks(num_directions, MEASURED_QUANTILE)
+    order = np.argsort(random, axis=1)  # censored rays end at `upper`, so they come last
+    ordered = np.take_along_axis(random, order, axis=1)
+    ordered_censored = np.take_along_axis(censored[:, 2:], order, axis=1)
+    missing = np.isnan(ordered[:, 0])
+    low_end = np.where(missing, np.nan, 0.0) if low is None else ordered[:, low]
+    high_end = np.full(num_classes, np.nan)
+    if high is not None:
+        high_end = np.where(ordered_censored[:, high], np.nan, ordered[:, high])
     return Invariance(
         plus=epsilon[:, 0],
         minus=epsilon[:, 1],
@@ -138,13 +148,9 @@ def measure_invariance(
         minus_censored=censored[:, 1],
         random_censored=censored[:, 2:],
         upper=upper,
-        measured=ordered[:, value],
-        measured_interval=Interval(
-            ordered[:, low] if low is not None else np.where(np.isnan(ordered[:, 0]), np.nan, 0.0),
-            ordered[:, high]
-            if high is not None
-            else np.where(np.isnan(ordered[:, 0]), np.nan, upper),
-        ),
+        measured=ordered[:, rank],
+        measured_censored=ordered_censored[:, rank],
+        measured_interval=Interval(low_end, high_end),
         prototype_label=_scatter(exits.prototype_label, valid, num_classes, -1),
     )
 
@@ -166,7 +172,7 @@ def measure_purity(
         key: of p and u.
         generate, classify: see `analyze`.
         analysis: class means and standard deviations.
-        epsilon: `[K]`; NaN leaves a class out.
+        epsilon: `[K]`; NaN leaves a class out, and so does 0: no shift is no trial.
         num_shifts: shifts for each class.
         batch_size, num_devices: see `label_latents`.
     """
@@ -177,7 +183,7 @@ def measure_purity(
             f"epsilon is {epsilon}; one non-negative number for each of {len(analysis.counts)} "
             "classes is needed (NaN leaves a class out)."
         )
-    valid = np.flatnonzero(analysis.valid & np.isfinite(epsilon))
+    valid = np.flatnonzero(analysis.valid & (epsilon > 0) & np.isfinite(epsilon))
     kept = np.zeros(len(epsilon), np.int64)
     if len(valid):
         latents = np.concatenate(

@@ -18,7 +18,7 @@ class Moments(NamedTuple):
     """First and second moments of G groups of vectors.
 
     Attributes:
-        count: `[..., G]`, number of vectors in each group.
+        count: whole numbers `[..., G]`, vectors in each group (float32 would stop at 2²⁴).
         mean: `[..., G, d]`, zero for an empty group.
         scatter: `[..., G, d]`, Σ (z − mean)² by dimension.
     """
@@ -31,7 +31,7 @@ class Moments(NamedTuple):
 def moments_of_groups(vectors: jax.Array, group: jax.Array, num_groups: int) -> Moments:
     """Moments of the rows of `vectors [n, d]` by `group [n]`; others than 0..G−1 are left out."""
     membership = jax.nn.one_hot(group, num_groups, dtype=vectors.dtype)  # [n, G]
-    count = jnp.sum(membership, axis=0)
+    count = jnp.sum(membership.astype(jnp.int32), axis=0)
     mean = group_sums(membership, vectors) / jnp.maximum(count, 1)[:, None]
     inside = (group >= 0) & (group < num_groups)
     centred = vectors - mean[jnp.clip(group, 0, num_groups - 1)]

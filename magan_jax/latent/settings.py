@@ -52,8 +52,8 @@ def check_analysis_config(config: AnalysisConfig, num_classes: int) -> None:
         raise ValueError(
             f"analysis.num_clusters is {config.num_clusters}; it must be 1 to {num_classes}."
         )
-    if not 0 < config.tolerance < config.upper < float("inf"):
+    if not config.upper * 2.0**-22 <= config.tolerance < config.upper < float("inf"):
         raise ValueError(
             f"analysis.tolerance is {config.tolerance} and analysis.upper {config.upper}; "
-            "0 < tolerance < upper is needed."
+            "upper · 2⁻²² ≤ tolerance < upper is needed."
         )

@@ -47,8 +47,10 @@ class ClassifierState(NamedTuple):
     optimizer: Any
 
 
-def check_classifier_config(config: ClassifierConfig) -> None:
-    """Refuse settings that cannot work, naming the field and what is allowed."""
+def check_classifier_config(
+    config: ClassifierConfig, num_examples: int, num_devices: int | None = None
+) -> None:
+    """Refuse settings that cannot work on so many images, naming the field and the mend."""
     for name in ("epochs", "width"):
         if getattr(config, name) < 1:
             raise ValueError(
@@ -65,6 +67,9 @@ def check_classifier_config(config: ClassifierConfig) -> None:
             f"classifier.max_shift is {config.max_shift} and classifier.weight_decay is "
             f"{config.weight_decay}; neither may be negative."
         )
+    check_batch_size(
+        config.batch_size, num_examples, device_count(num_devices), "classifier.batch_size"
+    )
 
 
 def init_classifier(
@@ -90,22 +95,21 @@ def classifier_step(config: ClassifierConfig, num_classes: int, num_steps: int) 
     optimizer = _optimizer(config, num_steps)
 
     def step(state: ClassifierState, batch: Batch, key: jax.Array) -> tuple[Any, Info]:
-        # A key for every image of the whole batch: each device takes those of its images.
-        keys = local_part(jax.random.split(key, config.batch_size))
+        # Keys for every image of the whole batch: each device takes those of its images.
+        shift_keys, dropout_keys = (
+            local_part(jax.random.split(k, config.batch_size)) for k in jax.random.split(key)
+        )
         images = jax.vmap(random_shift, (0, 0, None))(
-            keys, scale_images(batch.images), config.max_shift
+            shift_keys, scale_images(batch.images), config.max_shift
         )
 
         def loss(parameters: Any) -> tuple[jax.Array, jax.Array]:
             # vmapped with a key each, so that dropout too is the same on any number of devices.
             logits = jax.vmap(
                 lambda image, image_key: network.apply(
-                    {"params": parameters},
-                    image[None],
-                    training=True,
-                    rngs={"dropout": jax.random.fold_in(image_key, 1)},
+                    {"params": parameters}, image[None], training=True, rngs={"dropout": image_key}
                 )[0]
-            )(images, keys)
+            )(images, dropout_keys)
             losses = optax.softmax_cross_entropy_with_integer_labels(logits, batch.labels)
             return jnp.mean(losses), logits
 
@@ -149,8 +153,7 @@ def train_classifier(
         ValueError: for settings that cannot work.
         FloatingPointError: when training diverges.
     """
-    check_classifier_config(config)
-    check_batch_size(config.batch_size, len(train_set.images), device_count(num_devices))
+    check_classifier_config(config, len(train_set.images), num_devices)
     image_shape: Any = train_set.images.shape[1:]
     num_steps = config.epochs * (len(train_set.images) // config.batch_size)
     init_key, train_key = jax.random.split(key)

@@ -11,6 +11,7 @@ chunks, nor on where a run was resumed, nor (beyond the order of sums) on the nu
 
 import time
 from collections.abc import Callable, Mapping
+from functools import cache
 from typing import Any, NamedTuple
 
 import jax
@@ -120,12 +121,13 @@ def train(
             f"the run to go on from has {start.steps_per_epoch} steps per epoch, this one "
             f"{steps_per_epoch}; use the same data and batch_size."
         )
-    length = _chunk_length(steps_per_epoch, chunk_steps)
-    run_chunk = on_devices(
-        chunk_function(step, num_examples, batch_size, length),
-        num_devices=num_devices,
-        donate_first=True,
-    )
+    longest = _chunk_length(steps_per_epoch, chunk_steps)
+
+    @cache
+    def compiled(length: int) -> Callable[..., tuple[State, Info]]:
+        function = chunk_function(step, num_examples, batch_size, length)
+        return on_devices(function, num_devices=num_devices, donate_first=True)
+
     # A copy: the first chunk takes the memory of its argument, which is the caller's.
     state = jax.tree.map(jnp.array, start.state)
     data = jax.device_put(data)
@@ -149,7 +151,8 @@ def train(
     ) as bar:
         while done < total_steps:
             chunk_began = time.perf_counter()
-            state, infos = run_chunk(state, data, key, jnp.uint32(done))
+            length = min(longest, steps_per_epoch - done % steps_per_epoch)
+            state, infos = compiled(length)(state, data, key, jnp.uint32(done))
             infos = jax.device_get(infos)
             if done > start.steps:
                 timed, timed_seconds = (
@@ -200,22 +203,30 @@ def chunk_function(
     return chunk
 
 
-def check_batch_size(batch_size: int, num_examples: int, num_devices: int) -> None:
+def check_batch_size(
+    batch_size: int, num_examples: int, num_devices: int, name: str = "batch_size"
+) -> None:
     """Refuse a batch that is empty, larger than the data or not divisible by the devices."""
     if not 1 <= batch_size <= num_examples:
         raise ValueError(
-            f"batch_size is {batch_size}; it must be between 1 and the {num_examples} examples."
+            f"{name} is {batch_size}; it must be between 1 and the {num_examples} examples."
         )
     if batch_size % num_devices:
         raise ValueError(
-            f"batch_size is {batch_size}, which {num_devices} devices cannot share equally; "
+            f"{name} is {batch_size}, which {num_devices} devices cannot share equally; "
             f"use a multiple, such as {-(-batch_size // num_devices) * num_devices}."
         )
 
 
 def _chunk_length(steps_per_epoch: int, at_most: int) -> int:
-    """The largest divisor of an epoch up to `at_most`: one compiled length, no chunk over two."""
-    return max(n for n in range(1, min(at_most, steps_per_epoch) + 1) if steps_per_epoch % n == 0)
+    """The largest divisor of an epoch up to `at_most`, so that one length is compiled.
+
+    Where all divisors are small (937 steps are a prime), `at_most` itself: the last chunk of each
+    epoch is then shorter, and a second length is compiled.
+    """
+    longest = min(at_most, steps_per_epoch)
+    divisor = max(n for n in range(1, longest + 1) if steps_per_epoch % n == 0)
+    return divisor if 4 * divisor >= longest else longest
 
 
 def _check_finite(infos: Info, first: int, title: str) -> None:

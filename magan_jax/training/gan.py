@@ -11,8 +11,8 @@ import optax
 
 from magan_jax.models import Discriminator, Generator
 from magan_jax.objectives import ADVERSARIAL
-from magan_jax.parallel import DEVICES, local_part
-from magan_jax.training.engine import Batch, Info, Progress, Step
+from magan_jax.parallel import DEVICES, device_count, local_part
+from magan_jax.training.engine import Batch, Info, Progress, Step, check_batch_size
 from magan_jax.training.images import scale_images
 from magan_jax.training.stage import Stage, train_stage
 
@@ -57,8 +57,10 @@ class GANState(NamedTuple):
     discriminator_optimizer: Any
 
 
-def check_gan_config(config: GANConfig, image_shape: tuple[int, ...]) -> None:
-    """Refuse settings that cannot work, naming the field and what is allowed."""
+def check_gan_config(
+    config: GANConfig, images_shape: tuple[int, ...], num_devices: int | None = None
+) -> None:
+    """Refuse settings that cannot work on images `[N, H, W, C]`, naming the field and the mend."""
     for name in ("latent_dim", "epochs", "generator_width", "discriminator_width"):
         if getattr(config, name) < 1:
             raise ValueError(f"gan.{name} is {getattr(config, name)}; it must be at least 1.")
@@ -70,11 +72,14 @@ def check_gan_config(config: GANConfig, image_shape: tuple[int, ...]) -> None:
         raise ValueError(
             f"gan.objective is {config.objective!r}; choose one of {', '.join(ADVERSARIAL)}."
         )
-    if len(image_shape) != 3 or image_shape[0] % 4 or image_shape[1] % 4:
+    if len(images_shape) != 4 or images_shape[1] % 4 or images_shape[2] % 4:
         raise ValueError(
-            f"the images have the shape {image_shape}; the DCGAN needs [H, W, C] with H and W "
+            f"the images have the shape {images_shape}; the DCGAN needs [N, H, W, C] with H and W "
             "divisible by 4."
         )
+    check_batch_size(
+        config.batch_size, images_shape[0], device_count(num_devices), "gan.batch_size"
+    )
 
 
 def init_gan(key: jax.Array, config: GANConfig, image_shape: tuple[int, int, int]) -> GANState:
@@ -185,7 +190,7 @@ def train_gan(
         FloatingPointError: when training diverges.
     """
     image_shape: Any = images.shape[1:]
-    check_gan_config(config, image_shape)
+    check_gan_config(config, images.shape, num_devices)
     init_key, train_key = jax.random.split(key)
     progress = train_stage(
         stage,

@@ -1,0 +1,260 @@
+"""The whole experiment on a tiny data set: what it leaves, and what it refuses."""
+
+import html.parser
+import importlib.util
+import json
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+ROOT = Path(__file__).parent.parent
+SCRIPT = ROOT / "experiments" / "fashion.py"
+TINY = [
+    "--preset=quick", "--classifier.epochs=3", "--classifier.batch-size=16",
+    "--classifier.width=4", "--gan.epochs=2", "--gan.batch-size=16", "--gan.latent-dim=6",
+    "--gan.generator-width=2", "--gan.discriminator-width=2", "--analysis.num-samples=300",
+    "--analysis.large-num-samples=2000", "--analysis.num-directions=8",
+    "--analysis.num-shifts=20", "--analysis.tolerance=0.05",
+]  # fmt: skip
+
+
+def load_experiment():
+    spec = importlib.util.spec_from_file_location("fashion", SCRIPT)
+    module = importlib.util.module_from_spec(spec)
+    sys.modules["fashion"] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+def run_experiment(*arguments):
+    """In this process; returns what a shell would see as the error, or None."""
+    fashion = load_experiment()
+    before, sys.argv = sys.argv, [str(SCRIPT), *map(str, arguments)]
+    try:
+        fashion.one_sentence(fashion.main)
+    except SystemExit as stop:
+        return str(stop.code)
+    finally:
+        sys.argv = before
+    return None
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    from conftest import striped_images, write_idx
+
+    folder = tmp_path_factory.mktemp("data")
+    for part, n in (("train", 320), ("t10k", 64)):
+        labels = np.arange(n) % 10
+        images = striped_images(np.random.default_rng(0), labels)
+        write_idx(folder / f"{part}-images-idx3-ubyte.gz", images)
+        write_idx(folder / f"{part}-labels-idx1-ubyte", labels)
+    workdir = tmp_path_factory.mktemp("run") / "here"
+    with pytest.warns(UserWarning, match="not the published"):
+        assert run_experiment(*TINY, f"--data-dir={folder}", f"--workdir={workdir}") is None
+    return folder, workdir
+
+
+def refuse_constants(name):
+    raise AssertionError(f"{name} is not JSON")
+
+
+def read_results(workdir):
+    return json.loads((workdir / "results.json").read_text(), parse_constant=refuse_constants)
+
+
+def test_results_hold_what_the_readme_promises(finished):
+    _, workdir = finished
+    results = read_results(workdir)
+    assert results["preset"] == "quick"
+    assert results["config"]["gan"]["epochs"] == 2
+    assert results["config"] == json.loads((workdir / "config.json").read_text())
+    assert {"versions", "backend", "devices", "commit"} <= results["environment"].keys()
+    assert results["dataset"]["counts"] == {"train": 320, "test": 64}
+    assert len(results["dataset"]["sha256"]) == 64
+    assert results["dataset"]["official"] is False
+    assert 0 <= results["classifier"]["test_accuracy"] <= 1
+    assert {"epochs", "steps", "seconds", "images_per_second"} <= results["gan"].keys()
+    assert results["gan"]["steps"] == 2 * 320 // 16
+    assert [a["num_samples"] for a in results["analyses"]] == [300, 2000]
+    wanted = {
+        "label", "name", "count", "mean_label", "mean_confidence", "nearest", "nearest_distance",
+        "nearest_distance_debiased", "spread", "epsilon", "epsilon_debiased", "epsilon_interval",
+        "epsilon_debiased_interval", "p_value", "reason",
+    }  # fmt: skip
+    for analysis in results["analyses"]:
+        assert sum(c["count"] for c in analysis["classes"]) == analysis["num_samples"]
+        assert np.shape(analysis["distance"]) == np.shape(analysis["distance_debiased"]) == (10, 10)
+        for k, entry in enumerate(analysis["classes"]):
+            assert wanted <= entry.keys()
+            assert entry["label"] == k
+            if entry["epsilon"] is None or None in entry["epsilon_interval"]:
+                assert entry["reason"]
+            else:
+                ratio = entry["nearest_distance"] / entry["spread"]
+                assert entry["epsilon"] == pytest.approx(ratio)
+    for entry in results["invariance"]["classes"]:
+        assert {"plus", "minus", "random_quantiles", "random_censored", "purity"} <= entry.keys()
+        assert len(entry["purity"]) == 6
+        assert entry["plus"] is not None or entry["reason"]
+    assert results["claims"] == []  # the data are not Fashion-MNIST, of which the paper speaks
+    assert results["seconds"]["total"] > results["seconds"]["gan"] > 0
+
+
+def test_arrays_agree_with_the_results(finished):
+    _, workdir = finished
+    results = read_results(workdir)
+    with np.load(workdir / "analysis.npz", allow_pickle=False) as arrays:
+        np.testing.assert_array_equal(arrays["num_samples"], [300, 2000])
+        for analysis in results["analyses"]:
+            prefix = f"n{analysis['num_samples']}_"
+            counts = arrays[prefix + "counts"]
+            np.testing.assert_array_equal(counts, [c["count"] for c in analysis["classes"]])
+            assert arrays[prefix + "mean"].shape == arrays[prefix + "std"].shape == (10, 6)
+            found = np.array(analysis["distance"], float)
+            np.testing.assert_allclose(arrays[prefix + "distance"], found)
+
+
+def test_metrics_have_a_row_per_tenth_of_an_epoch(finished):
+    _, workdir = finished
+    header, *rows = (workdir / "metrics.csv").read_text().splitlines()
+    names = header.split(",")
+    assert names[:3] == ["stage", "epoch", "step"]
+    assert {"generator_loss", "discriminator_loss", "loss", "test_accuracy"} <= set(names)
+    assert [r.split(",")[0] for r in rows] == ["classifier"] * 30 + ["gan"] * 20
+    last = dict(zip(names, rows[29].split(","), strict=True))
+    accuracy = read_results(workdir)["classifier"]["test_accuracy"]
+    assert float(last["test_accuracy"]) == pytest.approx(accuracy)
+    assert last["generator_loss"] == ""
+
+
+class Page(html.parser.HTMLParser):
+    def __init__(self):
+        super().__init__()
+        self.sources, self.rows = [], 0
+
+    def handle_starttag(self, tag, attrs):
+        attributes = dict(attrs)
+        self.rows += tag == "tr"
+        self.sources += [attributes[a] for a in ("src", "href") if a in attributes]
+
+
+def test_report_is_one_self_contained_page(finished):
+    _, workdir = finished
+    text = (workdir / "report.html").read_text()
+    page = Page()
+    page.feed(text)
+    figures = sorted(p.name for p in (workdir / "figures").iterdir())
+    assert len(figures) >= 11
+    assert len(page.sources) == len(figures)
+    assert all(source.startswith("data:image/png;base64,") for source in page.sources)
+    for number in ("07", "08", "09", "10", "11", "12", "13"):
+        assert any(name.startswith(f"figure_{number}") for name in figures)
+    assert "nan" not in text.lower().replace("fontanan", "").split("base64")[0]
+    assert page.rows > 30
+
+
+def snapshot(workdir):
+    return {p: p.read_bytes() for p in workdir.rglob("*") if p.is_file()}
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        (["--gan.latent-dim=0"], "gan.latent_dim is 0"),
+        (["--gan.batch-size=18"], "gan.batch_size is 18, which 4 devices cannot share"),
+        (["--gan.batch-size=100000"], "gan.batch_size is 100000"),
+        (["--classifier.batch-size=0"], "classifier.batch_size is 0"),
+        (["--analysis.num-samples=1"], "analysis.num_samples is 1"),
+        (["--analysis.large-num-samples=200"], "must be larger than analysis.num_samples"),
+        (["--analysis.num-clusters=11"], "analysis.num_clusters is 11"),
+        (["--gan.epochs=3"], "another gan.epochs; train anew with --restart"),
+        (["--seed=1"], "another seed"),
+        (["--seed=-1"], "seed is -1"),
+        (["--data-dir=/nowhere"], "not a folder"),
+        (["--preset=fast"], "--preset is 'fast'; choose one of auto, paper, quick"),
+        (["--num-devices=7"], "num_devices is 7"),
+    ],
+)
+@pytest.mark.filterwarnings("ignore:the files in")
+def test_bad_input_costs_nothing(finished, changes, message):
+    folder, workdir = finished
+    before = snapshot(workdir)
+    error = run_experiment(*TINY, f"--data-dir={folder}", f"--workdir={workdir}", *changes)
+    assert error is not None
+    assert message in error
+    assert error.count("\n") == 0
+    assert snapshot(workdir) == before
+
+
+@pytest.mark.filterwarnings("ignore:the files in")
+def test_a_second_call_trains_nothing_and_gives_the_same_numbers(finished, capsys):
+    folder, workdir = finished
+    first = read_results(workdir)
+    assert run_experiment(*TINY, f"--data-dir={folder}", f"--workdir={workdir}") is None
+    second = read_results(workdir)
+    assert capsys.readouterr().out.count("kept from") == 2
+    for name in ("analyses", "invariance", "claims"):
+        assert first[name] == second[name]
+    assert first["classifier"]["test_accuracy"] == second["classifier"]["test_accuracy"]
+    assert first["gan"]["steps"] == second["gan"]["steps"]
+
+
+@pytest.mark.filterwarnings("ignore:the files in")
+def test_unwritable_workdir_is_refused(finished, tmp_path):
+    folder, _ = finished
+    (tmp_path / "file").write_text("in the way")
+    error = run_experiment(*TINY, f"--data-dir={folder}", f"--workdir={tmp_path / 'file'}")
+    assert "--workdir is" in error
+    assert "cannot be written to" in error
+
+
+def environment(**changes):
+    return os.environ | {"PYTHONPATH": str(ROOT), "JAX_PLATFORMS": "cpu"} | changes
+
+
+def test_an_error_ends_the_command_with_one_sentence(tmp_path):
+    found = subprocess.run(
+        [sys.executable, SCRIPT, "--data-dir", tmp_path / "none"],
+        capture_output=True, text=True, env=environment(), timeout=120,
+    )  # fmt: skip
+    assert found.returncode == 1
+    assert found.stderr.strip().count("\n") == 0
+    assert found.stderr.startswith("error: --data-dir is")
+
+
+def test_two_hosts_find_what_one_host_finds(finished, tmp_path):
+    """Two processes of two devices each, joined over gloo, against four devices of one process."""
+    folder, workdir = finished
+    with socket.socket() as free:
+        free.bind(("localhost", 0))
+        port = free.getsockname()[1]
+    processes = [
+        subprocess.Popen(
+            [sys.executable, SCRIPT, *TINY, f"--data-dir={folder}", f"--workdir={tmp_path / 'two'}",
+             "--distributed"],
+            env=environment(
+                JAX_COORDINATOR_ADDRESS=f"localhost:{port}", JAX_NUM_PROCESSES="2",
+                JAX_PROCESS_ID=str(i), JAX_NUM_CPU_DEVICES="2",
+                JAX_CPU_COLLECTIVES_IMPLEMENTATION="gloo",
+            ),
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        )
+        for i in range(2)
+    ]  # fmt: skip
+    outputs = [process.communicate(timeout=400) for process in processes]
+    assert [process.returncode for process in processes] == [0, 0], outputs
+    assert outputs[1][0].strip() == ""  # the first host speaks
+    alone, together = read_results(workdir), read_results(tmp_path / "two")
+    assert together["environment"]["hosts"] == 2
+    assert together["classifier"]["test_accuracy"] == alone["classifier"]["test_accuracy"]
+    for a, b in zip(alone["analyses"], together["analyses"], strict=True):
+        counts = [[c["count"] for c in x["classes"]] for x in (a, b)]
+        np.testing.assert_allclose(*counts, atol=2)
+        distances = [np.array(x["distance"], float) for x in (a, b)]
+        np.testing.assert_allclose(*distances, rtol=0.02)
