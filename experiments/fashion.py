@@ -48,7 +48,7 @@ PRESETS = {
     "paper": Config(),
     "quick": Config(
         classifier=ClassifierConfig(
-            epochs=4, width=16, dropout=0.1, max_shift=0, learning_rate=3e-3
+            epochs=6, width=16, dropout=0.4, max_shift=0, learning_rate=3e-3
         ),
         gan=GANConfig(epochs=7, generator_width=16, discriminator_width=16, learning_rate=2e-3),
         analysis=AnalysisConfig(large_num_samples=100_000, num_directions=256, num_shifts=400),
