@@ -34,7 +34,7 @@ MAP_CLUSTERS = ((1, 3), (6, 2, 4, 0), (7, 5, 9, 8))
 """Section 4: (trousers, dress), (shirt, pullover, coat, top), (sneaker, sandal, ankle boot,
 bag)."""
 
-_MAP_BOOTSTRAP = 40  # multidimensional scaling of each bootstrap sample takes a while
+_MAP_BOOTSTRAP = 20  # multidimensional scaling of each bootstrap sample takes a while
 _TOO_FEW = "a class has too few latents for this"
 _WRONG_N = f"the paper's number belongs to N = {PAPER_SAMPLES}"
 

@@ -35,6 +35,9 @@ def join_hosts() -> None:
     Raises:
         ValueError: when the numbers in the environment are missing or not numbers.
     """
+    # Two programs under way at once on CPU may interleave their collectives differently on two
+    # hosts, which then mix them up.
+    jax.config.update("jax_cpu_enable_async_dispatch", False)
     address = os.environ.get("JAX_COORDINATOR_ADDRESS")
     if address is None:
         jax.distributed.initialize()

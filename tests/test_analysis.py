@@ -124,6 +124,7 @@ def test_tiny_samples_have_no_small_p_values():
         ).p_value[0, 1]
         for s in range(30)
     ]
+    assert np.isfinite(found).sum() >= 5
     assert np.nanmin(found) > 0.15
 
 

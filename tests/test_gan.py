@@ -87,7 +87,7 @@ def test_a_step_is_one_update_of_d_then_one_of_g():
     state = init_gan(KEY, CONFIG, SHAPE)
     run = on_devices(gan_step(CONFIG, SHAPE), num_devices=1)
     new, info = run(state, jax.tree.map(lambda x: x[:8], DATA), KEY)
-    generator, discriminator, statistics = reference_step(state, IMAGES[:8], KEY)
+    generator, discriminator, statistics = jax.jit(reference_step)(state, IMAGES[:8], KEY)
     chex.assert_trees_all_close(new.discriminator, discriminator, atol=2e-5)
     chex.assert_trees_all_close(new.generator, generator, atol=2e-5)
     chex.assert_trees_all_close(new.statistics, statistics, rtol=1e-5, atol=1e-6)
@@ -128,7 +128,7 @@ def test_each_device_of_a_batch_draws_its_part_of_one_noise():
     state = init_gan(KEY, CONFIG, SHAPE)
     step = gan_step(CONFIG, SHAPE)
     halves = jax.tree.map(lambda x: x[:8].reshape(2, 4, *x.shape[1:]), DATA)
-    mapped, _ = jax.vmap(step, (None, 0, None), axis_name=DEVICES)(state, halves, KEY)
+    mapped, _ = jax.jit(jax.vmap(step, (None, 0, None), axis_name=DEVICES))(state, halves, KEY)
     whole, _ = on_devices(step, num_devices=1)(state, jax.tree.map(lambda x: x[:8], DATA), KEY)
     for half in range(2):
         chex.assert_trees_all_close(jax.tree.map(lambda x, h=half: x[h], mapped), whole, atol=2e-5)

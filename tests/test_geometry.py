@@ -3,6 +3,7 @@ import itertools
 import numpy as np
 import pytest
 from scipy.spatial.distance import pdist, squareform
+from scipy.stats import permutation_test
 
 from magan_jax.latent.geometry import (
     Interval,
@@ -99,41 +100,51 @@ def test_jackknife_intervals_of_debiased_squares_cover_the_truth():
     assert rate.mean() < 0.99  # not merely wide
 
 
+def p_value_of(distance, means, count=(3, 3), spread=(1, 1), permuted_spread=None):
+    matrix = np.array([[0, distance], [distance, 0]])
+    means = np.asarray(means, np.float64)
+    own = np.ones(means.shape[:2]) if permuted_spread is None else np.asarray(permuted_spread)
+    return permutation_p_values(matrix, np.array(spread), np.array(count), means, own)
+
+
 def test_p_values_count_exceedances_in_units_of_noise():
-    distance = np.array([[0, 2.0], [2.0, 0]])
-    permuted = np.array([[[0.0], [d]] for d in (1, 2, 3)])
-    ones = np.ones((2, 2))
-    found = permutation_p_values(distance, ones, permuted, ones)
-    assert found[0, 1] == (1 + 2) / (1 + 3)
+    permuted = [[[0.0], [d]] for d in (1, 2, 3)]
+    found = p_value_of(2.0, permuted)
+    assert found[0, 1] == found[1, 0] == (1 + 2) / (1 + 3)
     assert np.isnan(np.diag(found)).all()
-    halved = permutation_p_values(distance, 2 * ones, permuted, ones)
-    assert halved[0, 1] == 1.0
-    assert np.isnan(permutation_p_values(distance, ones, permuted[:0], ones)).all()
+    assert p_value_of(2.0, permuted, spread=(2, 2))[0, 1] == 1.0
+    wide = np.array([[4.0, 4.0]] * 3)
+    assert p_value_of(2.0, permuted, permuted_spread=wide)[0, 1] == 1 / 4
+    assert np.isnan(p_value_of(2.0, np.zeros((0, 2, 1)))).all()
 
 
 def test_a_tie_with_the_identity_survives_rounding():
-    distance = np.array([[0, 1 / 3], [1 / 3, 0]])
-    permuted = np.float32([[[0.0], [1 / 3]]])
-    ones = np.ones((2, 2))
-    assert permutation_p_values(distance, ones, permuted, ones)[0, 1] == 1.0
+    assert p_value_of(1 / 3, np.float32([[[0.0], [1 / 3]]]))[0, 1] == 1.0
 
 
-def test_p_values_agree_with_all_permutations():
+def test_p_values_agree_with_scipys_permutation_test():
     random = np.random.default_rng(3)
-    z, labels = random.normal(size=(7, 1)), np.array([0, 0, 0, 1, 1, 1, 1])
-    z[labels == 1] += 1.0
-    means = np.array(
-        [
-            [z[list(chosen)].mean(0), z[[i for i in range(7) if i not in chosen]].mean(0)]
-            for chosen in itertools.combinations(range(7), 3)
-        ]
-    )
-    observed = abs(z[labels == 0].mean() - z[labels == 1].mean())
-    exact = np.mean(abs(means[:, 0, 0] - means[:, 1, 0]) >= observed - 1e-12)
-    sampled = means[random.integers(0, len(means), 20000)]
-    distance = np.array([[0, observed], [observed, 0]])
-    ones = np.ones((2, 2))
-    found = permutation_p_values(distance, ones, sampled, ones)
+    z, labels = random.normal(size=7), np.array([0, 0, 0, 1, 1, 1, 1])
+    z[labels == 1] = 2 * z[labels == 1] + 1.5
+
+    def welch(a, b):
+        return abs(a.mean() - b.mean()) / np.sqrt(a.var(ddof=1) / len(a) + b.var(ddof=1) / len(b))
+
+    exact = permutation_test(
+        (z[labels == 0], z[labels == 1]), welch, vectorized=False, alternative="greater"
+    ).pvalue
+    groups = [
+        (z[list(chosen)], z[[i for i in range(7) if i not in chosen]])
+        for chosen in itertools.combinations(range(7), 3)
+    ]
+    means = np.array([[[a.mean()], [b.mean()]] for a, b in groups])
+    spreads = np.array([[a.std(ddof=1), b.std(ddof=1)] for a, b in groups])
+    drawn = random.integers(0, len(groups), 20_000)
+    found = p_value_of(
+        abs(z[labels == 0].mean() - z[labels == 1].mean()), means[drawn], count=(3, 4),
+        spread=(z[labels == 0].std(ddof=1), z[labels == 1].std(ddof=1)),
+        permuted_spread=spreads[drawn],
+    )  # fmt: skip
     assert found[0, 1] == pytest.approx(exact, abs=0.015)
 
 

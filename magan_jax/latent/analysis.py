@@ -20,7 +20,6 @@ from magan_jax.latent.geometry import (
     geometry,
     jackknife_interval,
     leave_one_out,
-    noise_of_distances,
     permutation_p_values,
     root,
     root_interval,
@@ -120,7 +119,8 @@ class LabelledStream(NamedTuple):
 
     Attributes:
         replicates: moments of its parts, `[R, K]` and `[R, K, d]`.
-        permuted_mean: `[B, K, d]`, class means under B permutations of the labels.
+        permuted_mean: `[B, K, d + 1]`, class means of (z − c, ‖z − c‖²) under B permutations of
+            the labels; c is near the mean of all latents, so that nothing cancels.
         nonfinite: int `[]`, latents whose image or logits were not finite.
     """
 
@@ -218,8 +218,10 @@ def _describe(
     def squared_epsilon(g: Geometry) -> np.ndarray:
         return g.nearest_squared_debiased / g.spread**2
 
-    everyone = merge_all(Moments(*(np.asarray(x)[:, None] for x in total)))  # classes as parts
-    pooled_spread = np.sqrt(everyone.scatter.sum() / max(1, everyone.count.sum() - 1))
+    n = np.maximum(total.count, 2)
+    permuted_mean = np.asarray(labelled.permuted_mean, np.float64)[..., :-1]
+    mean_square = np.asarray(labelled.permuted_mean, np.float64)[..., -1]
+    scatter = np.maximum(mean_square - np.sum(permuted_mean**2, axis=-1), 0)  # [B, K]
     return Analysis(
         num_samples=int(num_samples),
         counts=total.count.astype(np.int64),
@@ -247,10 +249,7 @@ def _describe(
         epsilon_debiased_interval=root_interval(interval(squared_epsilon), squared_epsilon(found)),
         num_permutations=len(labelled.permuted_mean),
         p_value=permutation_p_values(
-            found.distance,
-            noise_of_distances(found.spread, total.count),
-            np.asarray(labelled.permuted_mean),
-            noise_of_distances(pooled_spread, total.count),
+            found.distance, found.spread, total.count, permuted_mean, np.sqrt(scatter * n / (n - 1))
         ),
         replicates=replicates,
     )
@@ -294,6 +293,8 @@ def _compiled_stream(
         latent_key, permutation_key = jax.random.split(key)
         devices = jax.lax.axis_size(DEVICES)
         iterations = (num_samples + drawn * devices - 1) // (drawn * devices)
+        some = jax.vmap(draw, (None, 0))(latent_key, jnp.arange(BLOCK, dtype=jnp.uint32))
+        centre = jnp.mean(some, axis=0)
 
         def iteration(number: jax.Array, so_far: LabelledStream) -> LabelledStream:
             first = (number * devices + jax.lax.axis_index(DEVICES).astype(jnp.uint32)) * drawn
@@ -308,8 +309,16 @@ def _compiled_stream(
             before = jnp.sum(so_far.replicates.count, axis=0)
             here = jnp.sum(parts.count, axis=0)
             share = (here / jnp.maximum(before + here, 1))[:, None]
+            centred = latents - centre
+            square = jnp.sum(centred**2, axis=-1, keepdims=True)
             permuted = _permuted_means(
-                permutation_key, first // BLOCK, latents, group, wanted, here, num_permutations
+                permutation_key,
+                first // BLOCK,
+                jnp.concatenate([centred, square], axis=-1),
+                group,
+                wanted,
+                here,
+                num_permutations,
             )
             return LabelledStream(
                 merge(so_far.replicates, parts),
@@ -323,7 +332,7 @@ def _compiled_stream(
                 jnp.zeros((REPLICATES, num_classes, latent_dim)),
                 jnp.zeros((REPLICATES, num_classes, latent_dim)),
             ),
-            jnp.zeros((num_permutations, num_classes, latent_dim)),
+            jnp.zeros((num_permutations, num_classes, latent_dim + 1)),
             jnp.zeros((), jnp.int32),
         )
         mine = jax.lax.fori_loop(jnp.uint32(0), iterations, iteration, nothing)
@@ -341,7 +350,7 @@ def _permuted_means(
     count: jax.Array,
     num_permutations: int,
 ) -> jax.Array:
-    """Class means `[B, K, d]` after rotating the labels within each block, B times.
+    """Class means `[B, K, ...]` after rotating the labels within each block, B times.
 
     Labels of independent latents are exchangeable under the null, and rotations by independent
     offsets form a subgroup of the permutations, which is what an exact test needs (Hemerik and

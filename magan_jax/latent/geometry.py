@@ -141,33 +141,40 @@ def root_interval(squared: Interval, value: np.ndarray) -> Interval:
 
 
 def permutation_p_values(
-    distance: np.ndarray, noise: np.ndarray, permuted_means: np.ndarray, pooled_noise: np.ndarray
+    distance: np.ndarray,
+    spread: np.ndarray,
+    count: np.ndarray,
+    permuted_mean: np.ndarray,
+    permuted_spread: np.ndarray,
 ) -> np.ndarray:
     """p-value of each pair: how often means of permuted labels lie as far apart, or farther.
 
-    p = (1 + #{d_perm ≥ d}) / (1 + B), each distance in units of its own sampling noise. Without
-    these units a small p can also mean that two classes with equal means differ in spread and
-    size (Chung and Romano, 2013, on studentised permutation tests); with them it says that the
-    means differ. Small N and large p means that two class means cannot be told apart.
+    p = (1 + #{d_perm ≥ d}) / (1 + B), each distance in units of its own sampling noise (of the
+    same permutation). Without these units a small p can also mean that two classes with equal
+    means differ in spread and size (Chung and Romano, 2013, on studentised permutation tests);
+    with them it says that the means differ. Small N and large p means that two class means cannot
+    be told apart.
 
     Args:
         distance: `[K, K]`.
-        noise: `[K, K]`, √(s_i²/n_i + s_j²/n_j).
-        permuted_means: `[B, K, d]`, the class means under B permutations of the labels.
-        pooled_noise: `[K, K]`, s₀ √(1/n_i + 1/n_j) with s₀ the spread of all latents together.
+        spread: `[K]`, s.
+        count: `[K]`, n, which permutations do not change.
+        permuted_mean: `[B, K, d]`, the class means under B permutations of the labels.
+        permuted_spread: `[B, K]`, their s.
 
     Returns:
         `[K, K]`, NaN on the diagonal, for missing classes and for B = 0.
     """
-    if not len(permuted_means):
+    if not len(permuted_mean):
         return np.full(distance.shape, np.nan)
     with np.errstate(invalid="ignore", divide="ignore"):
-        observed = distance / noise
+        observed = distance / noise_of_distances(spread, count)
         exceeding = np.zeros(distance.shape)
-        for mean in np.asarray(permuted_means, np.float64):
+        for mean, own_spread in zip(permuted_mean, permuted_spread, strict=True):
+            permuted = cdist(mean, mean) / noise_of_distances(own_spread, count)
             # The identity is one of the permutations: rounding must not lose its tie.
-            exceeding += cdist(mean, mean) / pooled_noise >= observed * (1 - 1e-5)
-    p = (1 + exceeding) / (1 + len(permuted_means))
+            exceeding += permuted >= observed * (1 - 1e-4)
+    p = (1 + exceeding) / (1 + len(permuted_mean))
     p[~np.isfinite(observed)] = np.nan
     np.fill_diagonal(p, np.nan)
     return p
@@ -177,7 +184,7 @@ def noise_of_distances(spread: np.ndarray, count: np.ndarray) -> np.ndarray:
     """√(s_i²/n_i + s_j²/n_j), how far apart two equal means lie by sampling alone: `[K, K]`.
 
     Args:
-        spread: `[K]`, or one number for all.
+        spread: `[K]`.
         count: `[K]`.
     """
     share = np.asarray(spread) ** 2 / np.maximum(np.asarray(count, np.float64), 1)

@@ -14,7 +14,7 @@ from typing import Any
 
 import jax
 import numpy as np
-from orbax.checkpoint import v1 as ocp
+import orbax.checkpoint as ocp
 
 from magan_jax.files import jsonable, replace_folder, write_arrays, write_json
 
@@ -39,8 +39,9 @@ def save_checkpoint(
     folder.parent.mkdir(parents=True, exist_ok=True)
     new = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
     try:
-        with _only_this_process():
-            ocp.save(new.absolute() / _STATE, jax.device_get(state))
+        with _checkpointer() as checkpointer:
+            tree = ocp.args.StandardSave(jax.device_get(state))
+            checkpointer.save(new.absolute() / _STATE, args=tree)
         write_arrays(new / _HISTORY, history)
         write_json(new / _STAGE, stage)
         write_json(new / _MANIFEST, _digests(new))
@@ -77,8 +78,9 @@ def load_checkpoint(folder: Path, like: Any) -> tuple[Any, dict[str, np.ndarray]
             raise CheckpointError(f"{folder / name} is {what} since it was written; {_MEND}")
     abstract = jax.tree.map(lambda x: np.zeros(np.shape(x), x.dtype), jax.device_get(like))
     try:
-        with _only_this_process():
-            state = ocp.load(folder.absolute() / _STATE, abstract)
+        with _checkpointer() as checkpointer:
+            wanted = ocp.args.StandardRestore(abstract)
+            state = checkpointer.restore(folder.absolute() / _STATE, args=wanted)
     except Exception as error:  # Orbax raises many kinds; all mean that this state does not fit
         raise CheckpointError(
             f"{folder} does not hold the networks asked for ({type(error).__name__}); {_MEND}"
@@ -91,13 +93,19 @@ def load_checkpoint(folder: Path, like: Any) -> tuple[Any, dict[str, np.ndarray]
 _MEND = "train anew with --restart, or name another --workdir."
 
 
-def _only_this_process() -> ocp.Context:
-    """Orbax without its barriers between hosts: one host writes and reads, then broadcasts."""
-    context = ocp.Context()
-    context.multiprocessing.primary_host = jax.process_index()
-    context.multiprocessing.active_processes = {jax.process_index()}
-    context.multiprocessing.barrier_sync_key_prefix = f"host{jax.process_index()}"
-    return context
+def _checkpointer() -> ocp.Checkpointer:
+    """Orbax without its barriers between hosts: one host writes and reads, then broadcasts.
+
+    The stable interface, since the newer `orbax.checkpoint.v1` compares paths among all hosts.
+    """
+    me = jax.process_index()
+    options = ocp.options.MultiprocessingOptions(
+        primary_host=me, active_processes={me}, barrier_sync_key_prefix=f"host{me}"
+    )
+    return ocp.Checkpointer(
+        ocp.StandardCheckpointHandler(multiprocessing_options=options),
+        multiprocessing_options=options,
+    )
 
 
 def _digests(folder: Path) -> dict[str, str]:
