@@ -146,6 +146,9 @@ def _load_idx_folder(name: str, folder: Path) -> Dataset:
     )
     known = DATASETS[name].digests
     official = None if known is None else tuple(digests) == known
+    for other, spec in DATASETS.items():
+        if other != name and spec.digests == tuple(digests):
+            raise DataError(f"{folder} holds the published {other}; use --dataset {other}.")
     return _checked(name, *arrays, source=str(folder), official=official)
 
 
@@ -236,7 +239,7 @@ def _how_to_get(name: str) -> str:
     ]
     if name == "fashion_mnist":
         ways.insert(0, "apt-get install -y dataset-fashion-mnist (Debian, Ubuntu)")
-    ways.append("pip install 'magan_jax[tfds]' to let TensorFlow Datasets download it")
+    ways.append("pip install -e '.[tfds]' to let TensorFlow Datasets download it")
     return f"{name} was not found; choose a way to get it: " + "; or ".join(ways) + "."
 
 

@@ -252,7 +252,7 @@ def plot_map(
             axis.annotate(
                 class_names[k], xy, textcoords="offset points", xytext=(7, 5), fontsize=9, zorder=3
             )
-        axis.set_aspect("equal")
+        axis.set_aspect("equal", adjustable="datalim")
         axis.margins(x=0.35, y=0.15)
         axis.set(
             title=f"map of the class means, N = {analysis.num_samples:,} "
@@ -352,7 +352,8 @@ def plot_epsilon(
     axis.set_ylim(floor, invariance.upper * 1.6)
     axis.set_xticks(x, class_names, rotation=30, ha="right", rotation_mode="anchor")
     axis.set(
-        title="how far a shift ε·σ may go: from distances, and measured (95 % intervals)",
+        title="how far a shift ε·σ may go: from distances, and measured at "
+        f"N = {analyses[-1].num_samples:,} (95 % intervals)",
         ylabel="ε [standard deviations], log scale",
     )
     axis.grid(alpha=0.3, axis="y")

@@ -174,7 +174,7 @@ def study_figures(
         ),
         FigureEntry(
             "figure_07_distances",
-            "Figure 7: distances of the class means. At small N most of a "
+            "Figure 7: distances of the class means. At small N a good part of a "
             "distance is the sampling noise of the means.",
             plots.plot_distances(analyses, names),
         ),
@@ -231,7 +231,7 @@ def study_figures(
         ),
         (
             "figure_13_shifts_measured",
-            f"shifts by the measured exits along ±σ, N = {large.num_samples:,}",
+            f"shifts by the smaller measured exit along ±σ, N = {large.num_samples:,}",
             large,
             np.fmin(invariance.plus, invariance.minus),
         ),
@@ -388,7 +388,10 @@ def invariance_entry(
                 "minus": invariance.minus[k],
                 "minus_censored": bool(invariance.minus_censored[k]),
                 "random_quantiles": {
-                    f"{q:g}": float(np.quantile(random, q)) if known else None for q in QUANTILES
+                    f"{q:g}": float(np.quantile(random, q, method="inverted_cdf"))
+                    if known
+                    else None
+                    for q in QUANTILES
                 },
                 "random_censored": int(invariance.random_censored[k].sum()),
                 "measured": invariance.measured[k],
@@ -495,6 +498,12 @@ def write_run(
         write_bytes(workdir / "figures" / f"{entry.name}.png", buffer.getvalue())
         encoded = base64.b64encode(buffer.getvalue()).decode()
         pictures.append({"name": entry.name, "caption": entry.caption, "data": encoded})
+    for stale in set((workdir / "figures").glob("*.png")) - {
+        workdir / "figures" / f"{entry.name}.png" for entry in figures
+    }:
+        stale.unlink()  # of an earlier run with other settings
+    if not claims:
+        (workdir / "claims.md").unlink(missing_ok=True)
     write_json(workdir / "config.json", results["config"])
     write_arrays(workdir / "analysis.npz", arrays)
     write_csv(workdir / "metrics.csv", *metrics_table(stages))

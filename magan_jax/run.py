@@ -70,7 +70,7 @@ class Run:
         description = {
             name: dataclasses.asdict(getattr(self.config, name)),
             "seed": self.config.seed,
-            "data": self.dataset.sha256,
+            "data": [self.dataset.name, self.dataset.sha256],
         }
         folder = self.workdir / "checkpoints" / name
         return Stage(folder, jsonable(description), self.config.restart)
@@ -104,13 +104,14 @@ def start_run(
     Raises:
         ValueError: if the folder cannot be written to, or holds other trainings.
     """
-    if config.seed < 0:
-        raise ValueError(f"seed is {config.seed}; it must be 0 or more.")
+    if not 0 <= config.seed < 2**32:
+        raise ValueError(f"seed is {config.seed}; it must be 0 to 2³² − 1.")
     default = Path("runs") / f"{experiment}-{dataset.name}-{preset}-seed{config.seed}"
     workdir = Path(config.workdir or default)
     run = Run(preset, config, dataset, workdir)
     if is_first_host():
-        check_writable(workdir, "--workdir")
+        for folder in (workdir, workdir / "checkpoints", workdir / "figures"):
+            check_writable(folder, "--workdir")
         for name in stages:
             check_stage(run.stage(name))
     other = "paper" if preset == "quick" else "quick"

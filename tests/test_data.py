@@ -48,6 +48,17 @@ def test_other_content_than_published_warns_or_is_refused(idx_folder, monkeypatc
         load_dataset("fashion_mnist")
 
 
+def test_another_published_set_is_recognised(idx_folder, monkeypatch):
+    digests = tuple(
+        read_idx(data._find(idx_folder, name), dimensions=d)[1]
+        for name, d in zip(data.IDX_FILES, (3, 1, 3, 1), strict=True)
+    )
+    monkeypatch.setitem(data.DATASETS, "mnist", data.DATASETS["mnist"]._replace(digests=digests))
+    with pytest.raises(DataError, match="published mnist; use --dataset mnist"):
+        load_dataset("fashion_mnist", idx_folder)
+    assert load_dataset("mnist", idx_folder).official is True
+
+
 def corrupt_truncated_gzip(folder):
     path = folder / "train-images-idx3-ubyte.gz"
     path.write_bytes(path.read_bytes()[:-200])
@@ -144,7 +155,7 @@ def test_nothing_found_names_every_way(monkeypatch, tmp_path):
     monkeypatch.setattr(data.importlib.util, "find_spec", lambda name: None)
     with pytest.raises(DataError, match="--data-dir") as error:
         load_dataset("fashion_mnist")
-    for way in ("apt-get install -y dataset-fashion-mnist", "magan_jax[tfds]"):
+    for way in ("apt-get install -y dataset-fashion-mnist", ".[tfds]"):
         assert way in str(error.value)
     with pytest.raises(DataError, match="choose one of"):
         load_dataset("cifar10")

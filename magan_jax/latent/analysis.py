@@ -146,7 +146,9 @@ def analyze(
 
     Args:
         key: of the latents and the permutations.
-        generate: `z [n, d] -> images [n, ...]`, any JAX-traceable function.
+        generate: `z [n, d] -> images [n, ...]`, any JAX-traceable function. It is compiled once:
+            what it closes over is frozen at its first use, so changed parameters need a new
+            function. The same holds for `classify`.
         classify: `images -> logits [n, K]`, any JAX-traceable function.
         latent_dim: d.
         num_classes: K.

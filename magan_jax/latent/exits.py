@@ -61,7 +61,7 @@ def bisect_epsilon(
     all classes in one compiled call, in chunks of `batch_size` shared over the devices.
 
     Args:
-        generate: `z [n, d] -> images`, JAX-traceable.
+        generate: `z [n, d] -> images`, JAX-traceable; compiled once (see `analyze`).
         classify: `images -> logits [n, C]`, JAX-traceable.
         mean: `[K, d]`, where the rays of each class start.
         shifts: `[K, M, d]`, directions; t counts multiples of them (with shift = σ, t is in

@@ -37,7 +37,7 @@ def label_latents(
     """Label latents by the classifier's view of their images.
 
     Args:
-        generate: `[n, d] -> images`, JAX-traceable.
+        generate: `[n, d] -> images`, JAX-traceable; compiled once (see `analyze`).
         classify: `images -> logits [n, K]`, JAX-traceable.
         latents: `[n, d]`.
         batch_size: latents that each device handles at once.

@@ -45,6 +45,7 @@ def save_checkpoint(
         write_arrays(new / _HISTORY, history)
         write_json(new / _STAGE, stage)
         write_json(new / _MANIFEST, _digests(new))
+        new.chmod(folder.parent.stat().st_mode & 0o777)  # mkdtemp's is the owner's alone
         replace_folder(new, folder)
     finally:
         shutil.rmtree(new, ignore_errors=True)
@@ -58,24 +59,16 @@ def read_stage(folder: Path) -> dict[str, Any] | None:
     try:
         return json.loads(path.read_text())
     except (OSError, ValueError) as error:
-        raise CheckpointError(f"{path} cannot be read ({error}); {_MEND}") from error
+        raise CheckpointError(f"{path} cannot be read ({error}); {_mend(folder)}") from error
 
 
 def load_checkpoint(folder: Path, like: Any) -> tuple[Any, dict[str, np.ndarray]]:
     """The state, in the shape of the pytree `like`, and the history.
 
     Raises:
-        CheckpointError: if a file is missing, added or changed, or the shapes differ.
+        CheckpointError: if a file is missing or changed, or the shapes differ.
     """
-    try:
-        manifest = json.loads((folder / _MANIFEST).read_text())
-    except (OSError, ValueError) as error:
-        raise CheckpointError(f"{folder / _MANIFEST} cannot be read ({error}); {_MEND}") from error
-    found = _digests(folder)
-    for name in sorted(manifest.keys() | found.keys()):
-        if manifest.get(name) != found.get(name):
-            what = "missing" if name not in found else "changed or added"
-            raise CheckpointError(f"{folder / name} is {what} since it was written; {_MEND}")
+    check_digests(folder)
     abstract = jax.tree.map(lambda x: np.zeros(np.shape(x), x.dtype), jax.device_get(like))
     try:
         with _checkpointer() as checkpointer:
@@ -83,14 +76,39 @@ def load_checkpoint(folder: Path, like: Any) -> tuple[Any, dict[str, np.ndarray]
             state = checkpointer.restore(folder.absolute() / _STATE, args=wanted)
     except Exception as error:  # Orbax raises many kinds; all mean that this state does not fit
         raise CheckpointError(
-            f"{folder} does not hold the networks asked for ({type(error).__name__}); {_MEND}"
+            f"{folder} does not hold the networks asked for ({type(error).__name__}); "
+            + _mend(folder)
         ) from error
     with np.load(folder / _HISTORY, allow_pickle=False) as stored:
         history = {name: stored[name] for name in stored.files}
     return jax.tree.map(np.asarray, state), history
 
 
-_MEND = "train anew with --restart, or name another --workdir."
+def check_digests(folder: Path) -> None:
+    """Refuse a checkpoint of which a file is missing or changed; further files do not matter.
+
+    Raises:
+        CheckpointError: naming the file.
+    """
+    try:
+        manifest = json.loads((folder / _MANIFEST).read_text())
+    except (OSError, ValueError) as error:
+        raise CheckpointError(
+            f"{folder / _MANIFEST} cannot be read ({error}); {_mend(folder)}"
+        ) from error
+    for name, digest in sorted(manifest.items()):
+        path = folder / name
+        if not path.is_file():
+            raise CheckpointError(f"{path} is missing; {_mend(folder)}")
+        if hashlib.sha256(path.read_bytes()).hexdigest() != digest:
+            raise CheckpointError(f"{path} has changed since it was written; {_mend(folder)}")
+
+
+def _mend(folder: Path) -> str:
+    return (
+        f"delete {folder} to train this anew, train everything anew with --restart, or name "
+        "another --workdir."
+    )
 
 
 def _checkpointer() -> ocp.Checkpointer:

@@ -1,5 +1,6 @@
 """A training that survives: finished ones are kept, interrupted ones go on where they stopped."""
 
+import shutil
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -10,9 +11,10 @@ import numpy as np
 from jax.experimental import multihost_utils
 
 from magan_jax.files import jsonable
-from magan_jax.runtime import is_first_host
+from magan_jax.runtime import environment, is_first_host
 from magan_jax.training.checkpoints import (
     CheckpointError,
+    check_digests,
     load_checkpoint,
     read_stage,
     same_stage,
@@ -31,7 +33,8 @@ class Stage(NamedTuple):
         folder: of its checkpoint; None keeps nothing.
         description: plain JSON of all that decides the result (configuration, data, seed): a
             checkpoint of another description is refused.
-        restart: train anew even if a checkpoint is there (it stays until the new one stands).
+        restart: train anew even if a checkpoint is there. The old one stays until the new
+            training is finished; until then that is kept beside it, and goes on when interrupted.
     """
 
     folder: Path | None
@@ -60,7 +63,7 @@ def train_stage(
         CheckpointError: if the folder holds another training, or a broken one.
     """
     check_stage(stage)
-    resume = None if stage.restart else _load(stage, state)
+    resume = _load(stage, state)
     if resume is not None and resume.epochs >= num_epochs:
         if is_first_host():
             print(f"{title}: kept from {stage.folder} (--restart trains anew)", flush=True)
@@ -73,7 +76,7 @@ def train_stage(
         finished = progress.epochs >= num_epochs
         if not finished and time.monotonic() - last_saved < CHECKPOINT_SECONDS:
             return
-        _save(stage, progress)
+        _save(stage, progress, finished)
         last_saved = time.monotonic()
 
     return train(
@@ -102,16 +105,21 @@ def check_stage(stage: Stage) -> None:
     found = read_stage(stage.folder)
     if found is None:
         return
-    wanted = jsonable(stage.description)
-    differing = same_stage(found.get("description"), wanted)
+    differing = same_stage(found.get("description"), jsonable(stage.description))
     if differing:
         raise CheckpointError(
-            f"{stage.folder} holds a training with another {', '.join(differing)}; train anew "
-            "with --restart, or name another --workdir."
+            f"{stage.folder} holds a training with another {', '.join(differing)}; delete it to "
+            "train this anew, train everything anew with --restart, or name another --workdir."
         )
+    check_digests(stage.folder)
 
 
-def _save(stage: Stage, progress: Progress) -> None:
+def _underway(folder: Path) -> Path:
+    """Where a restarted training is kept until it is finished."""
+    return folder.with_name(f"{folder.name}-restarted")
+
+
+def _save(stage: Stage, progress: Progress, finished: bool) -> None:
     assert stage.folder is not None
     description = {
         "description": stage.description,
@@ -119,17 +127,26 @@ def _save(stage: Stage, progress: Progress) -> None:
         "steps_per_epoch": progress.steps_per_epoch,
         "seconds": progress.seconds,
         "images_per_second": progress.images_per_second,
+        "environment": environment(),
     }
-    save_checkpoint(stage.folder, progress.state, progress.history, description)
+    aside = stage.restart and not finished
+    folder = _underway(stage.folder) if aside else stage.folder
+    save_checkpoint(folder, progress.state, progress.history, description)
+    if stage.restart and finished:
+        shutil.rmtree(_underway(stage.folder), ignore_errors=True)
 
 
 def _load(stage: Stage, like: State) -> Progress | None:
     """The checkpoint's progress, equal on all hosts; None where there is none."""
     progress = None
     if stage.folder is not None and is_first_host():
-        found = read_stage(stage.folder)
+        folder = _underway(stage.folder) if stage.restart else stage.folder
+        found = read_stage(folder)
+        if found is not None and stage.restart:  # an interrupted restart of this same training?
+            same = not same_stage(found.get("description"), jsonable(stage.description))
+            found = found if same else None
         if found is not None:
-            state, history = load_checkpoint(stage.folder, like)
+            state, history = load_checkpoint(folder, like)
             rate = found["images_per_second"]
             progress = Progress(
                 state,
