@@ -6,7 +6,7 @@ import pytest
 
 import magan_jax
 from magan_jax import analyze
-from magan_jax.latent import analysis as module
+from magan_jax.latent import stream as module
 
 KEY = jax.random.key(3)
 ROOT = np.sqrt(2 / np.pi)

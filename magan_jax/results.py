@@ -1,0 +1,254 @@
+"""What results.json, analysis.npz and metrics.csv hold: plain values, no files and no figures."""
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from magan_jax.claims import Claim, Study
+from magan_jax.latent.analysis import Analysis
+from magan_jax.latent.clustering import Clustering
+from magan_jax.latent.geometry import Interval
+from magan_jax.latent.invariance import Invariance, Purity
+from magan_jax.run import Run
+from magan_jax.runtime import environment
+from magan_jax.training.classifier import TrainedClassifier
+from magan_jax.training.engine import Progress
+from magan_jax.training.gan import TrainedGAN
+
+QUANTILES = (0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99)
+"""Of the exits over random directions, in results.json."""
+
+
+def study_results(
+    run: Run,
+    classifier: TrainedClassifier,
+    gan: TrainedGAN,
+    studies: Sequence[Study],
+    purities: Mapping[str, Purity],
+    claims: Sequence[Claim],
+) -> dict[str, Any]:
+    """All of results.json; arguments as those of `magan_jax.report.report_study`."""
+    names = run.dataset.class_names
+    dataset = run.dataset
+    return {
+        "preset": run.preset,
+        "config": dataclasses.asdict(run.config),
+        "environment": environment(),
+        "dataset": {
+            "name": dataset.name,
+            "class_names": dataset.class_names,
+            "counts": {"train": len(dataset.train_images), "test": len(dataset.test_images)},
+            "image_shape": dataset.train_images.shape[1:],
+            "sha256": dataset.sha256,
+            "source": dataset.source,
+            "official": dataset.official,
+        },
+        "classifier": _training_entry(classifier.progress)
+        | {"test_accuracy": classifier.test_accuracy},
+        "gan": _training_entry(gan.progress),
+        "analyses": [
+            analysis_entry(study.analysis, study.clustering, study.invariance, names)
+            for study in studies
+        ],
+        "invariance": invariance_entry(studies[-1].invariance, purities, names),
+        "claims": [claim._asdict() for claim in claims],
+        "seconds": run.seconds,
+    }
+
+
+def _training_entry(progress: Progress) -> dict[str, Any]:
+    return {
+        "epochs": progress.epochs,
+        "steps": progress.steps,
+        "seconds": progress.seconds,
+        "images_per_second": progress.images_per_second,
+    }
+
+
+def analysis_entry(
+    analysis: Analysis,
+    clustering: Clustering | None,
+    invariance: Invariance,
+    class_names: Sequence[str],
+) -> dict[str, Any]:
+    """One entry of `analyses` in results.json."""
+    classes = []
+    for k, name in enumerate(class_names):
+        nearest = int(analysis.nearest[k])
+        p_value = analysis.p_value[k, nearest] if nearest >= 0 else np.nan
+        entry = {
+            "label": k,
+            "name": name,
+            "count": int(analysis.counts[k]),
+            "mean_label": int(analysis.mean_label[k]) if analysis.valid[k] else None,
+            "mean_confidence": analysis.mean_confidence[k],
+            "nearest": nearest if nearest >= 0 else None,
+            "nearest_distance": analysis.nearest_distance[k],
+            "nearest_distance_interval": _pair(analysis.nearest_distance_interval, k),
+            "nearest_distance_debiased": analysis.nearest_distance_debiased[k],
+            "nearest_distance_debiased_interval": _pair(
+                analysis.nearest_distance_debiased_interval, k
+            ),
+            "spread": analysis.spread[k],
+            "epsilon": analysis.epsilon[k],
+            "epsilon_interval": _pair(analysis.epsilon_interval, k),
+            "epsilon_debiased": analysis.epsilon_debiased[k],
+            "epsilon_debiased_interval": _pair(analysis.epsilon_debiased_interval, k),
+            "p_value": p_value,
+            "exit_plus": invariance.plus[k],
+            "exit_plus_censored": bool(invariance.plus_censored[k]),
+            "exit_minus": invariance.minus[k],
+            "exit_minus_censored": bool(invariance.minus_censored[k]),
+        }
+        entry["reason"] = _missing_class_reason(analysis, k, entry)
+        classes.append(entry)
+    found: dict[str, Any] = {
+        "num_samples": analysis.num_samples,
+        "distance": analysis.distance,
+        "distance_interval": list(analysis.distance_interval),
+        "distance_debiased": analysis.distance_debiased,
+        "distance_debiased_interval": list(analysis.distance_debiased_interval),
+        "p_value": analysis.p_value,
+        "p_value_reason": "null on the diagonal, for classes without statistics, and everywhere "
+        "if no permutations were asked for",
+        "classes": classes,
+    }
+    if clustering is None:
+        reason = "fewer than three classes have statistics"
+        return found | {"cophenetic": None, "cophenetic_reason": reason, "clusters": None}
+    dendrograms = clustering.dendrograms
+    return found | {
+        "cophenetic": {m: d.cophenetic for m, d in dendrograms.items()},
+        "cophenetic_interval": {m: list(d.cophenetic_interval) for m, d in dendrograms.items()},
+        "clusters": {
+            "classes": clustering.classes,
+            "flat": {m: d.flat for m, d in dendrograms.items()} | {"map": clustering.map_flat},
+            "merges": {m: d.merges for m, d in dendrograms.items()},
+            "support": {m: d.support for m, d in dendrograms.items()},
+            "map": clustering.map,
+            "map_stress": clustering.map_stress,
+        },
+    }
+
+
+def _missing_class_reason(analysis: Analysis, k: int, entry: Mapping[str, Any]) -> str | None:
+    """Why an entry of a class has nulls; None if it has none."""
+    if not analysis.valid[k]:
+        return (
+            f"{analysis.counts[k]} of {analysis.num_samples} latents have this label; statistics "
+            "need two"
+        )
+    if analysis.nearest[k] < 0:
+        return "no other class has statistics"
+    if not np.isfinite(np.array(entry["epsilon_interval"], float)).all():
+        return "a class loses its statistics when a part of the stream is left out: no interval"
+    if not np.isfinite(entry["p_value"]):
+        return "no p-value: no permutations were asked for"
+    return None
+
+
+def invariance_entry(
+    invariance: Invariance, purities: Mapping[str, Purity], class_names: Sequence[str]
+) -> dict[str, Any]:
+    """`invariance` in results.json: the measured exits and the purities, per class."""
+    classes = []
+    for k, name in enumerate(class_names):
+        known = invariance.prototype_label[k] >= 0
+        random = invariance.random[k]
+        classes.append(
+            {
+                "label": k,
+                "name": name,
+                "prototype_label": int(invariance.prototype_label[k]) if known else None,
+                "plus": invariance.plus[k],
+                "plus_censored": bool(invariance.plus_censored[k]),
+                "minus": invariance.minus[k],
+                "minus_censored": bool(invariance.minus_censored[k]),
+                "random_quantiles": {
+                    f"{q:g}": float(np.quantile(random, q, method="inverted_cdf"))
+                    if known
+                    else None
+                    for q in QUANTILES
+                },
+                "random_censored": int(invariance.random_censored[k].sum()),
+                "measured": invariance.measured[k],
+                "measured_censored": bool(invariance.measured_censored[k]),
+                "measured_interval": _pair(invariance.measured_interval, k),
+                "purity": {
+                    name: {
+                        "epsilon": purity.epsilon[k],
+                        "kept": int(purity.kept[k]) if np.isfinite(purity.fraction[k]) else None,
+                        "total": purity.total,
+                        "fraction": purity.fraction[k],
+                        "interval": _pair(purity.interval, k),
+                    }
+                    for name, purity in purities.items()
+                },
+                "reason": None if known else "the class has no statistics, so no ray starts there",
+            }
+        )
+    return {
+        "upper": invariance.upper,
+        "num_directions": invariance.random.shape[1],
+        "classes": classes,
+    }
+
+
+def analysis_arrays(studies: Sequence[Study]) -> dict[str, np.ndarray]:
+    """The arrays of analysis.npz: `n<N>_counts`, `n<N>_mean`, …, and the measured exits.
+
+    NaN marks classes without statistics.
+    """
+    arrays = {"num_samples": np.array([study.analysis.num_samples for study in studies])}
+    for analysis, _, invariance, _ in studies:
+        prefix = f"n{analysis.num_samples}_"
+        for name in (
+            "counts",
+            "mean",
+            "std",
+            "distance",
+            "distance_debiased",
+            "epsilon",
+            "epsilon_debiased",
+            "nearest",
+            "p_value",
+        ):
+            arrays[prefix + name] = getattr(analysis, name)
+        for name, values in analysis.replicates._asdict().items():
+            arrays[f"{prefix}replicate_{name}"] = values
+        for name in ("plus", "minus", "random", "random_censored", "measured"):
+            arrays[f"{prefix}exits_{name}"] = getattr(invariance, name)
+    return arrays
+
+
+def metrics_table(stages: Mapping[str, Progress]) -> tuple[list[str], list[list[Any]]]:
+    """Header and rows of metrics.csv: a row per tenth of an epoch, mean of each scalar in it.
+
+    What is measured once per epoch stands in the epoch's last row.
+    """
+    names = sorted({name for progress in stages.values() for name in progress.history})
+    rows: list[list[Any]] = []
+    for stage, progress in stages.items():
+        window = max(1, progress.steps_per_epoch // 10)
+        for epoch in range(progress.epochs):
+            starts = range(0, progress.steps_per_epoch, window)
+            for first in starts:
+                last = min(first + window, progress.steps_per_epoch)
+                offset = epoch * progress.steps_per_epoch
+                row: list[Any] = [stage, epoch + 1, offset + last]
+                for name in names:
+                    values = progress.history.get(name)
+                    cell = None
+                    if values is not None and len(values) == progress.steps:
+                        cell = float(values[offset + first : offset + last].mean())
+                    elif values is not None and first == starts[-1]:
+                        cell = float(values[epoch])
+                    row.append(cell)
+                rows.append(row)
+    return ["stage", "epoch", "step", *names], rows
+
+
+def _pair(interval: Interval, k: int) -> list[float]:
+    return [float(interval.low[k]), float(interval.high[k])]
