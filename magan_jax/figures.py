@@ -9,7 +9,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from magan_jax import plots
-from magan_jax.claims import Study
+from magan_jax.claims import PAPER_AVERAGE_COPHENETIC, Study
 from magan_jax.latent.analysis import Analysis
 from magan_jax.latent.invariance import RayLabels
 from magan_jax.latent.labels import Classify, Generate, label_latents
@@ -38,6 +38,7 @@ def study_figures(
     rays: RayLabels,
     names: Sequence[str],
     *,
+    about_paper: bool,
     batch_size: int,
     num_devices: int | None,
 ) -> list[FigureEntry]:
@@ -109,7 +110,7 @@ def study_figures(
             FigureEntry(
                 "figure_11_cophenetic",
                 "Figure 11: cophenetic coefficient of each linkage.",
-                plots.plot_cophenetic(found, of),
+                plots.plot_cophenetic(found, of, PAPER_AVERAGE_COPHENETIC if about_paper else None),
             )
         )
     entries.append(

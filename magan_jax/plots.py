@@ -267,8 +267,15 @@ def plot_map(
     return figure
 
 
-def plot_cophenetic(clusterings: Sequence[Clustering], analyses: Sequence[Analysis]) -> Figure:
-    """Figure 11: cophenetic coefficients with jackknife intervals."""
+def plot_cophenetic(
+    clusterings: Sequence[Clustering], analyses: Sequence[Analysis], paper: float | None = None
+) -> Figure:
+    """Figure 11: cophenetic coefficients with jackknife intervals.
+
+    Args:
+        clusterings, analyses: one of each for each N.
+        paper: the paper's average linkage, where the data are its own.
+    """
     figure, axis = plt.subplots(figsize=(7, 4.2), layout="constrained")
     x, width = np.arange(len(LINKAGES)), 0.8 / len(analyses)
     for i, (clustering, analysis) in enumerate(zip(clusterings, analyses, strict=True)):
@@ -287,7 +294,8 @@ def plot_cophenetic(clusterings: Sequence[Clustering], analyses: Sequence[Analys
                 np.array([d.cophenetic_interval.high for d in found]),
             ),
         )
-    axis.axhline(0.71, color=_GREY, ls=":", lw=1.2, label="paper's average linkage, 0.71")
+    if paper is not None:
+        axis.axhline(paper, color=_GREY, ls=":", lw=1.2, label=f"paper's average linkage, {paper}")
     axis.set_xticks(x, LINKAGES)
     axis.set(
         ylabel="cophenetic correlation",
@@ -339,15 +347,21 @@ def plot_epsilon(
         ("^", invariance.plus, invariance.plus_censored, "exit along +σ"),
         ("v", invariance.minus, invariance.minus_censored, "exit along −σ"),
     ):
-        axis.scatter(
-            x,
-            np.maximum(value, floor),
-            marker=marker,
-            s=30,
-            color="black",
-            zorder=3,
-            label=f"{label} ({int(np.sum(censored))} not reached by {invariance.upper:g})",
-        )
+        for which, face, suffix in (
+            (~censored, "black", ""),
+            (censored, "white", f": beyond {invariance.upper:g}"),
+        ):
+            if which.any():
+                axis.scatter(
+                    x[which],
+                    np.maximum(value[which], floor),
+                    marker=marker,
+                    s=30,
+                    facecolor=face,
+                    edgecolor="black",
+                    zorder=3,
+                    label=label + suffix,
+                )
     axis.set_yscale("log")
     axis.set_ylim(floor, invariance.upper * 1.6)
     axis.set_xticks(x, class_names, rotation=30, ha="right", rotation_mode="anchor")

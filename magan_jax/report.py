@@ -50,6 +50,7 @@ def report_study(
         studies,
         rays,
         names,
+        about_paper=bool(claims),
         batch_size=run.config.analysis.batch_size,
         num_devices=run.config.num_devices,
     )

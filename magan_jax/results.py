@@ -2,6 +2,7 @@
 
 import dataclasses
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -60,6 +61,7 @@ def study_results(
 
 def _training_entry(progress: Progress) -> dict[str, Any]:
     return {
+        "trained_with": progress.trained_with,
         "epochs": progress.epochs,
         "steps": progress.steps,
         "seconds": progress.seconds,
@@ -231,11 +233,10 @@ def metrics_table(stages: Mapping[str, Progress]) -> tuple[list[str], list[list[
     names = sorted({name for progress in stages.values() for name in progress.history})
     rows: list[list[Any]] = []
     for stage, progress in stages.items():
-        window = max(1, progress.steps_per_epoch // 10)
+        parts = min(10, progress.steps_per_epoch)
+        edges = [round(i * progress.steps_per_epoch / parts) for i in range(parts + 1)]
         for epoch in range(progress.epochs):
-            starts = range(0, progress.steps_per_epoch, window)
-            for first in starts:
-                last = min(first + window, progress.steps_per_epoch)
+            for first, last in pairwise(edges):
                 offset = epoch * progress.steps_per_epoch
                 row: list[Any] = [stage, epoch + 1, offset + last]
                 for name in names:
@@ -243,7 +244,7 @@ def metrics_table(stages: Mapping[str, Progress]) -> tuple[list[str], list[list[
                     cell = None
                     if values is not None and len(values) == progress.steps:
                         cell = float(values[offset + first : offset + last].mean())
-                    elif values is not None and first == starts[-1]:
+                    elif values is not None and last == edges[-1]:
                         cell = float(values[epoch])
                     row.append(cell)
                 rows.append(row)

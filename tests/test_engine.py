@@ -124,7 +124,7 @@ def test_a_value_that_is_not_finite_stops_with_its_step():
         ({"num_epochs": 0}, "num_epochs is 0"),
         ({"chunk_steps": 0}, "chunk_steps is 0"),
         ({"num_devices": 5}, "num_devices is 5, but this process has 4"),
-        ({"resume": Progress(fresh(), 5, 5, {}, 0.0, 0.0)}, "5 steps per epoch"),
+        ({"resume": Progress(fresh(), 5, 5, {}, 0.0, 0.0, {})}, "5 steps per epoch"),
     ],
 )
 def test_sizes_that_cannot_work_are_refused_before_tracing(changes, message):

@@ -180,6 +180,12 @@ def test_bad_input_gets_one_sentence(mean, shifts, changes, message):
         bisect_epsilon(never, sign_of_first, mean, shifts, **({"upper": 3.0} | changes))
 
 
+@pytest.mark.parametrize("labels", [[0, 2], [-1, 0]])
+def test_labels_that_the_classifier_does_not_have_are_refused(labels):
+    with pytest.raises(ValueError, match="classify has the classes 0 to 1"):
+        bisect_epsilon(identity, sign_of_first, MEAN, SHIFTS, upper=3.0, labels=np.array(labels))
+
+
 def test_values_that_are_not_finite_are_refused():
     def broken(z):
         return jnp.where(z > 1, jnp.nan, z)

@@ -81,6 +81,7 @@ def test_results_hold_what_the_readme_promises(finished):
     assert 0 <= results["classifier"]["test_accuracy"] <= 1
     assert {"epochs", "steps", "seconds", "images_per_second"} <= results["gan"].keys()
     assert results["gan"]["steps"] == 2 * 320 // 16
+    assert results["gan"]["trained_with"]["versions"]["jax"]
     assert [a["num_samples"] for a in results["analyses"]] == [300, 2000]
     wanted = {
         "label", "name", "count", "mean_label", "mean_confidence", "nearest", "nearest_distance",
@@ -126,6 +127,8 @@ def test_metrics_have_a_row_per_tenth_of_an_epoch(finished):
     names = header.split(",")
     assert names[:3] == ["stage", "epoch", "step"]
     assert {"generator_loss", "discriminator_loss", "loss", "test_accuracy"} <= set(names)
+    steps = [int(r.split(",")[2]) for r in rows]
+    assert steps == [*range(2, 61, 2), *range(2, 41, 2)]  # 20 steps per epoch, tenths of them
     assert [r.split(",")[0] for r in rows] == ["classifier"] * 30 + ["gan"] * 20
     last = dict(zip(names, rows[29].split(","), strict=True))
     accuracy = read_results(workdir)["classifier"]["test_accuracy"]

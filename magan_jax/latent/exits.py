@@ -103,15 +103,20 @@ def bisect_epsilon(
     target = np.arange(num_means) if labels is None else np.asarray(labels)
     if target.shape != (num_means,) or not np.issubdtype(target.dtype, np.integer):
         raise ValueError(f"labels are {labels}; one whole number for each of {num_means} means.")
-
     halvings = max(0, math.ceil(math.log2(upper / scan_points / tolerance)))
     num_rays = shifts.shape[0] * shifts.shape[1]
     devices = device_count(num_devices)
     batch = min(batch_size, -(-num_rays // devices))
     chunks = -(-num_rays // (batch * devices))
-    search = _compiled_search(
+    search, num_classes = _compiled_search(
         generate, classify, latent_dim, scan_points, halvings, batch, num_devices
     )
+    if target.min() < 0 or target.max() >= num_classes:
+        wrong = target[(target < 0) | (target >= num_classes)][0]
+        raise ValueError(
+            f"a row of mean is to keep the label {wrong}, but classify has the classes 0 to "
+            f"{num_classes - 1}; name the class of each row with labels=."
+        )
     # Ray r belongs to mean r // M. Rays beyond the last repeat it and are dropped.
     ray = np.minimum(np.arange(devices * chunks * batch), num_rays - 1)
     rays = ray.reshape(devices, chunks, batch)
@@ -139,8 +144,9 @@ def _compiled_search(
     halvings: int,
     batch_size: int,
     num_devices: int | None,
-) -> Callable[..., tuple[jax.Array, ...]]:
-    check_functions(generate, classify, latent_dim)
+) -> tuple[Callable[..., tuple[jax.Array, ...]], int]:
+    """The search, compiled at its first call, and the number of classes."""
+    num_classes = check_functions(generate, classify, latent_dim)
 
     def search(
         mean: jax.Array, shifts: jax.Array, target: jax.Array, rays: jax.Array, upper: jax.Array
@@ -185,4 +191,4 @@ def _compiled_search(
         results = jax.tree.map(lambda x: x.reshape(-1), jax.lax.map(follow, mine))
         return jax.lax.all_gather(results, DEVICES, tiled=True)
 
-    return on_devices(search, num_devices=num_devices)
+    return on_devices(search, num_devices=num_devices), num_classes

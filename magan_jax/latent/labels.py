@@ -108,8 +108,11 @@ def logits_and_finite(
 
 def check_functions(
     generate: Generate, classify: Classify, latent_dim: int, num_classes: int | None = None
-) -> None:
+) -> int:
     """Refuse functions whose shapes do not fit, without computing anything.
+
+    Returns:
+        The number of classes.
 
     Raises:
         ValueError: naming the function, its shape and the shape needed.
@@ -137,6 +140,7 @@ def check_functions(
             f"num_classes is {num_classes}, but classify gives logits for {logits.shape[1]} "
             f"classes; pass num_classes={logits.shape[1]} or another classifier."
         )
+    return logits.shape[1]
 
 
 def check_positive(name: str, value: int) -> None:

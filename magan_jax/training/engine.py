@@ -20,6 +20,7 @@ import numpy as np
 from tqdm import tqdm
 
 from magan_jax.parallel import check_num_devices, device_count, local_part, on_devices
+from magan_jax.runtime import environment
 
 State = Any
 Info = Mapping[str, jax.Array]
@@ -52,6 +53,8 @@ class Progress(NamedTuple):
         seconds: spent in training, compilation included.
         images_per_second: without the first chunk of each run, which compiles; NaN if there was
             no other.
+        trained_with: the machine and versions (`magan_jax.runtime.environment`) of the run that
+            finished it.
     """
 
     state: State
@@ -60,6 +63,7 @@ class Progress(NamedTuple):
     history: dict[str, np.ndarray]
     seconds: float
     images_per_second: float
+    trained_with: dict[str, Any]
 
     @property
     def epochs(self) -> int:
@@ -115,7 +119,7 @@ def train(
         raise ValueError(f"chunk_steps is {chunk_steps}; it must be at least 1.")
     steps_per_epoch = num_examples // batch_size
     total_steps = num_epochs * steps_per_epoch
-    start = resume or Progress(state, 0, steps_per_epoch, {}, 0.0, float("nan"))
+    start = resume or Progress(state, 0, steps_per_epoch, {}, 0.0, float("nan"), environment())
     if start.steps_per_epoch != steps_per_epoch:
         raise ValueError(
             f"the run to go on from has {start.steps_per_epoch} steps per epoch, this one "
@@ -132,13 +136,14 @@ def train(
     state = jax.tree.map(jnp.array, start.state)
     data = jax.device_put(data)
     history = {name: [values] for name, values in start.history.items()}
+    machine = environment()
     done, began, timed, timed_seconds = start.steps, time.perf_counter(), 0, 0.0
 
     def progress() -> Progress:
         joined = {name: np.concatenate(parts) for name, parts in history.items()}
         seconds = start.seconds + time.perf_counter() - began
         rate = timed * batch_size / timed_seconds if timed else start.images_per_second
-        return Progress(state, done, steps_per_epoch, joined, seconds, rate)
+        return Progress(state, done, steps_per_epoch, joined, seconds, rate, trained_with=machine)
 
     with tqdm(
         total=total_steps * batch_size,

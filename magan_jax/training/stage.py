@@ -127,7 +127,7 @@ def _save(stage: Stage, progress: Progress, finished: bool) -> None:
         "steps_per_epoch": progress.steps_per_epoch,
         "seconds": progress.seconds,
         "images_per_second": progress.images_per_second,
-        "environment": environment(),
+        "trained_with": progress.trained_with,
     }
     aside = stage.restart and not finished
     folder = _underway(stage.folder) if aside else stage.folder
@@ -155,6 +155,7 @@ def _load(stage: Stage, like: State) -> Progress | None:
                 history,
                 found["seconds"],
                 float("nan") if rate is None else rate,
+                found["trained_with"],
             )
     if jax.process_count() == 1:
         return progress
@@ -168,4 +169,4 @@ def _load(stage: Stage, like: State) -> Progress | None:
     )
     if progress is not None:
         return progress._replace(state=state)
-    return Progress(state, done, per_epoch, {}, 0.0, float("nan"))
+    return Progress(state, done, per_epoch, {}, 0.0, float("nan"), environment())
