@@ -35,7 +35,8 @@ MAP_CLUSTERS = ((1, 3), (6, 2, 4, 0), (7, 5, 9, 8))
 """Section 4: (trousers, dress), (shirt, pullover, coat, top), (sneaker, sandal, ankle boot,
 bag)."""
 
-_MAP_BOOTSTRAP = 20  # multidimensional scaling of each bootstrap sample takes a while
+_RESAMPLED = 50
+"""Bootstrap samples whose clusters are compared."""
 _TOO_FEW = "a class has too few latents for this"
 _WRONG_N = f"the paper's number belongs to N = {PAPER_SAMPLES}"
 
@@ -325,24 +326,24 @@ def _linkages(small: Clustering, large: Clustering, num_samples: int) -> Claim:
     )
 
 
-def _ward_cut(means: np.ndarray, seed: int) -> np.ndarray:
+def _ward_cut(means: np.ndarray) -> np.ndarray:
     return fcluster(linkage(means, "ward"), 3, "maxclust")
 
 
-def _map_cut(means: np.ndarray, seed: int) -> np.ndarray:
-    position, _ = scale_to_plane(squareform(pdist(means)), seed=seed, starts=2)
+def _map_cut(means: np.ndarray) -> np.ndarray:
+    position, _ = scale_to_plane(squareform(pdist(means)))
     return cut_map(position, 3)
 
 
 def _clusters(
     method: str,
     paper: tuple[tuple[int, ...], ...],
-    cut: Callable[[np.ndarray, int], np.ndarray],
+    cut: Callable[[np.ndarray], np.ndarray],
     small: Clustering,
     large: Clustering,
     names: Sequence[str],
 ) -> Claim:
-    """Three clusters of ten classes; `cut(means [V, d], seed) -> [V]` makes them."""
+    """Three clusters of ten classes; `cut(means [V, d]) -> [V]` makes them."""
     theirs = np.zeros(len(names), int)
     for number, members in enumerate(paper):
         theirs[list(members)] = number
@@ -359,7 +360,7 @@ def _clusters(
         )
 
     here, there = of(small), of(large)
-    resampled = [cut(means, small.seed) for means in small.bootstrap_means[:_MAP_BOOTSTRAP]]
+    resampled = [cut(means) for means in small.bootstrap_means[:_RESAMPLED]]
     stable = np.mean([adjusted_rand_score(here, flat) == 1 for flat in resampled])
     agreement = adjusted_rand_score(theirs, here)
     return Claim(

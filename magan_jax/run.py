@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+from magan_jax.compilation import keep_compiled
 from magan_jax.data import Dataset
 from magan_jax.files import check_writable, jsonable
 from magan_jax.runtime import is_first_host
@@ -33,6 +34,8 @@ class RunConfig:
     """Train anew what an earlier call has trained already."""
     num_devices: int | None = None
     """Use so many local devices; default all of all hosts."""
+    compilation_cache: bool = True
+    """Keep compiled programs for the next call, in a private folder ~/.cache/magan_jax."""
     distributed: bool = False
     """Join the hosts that run this same command; see README."""
 
@@ -114,6 +117,10 @@ def start_run(
             check_writable(folder, "--workdir")
         for name in stages:
             check_stage(run.stage(name))
+    if config.compilation_cache and keep_compiled() is None:
+        run.say(
+            "compiled programs are not kept: ~/.cache/magan_jax is not a private folder of yours"
+        )
     other = "paper" if preset == "quick" else "quick"
     run.say(
         f"{experiment}: preset {preset} (--preset {other} for the other), {dataset.name} with "

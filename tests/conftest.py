@@ -2,6 +2,7 @@
 
 import gzip
 import os
+import tempfile
 
 import jax
 import numpy as np
@@ -9,6 +10,12 @@ import pytest
 
 jax.config.update("jax_num_cpu_devices", 4)
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
+# Most tests spend their time compiling, many of them the same programs: all tests of a run, in
+# this and in other processes, share what one has compiled.
+os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", tempfile.mkdtemp(prefix="magan_jax-tests-"))
+jax.config.update("jax_compilation_cache_dir", os.environ["JAX_COMPILATION_CACHE_DIR"])
+jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
+jax.config.update("jax_persistent_cache_min_entry_size_bytes", 0)
 
 
 def write_idx(path, array):

@@ -247,3 +247,33 @@ def test_public_names_are_exported():
     for name in ("analyze", "bisect_epsilon"):
         assert name in magan_jax.__all__
     assert module.BLOCK % module.REPLICATES == 0
+
+
+def test_a_long_stream_in_several_calls_is_the_stream_in_one(monkeypatch):
+    def found():
+        return analyze(KEY, identity, sign_of_first, latent_dim=4, num_classes=2, num_samples=4_321)
+
+    whole = found()
+    monkeypatch.setattr(module, "_SEGMENT_ITERATIONS", 1)
+    joined = found()
+    np.testing.assert_array_equal(joined.counts, whole.counts)
+    np.testing.assert_array_equal(joined.nearest, whole.nearest)
+    np.testing.assert_array_equal(joined.replicates.count, whole.replicates.count)
+    np.testing.assert_array_equal(joined.p_value, whole.p_value)
+    for name in ("mean", "std", "distance", "epsilon_debiased", "epsilon_debiased_interval"):
+        chex.assert_trees_all_close(getattr(joined, name), getattr(whole, name), rtol=1e-4)
+
+
+def test_a_long_stream_shows_its_progress_only_where_asked(monkeypatch, capsys):
+    monkeypatch.setattr(module, "_SEGMENT_ITERATIONS", 1)
+    for quiet, shown in ((None, False), (False, True)):
+        analyze(
+            KEY,
+            identity,
+            sign_of_first,
+            latent_dim=4,
+            num_classes=2,
+            num_samples=4_500,
+            quiet=quiet,
+        )
+        assert ("latents" in capsys.readouterr().err) == shown

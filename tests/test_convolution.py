@@ -47,6 +47,24 @@ def test_layer_equals_lax_in_value_and_gradients(ours, reference, height, width,
 
 
 @pytest.mark.parametrize(("ours", "reference"), LAYERS)
+def test_gradients_of_gradients_equal_those_of_lax(ours, reference):
+    """As a gradient penalty takes them: the norm of the image's gradient, by the kernel."""
+    keys = jax.random.split(jax.random.key(0), 2)
+    x = jax.random.normal(keys[0], (2, 6, 8, 3))
+    kernel = jax.random.normal(keys[1], (4, 4, 3, 5))
+
+    def penalty(layer):
+        def norm(image, k):
+            return jnp.sum(jax.grad(lambda i: jnp.sum(jnp.tanh(layer(i, k))))(image) ** 2)
+
+        return jax.grad(norm, (0, 1))
+
+    chex.assert_trees_all_close(
+        penalty(ours)(x, kernel), penalty(reference)(x, kernel), rtol=1e-4, atol=1e-3
+    )
+
+
+@pytest.mark.parametrize(("ours", "reference"), LAYERS)
 def test_compiled_gradients_equal_eager_ones(ours, reference):
     x = jax.random.normal(jax.random.key(0), (4, 8, 8, 3))
     kernel = jax.random.normal(jax.random.key(1), (4, 4, 3, 6))

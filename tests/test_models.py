@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from magan_jax.models import Classifier, Discriminator, Generator
+from magan_jax.models.classifier import _drop
 
 KEY = jax.random.key(0)
 
@@ -55,12 +56,24 @@ def test_statistics_over_parts_equal_those_of_the_whole(parts):
     chex.assert_trees_all_close(split.reshape(-1), whole, rtol=1e-4, atol=1e-5)
 
 
-def test_classifier_gives_logits_and_drops_out_only_in_training():
+def test_classifier_gives_logits_and_drops_out_only_with_keys():
     classifier = Classifier(7, width=2, dropout=0.5)
     images = jax.random.normal(KEY, (4, 8, 8, 1))
-    variables = classifier.init(KEY, images, training=False)
-    used = classifier.apply(variables, images, training=False)
+    variables = classifier.init(KEY, images)
+    used = classifier.apply(variables, images)
     chex.assert_shape(used, (4, 7))
-    chex.assert_trees_all_close(used, classifier.apply(variables, images, training=False))
-    trained = classifier.apply(variables, images, training=True, rngs={"dropout": KEY})
+    chex.assert_trees_all_close(used, classifier.apply(variables, images))
+    keys = jax.random.split(KEY, 4)
+    trained = classifier.apply(variables, images, keys)
     assert not np.allclose(used, trained)
+    part = classifier.apply(variables, images[1:3], keys[1:3])  # another device's share
+    chex.assert_trees_all_close(part, trained[1:3], atol=1e-5)
+
+
+def test_dropout_keeps_the_mean_and_drops_the_rate():
+    x = jnp.ones((200, 300))
+    dropped = _drop(jax.random.split(KEY, 200), 0, 0.25, x)
+    assert float(jnp.mean(dropped == 0)) == pytest.approx(0.25, abs=0.01)
+    np.testing.assert_allclose(np.unique(dropped), [0, 4 / 3], rtol=1e-6)
+    other = _drop(jax.random.split(KEY, 200), 1, 0.25, x)
+    assert float(jnp.mean((dropped == 0) == (other == 0))) < 0.7  # layers draw apart

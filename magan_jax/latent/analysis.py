@@ -4,7 +4,6 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from magan_jax.latent.geometry import (
@@ -20,7 +19,7 @@ from magan_jax.latent.geometry import (
 from magan_jax.latent.labels import Classify, Generate, check_finite, check_positive, label_latents
 from magan_jax.latent.moments import Moments, merge_all, standard_deviation
 from magan_jax.latent.prior import Prior, standard_normal
-from magan_jax.latent.stream import BLOCK, LabelledStream, compiled_stream
+from magan_jax.latent.stream import BLOCK, LabelledStream, compiled_stream, label_stream
 
 
 class Analysis(NamedTuple):
@@ -98,6 +97,7 @@ def analyze(
     batch_size: int = BLOCK,
     num_permutations: int = 199,
     num_devices: int | None = None,
+    quiet: bool | None = None,
 ) -> Analysis:
     """Label latents with C(G(z)) and describe each class (MAGAN, Algorithm 1).
 
@@ -114,6 +114,7 @@ def analyze(
         batch_size: latents in one forward pass; it changes memory and speed, not the result.
         num_permutations: B, for the p-values; 0 leaves them out (they are then NaN).
         num_devices: see `magan_jax.parallel.on_devices`.
+        quiet: no progress bar; None: quiet when stderr is not a terminal.
 
     Raises:
         ValueError: for sizes or functions that do not fit, and for images or logits that are not
@@ -131,7 +132,7 @@ def analyze(
     if num_permutations < 0:
         raise ValueError(f"num_permutations is {num_permutations}; it must be 0 or more.")
     prior = standard_normal(latent_dim) if prior is None else prior
-    stream = compiled_stream(
+    segment = compiled_stream(
         generate,
         classify,
         prior,
@@ -141,7 +142,9 @@ def analyze(
         num_permutations,
         num_devices,
     )
-    labelled: LabelledStream = jax.device_get(stream(key, jnp.uint32(num_samples)))
+    labelled = label_stream(
+        segment, key, num_samples, batch_size=batch_size, num_devices=num_devices, quiet=quiet
+    )
     check_finite(int(labelled.nonfinite), num_samples)
 
     total = merge_all(labelled.replicates)

@@ -45,7 +45,6 @@ class Clustering(NamedTuple):
         map_stress: Kruskal's normalised stress-1 of the map; 0 is perfect.
         map_flat: `[V]`, average-linkage clusters of the map.
         bootstrap_means: `[B, V, d]`, class means under resampling of the stream's parts.
-        seed: of the bootstrap and of the map's starts.
     """
 
     classes: np.ndarray
@@ -55,7 +54,6 @@ class Clustering(NamedTuple):
     map_stress: float
     map_flat: np.ndarray
     bootstrap_means: np.ndarray
-    seed: int
 
 
 def cluster(
@@ -72,7 +70,7 @@ def cluster(
         analysis: at least three classes with statistics.
         num_clusters: of the flat cuts; the paper speaks of three.
         num_bootstrap: bootstrap dendrograms behind `support`.
-        seed: of the bootstrap and of the map's starts.
+        seed: of the bootstrap.
 
     Raises:
         ValueError: for fewer than three classes, or a number of clusters that does not fit.
@@ -104,9 +102,7 @@ def cluster(
             flat=fcluster(merges, num_clusters, "maxclust"),
             support=merge_support(merges, [linkage(m, method) for m in resampled]),
         )
-    position, stress = scale_to_plane(
-        analysis.distance[np.ix_(classes, classes)], seed=seed, starts=8
-    )
+    position, stress = scale_to_plane(analysis.distance[np.ix_(classes, classes)])
     return Clustering(
         classes=classes,
         num_clusters=num_clusters,
@@ -115,21 +111,23 @@ def cluster(
         map_stress=stress,
         map_flat=cut_map(position, num_clusters),
         bootstrap_means=resampled,
-        seed=seed,
     )
 
 
-def scale_to_plane(distance: np.ndarray, *, seed: int, starts: int) -> tuple[np.ndarray, float]:
-    """Metric multidimensional scaling of distances `[V, V]`: places `[V, 2]` and stress-1."""
+def scale_to_plane(distance: np.ndarray) -> tuple[np.ndarray, float]:
+    """Metric multidimensional scaling of distances `[V, V]`: places `[V, 2]` and stress-1.
+
+    SMACOF from the classical solution: nothing is drawn at random, and its stress was below that
+    of the best of eight random starts.
+    """
     scaling = MDS(
         2,
         metric="precomputed",
-        n_init=starts,
-        init="random",
+        n_init=1,
+        init="classical_mds",
         max_iter=1000,
         eps=1e-9,
         normalized_stress=True,
-        random_state=seed,
     )
     return scaling.fit_transform(distance), float(scaling.stress_)
 

@@ -126,7 +126,7 @@ def bisect_epsilon(
         )
     )
     shape = shifts.shape[:2]
-    check_finite(int(np.sum(~finite[:num_rays])), num_rays)
+    check_finite(int(np.sum(~finite[:num_rays])), num_rays, "rays")
     censored = (inside[:num_rays] > scan_points).reshape(shape)
     return Exits(
         epsilon=np.where(censored, np.float32(upper), epsilon[:num_rays].reshape(shape)),

@@ -149,10 +149,10 @@ def check_positive(name: str, value: int) -> None:
         raise ValueError(f"{name} is {value}; it must be a whole number, at least 1.")
 
 
-def check_finite(bad: int, total: int) -> None:
+def check_finite(bad: int, total: int, what: str = "latents") -> None:
     """Refuse results that contain images or logits that are not finite."""
     if bad:
         raise ValueError(
-            f"generate or classify gave values that are not finite for {bad} of {total} latents; "
-            "such latents have no label. Look at the generator's parameters and its images."
+            f"generate or classify gave values that are not finite for {bad} of {total} {what}; "
+            f"such {what} have no label. Look at the generator's parameters and its images."
         )

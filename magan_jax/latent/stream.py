@@ -12,14 +12,19 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
+from tqdm import tqdm
 
 from magan_jax.latent.labels import Classify, Generate, check_functions, logits_and_finite
 from magan_jax.latent.moments import Moments, group_sums, merge, moments_of_groups
 from magan_jax.latent.prior import Prior
-from magan_jax.parallel import DEVICES, on_devices
+from magan_jax.parallel import DEVICES, device_count, on_devices
 
 BLOCK = 1000
 """Latents within which labels are permuted, and the least that one loop iteration draws."""
+
+_SEGMENT_ITERATIONS = 50
+"""Loop iterations in one compiled call: long enough to cost nothing, short enough for a bar."""
 
 REPLICATES = 20
 """Disjoint parts of the stream for the jackknife: latent i belongs to part i mod REPLICATES."""
@@ -50,12 +55,14 @@ def compiled_stream(
     batch_size: int,
     num_permutations: int,
     num_devices: int | None,
-) -> Callable[[jax.Array, jax.Array], LabelledStream]:
-    """`stream(key, num_samples)`, compiled once for any number of samples."""
+) -> Callable[[jax.Array, jax.Array, jax.Array], LabelledStream]:
+    """`segment(key, first, end)`: latents first, first + 1, …, end − 1, compiled once for all.
+
+    `first` must be a multiple of `segment_size`.
+    """
     check_functions(generate, classify, latent_dim, num_classes)
     _check_prior(prior, latent_dim)
-    blocks = max(1, batch_size // BLOCK)
-    drawn = blocks * BLOCK
+    drawn = _drawn_at_once(batch_size)
 
     def draw(key: jax.Array, index: jax.Array) -> jax.Array:
         return prior(jax.random.fold_in(key, index), 1)[0]
@@ -74,10 +81,10 @@ def compiled_stream(
         )
         return label, finite
 
-    def stream(key: jax.Array, num_samples: jax.Array) -> LabelledStream:
+    def segment(key: jax.Array, start: jax.Array, end: jax.Array) -> LabelledStream:
         latent_key, permutation_key = jax.random.split(key)
         devices = jax.lax.axis_size(DEVICES)
-        iterations = (num_samples + drawn * devices - 1) // (drawn * devices)
+        together = drawn * devices
         some = jax.vmap(draw, (None, 0))(latent_key, jnp.arange(BLOCK, dtype=jnp.uint32))
         centre = jnp.mean(some, axis=0)
 
@@ -86,7 +93,7 @@ def compiled_stream(
             index = first + jnp.arange(drawn, dtype=jnp.uint32)
             latents = jax.vmap(draw, (None, 0))(latent_key, index)
             label_of, finite = label(latents)
-            wanted = index < num_samples
+            wanted = index < end
             group = jnp.where(wanted & finite, label_of, num_classes)  # num_classes: in no class
             parts = jax.vmap(lambda z, g: moments_of_groups(z, g, num_classes), (1, 1))(
                 latents.reshape(-1, REPLICATES, latent_dim), group.reshape(-1, REPLICATES)
@@ -120,10 +127,60 @@ def compiled_stream(
             jnp.zeros((num_permutations, num_classes, latent_dim + 1)),
             jnp.zeros((), jnp.int32),
         )
-        mine = jax.lax.fori_loop(jnp.uint32(0), iterations, iteration, nothing)
+        last = (end + together - 1) // together
+        mine = jax.lax.fori_loop(start // together, last, iteration, nothing)
         return _over_devices(mine)
 
-    return on_devices(stream, num_devices=num_devices)
+    return on_devices(segment, num_devices=num_devices)
+
+
+def label_stream(
+    segment: Callable[[jax.Array, jax.Array, jax.Array], LabelledStream],
+    key: jax.Array,
+    num_samples: int,
+    *,
+    batch_size: int,
+    num_devices: int | None,
+    quiet: bool | None = None,
+) -> LabelledStream:
+    """The whole stream, in as many calls as a progress bar needs, merged in float64 on the host."""
+    size = _SEGMENT_ITERATIONS * _drawn_at_once(batch_size) * device_count(num_devices)
+    whole = None
+    with tqdm(
+        total=num_samples,
+        desc="latents",
+        unit=" latents",
+        unit_scale=True,
+        disable=True if num_samples <= size else quiet,
+        dynamic_ncols=True,
+    ) as bar:
+        for first in range(0, num_samples, size):
+            end = min(first + size, num_samples)
+            part = jax.device_get(segment(key, jnp.uint32(first), jnp.uint32(end)))
+            whole = part if whole is None else _joined(whole, part)
+            bar.update(end - first)
+    assert whole is not None
+    return whole
+
+
+def _drawn_at_once(batch_size: int) -> int:
+    """Latents that one device draws in one iteration: whole blocks."""
+    return max(1, batch_size // BLOCK) * BLOCK
+
+
+def _joined(a: LabelledStream, b: LabelledStream) -> LabelledStream:
+    """Two parts of one stream as one, in float64."""
+    a, b = (
+        jax.tree.map(lambda x: np.asarray(x, np.float64 if x.dtype.kind == "f" else np.int64), x)
+        for x in (a, b)
+    )
+    before, here = (np.sum(x.replicates.count, axis=0) for x in (a, b))
+    share = (here / np.maximum(before + here, 1))[:, None]
+    return LabelledStream(
+        merge(a.replicates, b.replicates),
+        a.permuted_mean + (b.permuted_mean - a.permuted_mean) * share,
+        a.nonfinite + b.nonfinite,
+    )
 
 
 def _permuted_means(

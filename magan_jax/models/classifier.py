@@ -2,6 +2,7 @@
 
 import flax.linen as nn
 import jax
+import jax.numpy as jnp
 
 from magan_jax.models.convolution import StridedConv
 
@@ -24,13 +25,26 @@ class Classifier(nn.Module):
     dropout: float = 0.3
 
     @nn.compact
-    def __call__(self, images: jax.Array, *, training: bool) -> jax.Array:
-        """`[N, H, W, C] -> [N, K]`; needs an rng named `dropout` in training."""
+    def __call__(self, images: jax.Array, dropout_keys: jax.Array | None = None) -> jax.Array:
+        """`[N, H, W, C] -> [N, K]`.
+
+        In training, `dropout_keys [N]` has a key for each image, so that what is dropped does not
+        depend on how a batch is shared among devices; without them nothing is.
+        """
         x = images
         for features in (self.width, 2 * self.width):
             x = nn.relu(nn.LayerNorm()(StridedConv(features)(x)))
-        x = x.reshape(x.shape[0], -1)
-        x = nn.Dropout(self.dropout, deterministic=not training)(x)
+        x = _drop(dropout_keys, 0, self.dropout, x.reshape(x.shape[0], -1))
         x = nn.relu(nn.Dense(4 * self.width, kernel_init=nn.initializers.he_normal())(x))
-        x = nn.Dropout(self.dropout, deterministic=not training)(x)
-        return nn.Dense(self.num_classes)(x)
+        return nn.Dense(self.num_classes)(_drop(dropout_keys, 1, self.dropout, x))
+
+
+def _drop(keys: jax.Array | None, layer: int, rate: float, x: jax.Array) -> jax.Array:
+    """Inverted dropout of the rows of x `[N, F]`, a key for each."""
+    if keys is None or rate == 0:
+        return x
+
+    def kept(key: jax.Array) -> jax.Array:
+        return jax.random.bernoulli(jax.random.fold_in(key, layer), 1 - rate, x.shape[1:])
+
+    return jnp.where(jax.vmap(kept)(keys), x / (1 - rate), 0)

@@ -2,9 +2,14 @@
 
 Inside `lax.scan`, XLA's CPU backend sends the backward pass of a convolution down its slow path,
 and on GPU convolutions are not captured in CUDA graphs. The same layers written as a matrix
-product and four shifted slices (or sums) are fast on both, and become batched products under
-`vmap`. Parameters keep the ordinary `[4, 4, in, out]` kernel, so a layer equals
-`lax.conv_general_dilated` or `lax.conv_transpose` with the same kernel.
+product of 4×4 patches are fast on both, and become batched products under `vmap`. Parameters keep
+the ordinary `[4, 4, in, out]` kernel, so a layer equals `lax.conv_general_dilated` or
+`lax.conv_transpose` with the same kernel.
+
+A convolution, its transpose and the gradient of its kernel are three bilinear maps, each the
+derivative of the others. Stated so, every pass takes its fast form (automatic differentiation of
+the first would scatter into patches, and would contract over the longest dimension the slow way
+round), and gradients of gradients need nothing more.
 """
 
 import flax.linen as nn
@@ -12,14 +17,10 @@ import jax
 import jax.numpy as jnp
 
 KERNEL_SIZE = 4
-_SHIFTS = ((0, 0), (0, 1), (1, 0), (1, 1))
 
 
 def strided_conv(images: jax.Array, kernel: jax.Array) -> jax.Array:
     """Convolution with a 4×4 kernel, stride 2 and one pixel of zero padding.
-
-    Space-to-depth by 2 turns it into a 2×2 convolution of stride 1: four shifted views side by
-    side, times the kernel as a `[16·in, out]` matrix.
 
     Args:
         images: `[N, H, W, in]`, H and W even.
@@ -29,24 +30,11 @@ def strided_conv(images: jax.Array, kernel: jax.Array) -> jax.Array:
         `[N, H/2, W/2, out]`, equal to `lax.conv_general_dilated(images, kernel, (2, 2),
         ((1, 1), (1, 1)))` in NHWC/HWIO.
     """
-    n, height, width, channels = images.shape
-    rows, columns = height // 2, width // 2
-    padded = jnp.pad(images, ((0, 0), (1, 1), (1, 1), (0, 0)))
-    blocks = padded.reshape(n, rows + 1, 2, columns + 1, 2 * channels)
-    blocks = blocks.swapaxes(2, 3).reshape(n, rows + 1, columns + 1, 4 * channels)
-    patches = jnp.concatenate(
-        [blocks[:, i : i + rows, j : j + columns] for i, j in _SHIFTS], axis=-1
-    )
-    # Kernel index (2·block + offset) per axis -> (block row, block column, offset row, offset col).
-    matrix = kernel.reshape(2, 2, 2, 2, channels, -1).transpose(0, 2, 1, 3, 4, 5)
-    return patches @ matrix.reshape(16 * channels, -1)
+    return _convolve(images, kernel)
 
 
 def strided_conv_transpose(images: jax.Array, kernel: jax.Array) -> jax.Array:
     """Transposed convolution with a 4×4 kernel and stride 2 that doubles height and width.
-
-    One product gives every input pixel its 4×4 patch of the output; the patches overlap by half,
-    so four shifted sums of 2×2 blocks and a depth-to-space assemble the image.
 
     Args:
         images: `[N, H, W, in]`.
@@ -56,20 +44,87 @@ def strided_conv_transpose(images: jax.Array, kernel: jax.Array) -> jax.Array:
         `[N, 2H, 2W, out]`, equal to `lax.conv_transpose(images, kernel, (2, 2),
         ((2, 2), (2, 2)))` in NHWC/HWIO.
     """
-    n, height, width, channels = images.shape
-    features = kernel.shape[-1]
-    # `lax.conv_transpose` slides the kernel unflipped over the dilated input; scattering patches
-    # is the flipped view of the same sum.
-    matrix = kernel[::-1, ::-1].reshape(2, 2, 2, 2, channels, features)
-    matrix = matrix.transpose(4, 0, 2, 1, 3, 5).reshape(channels, 16 * features)
-    patches = (images.reshape(-1, channels) @ matrix).reshape(n, height, width, 4, 4 * features)
-    shifted = [
-        jnp.pad(patches[:, :, :, 2 * i + j], ((0, 0), (i, 1 - i), (j, 1 - j), (0, 0)))
-        for i, j in _SHIFTS
-    ]
-    blocks = shifted[0] + shifted[1] + shifted[2] + shifted[3]
-    pixels = blocks.reshape(n, height + 1, width + 1, 2, 2 * features).swapaxes(2, 3)
-    return pixels.reshape(n, 2 * height + 2, 2 * width + 2, features)[:, 1:-1, 1:-1]
+    # `lax.conv_transpose` slides the kernel unflipped over the dilated input; the adjoint of a
+    # convolution scatters it, which is the flipped view of the same sum.
+    return _convolve_adjoint(images, kernel[::-1, ::-1].swapaxes(2, 3))
+
+
+@jax.custom_vjp
+def _convolve(x: jax.Array, kernel: jax.Array) -> jax.Array:
+    """`[N, 2h, 2w, in], [4, 4, in, out] -> [N, h, w, out]`."""
+    patches = _patches(x)
+    return patches @ kernel.reshape(patches.shape[-1], -1)
+
+
+@jax.custom_vjp
+def _convolve_adjoint(y: jax.Array, kernel: jax.Array) -> jax.Array:
+    """`[N, h, w, out], [4, 4, in, out] -> [N, 2h, 2w, in]`: adjoint of `_convolve` in x."""
+    return _assemble(y @ kernel.reshape(-1, y.shape[-1]).T)
+
+
+@jax.custom_vjp
+def _kernel_gradient(x: jax.Array, y: jax.Array) -> jax.Array:
+    """`[N, 2h, 2w, in], [N, h, w, out] -> [4, 4, in, out]`: adjoint of `_convolve` in kernel."""
+    patches = _patches(x)
+    # yᵀ·patches, not patchesᵀ·y: a third faster on CPU, where the left factor is the one packed.
+    product = y.reshape(-1, y.shape[-1]).T @ patches.reshape(-1, patches.shape[-1])
+    return product.T.reshape(KERNEL_SIZE, KERNEL_SIZE, x.shape[-1], y.shape[-1])
+
+
+_convolve.defvjp(
+    lambda x, kernel: (_convolve(x, kernel), (x, kernel)),
+    lambda saved, y: (_convolve_adjoint(y, saved[1]), _kernel_gradient(saved[0], y)),
+)
+_convolve_adjoint.defvjp(
+    lambda y, kernel: (_convolve_adjoint(y, kernel), (y, kernel)),
+    lambda saved, x: (_convolve(x, saved[1]), _kernel_gradient(x, saved[0])),
+)
+_kernel_gradient.defvjp(
+    lambda x, y: (_kernel_gradient(x, y), (x, y)),
+    lambda saved, kernel: (_convolve_adjoint(saved[1], kernel), _convolve(saved[0], kernel)),
+)
+
+
+def _patches(x: jax.Array) -> jax.Array:
+    """`[N, 2h, 2w, C] -> [N, h, w, 16·C]`: the 4×4 patch under each output, kernel order.
+
+    Two neighbouring columns lie side by side in memory, so that a patch is eight contiguous
+    pieces and nothing is transposed.
+    """
+    n, height, width, channels = x.shape
+    rows, columns = height // 2, width // 2
+    padded = jnp.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0)))
+    pairs = padded.reshape(n, height + 2, columns + 1, 2 * channels)
+    return jnp.concatenate(
+        [
+            pairs[:, row : row + 2 * rows - 1 : 2, pair : pair + columns]
+            for row in range(KERNEL_SIZE)
+            for pair in (0, 1)
+        ],
+        axis=-1,
+    )
+
+
+def _assemble(patches: jax.Array) -> jax.Array:
+    """`[N, h, w, 16·C] -> [N, 2h, 2w, C]`: adjoint of `_patches`, overlapping patches summed."""
+    n, height, width, size = patches.shape
+    pieces = jnp.split(patches, 8, axis=-1)  # piece 2·row + pair of `_patches`
+
+    def rows_of(parity: int) -> jax.Array:
+        """Every second padded row of the image, `[N, h + 1, w + 1, 2·C]`."""
+        first, *others = (
+            jnp.pad(
+                pieces[2 * (2 * down + parity) + pair],
+                ((0, 0), (down, 1 - down), (pair, 1 - pair), (0, 0)),
+            )
+            for down in (0, 1)
+            for pair in (0, 1)
+        )
+        return sum(others, start=first)
+
+    rows = jnp.stack([rows_of(0), rows_of(1)], axis=2)  # [N, h + 1, 2, w + 1, 2·C]
+    image = rows.reshape(n, 2 * height + 2, 2 * width + 2, size // 16)
+    return image[:, 1:-1, 1:-1]
 
 
 class StridedConv(nn.Module):

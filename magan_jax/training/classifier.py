@@ -81,7 +81,7 @@ def init_classifier(
 ) -> ClassifierState:
     """A fresh state for a training of `num_steps` steps."""
     network = _network(config, num_classes)
-    parameters = network.init(key, jnp.zeros((1, *image_shape)), training=False)["params"]
+    parameters = network.init(key, jnp.zeros((1, *image_shape)))["params"]
     return ClassifierState(parameters, _optimizer(config, num_steps).init(parameters))
 
 
@@ -104,12 +104,7 @@ def classifier_step(config: ClassifierConfig, num_classes: int, num_steps: int) 
         )
 
         def loss(parameters: Any) -> tuple[jax.Array, jax.Array]:
-            # vmapped with a key each, so that dropout too is the same on any number of devices.
-            logits = jax.vmap(
-                lambda image, image_key: network.apply(
-                    {"params": parameters}, image[None], training=True, rngs={"dropout": image_key}
-                )[0]
-            )(images, dropout_keys)
+            logits: Any = network.apply({"params": parameters}, images, dropout_keys)
             losses = optax.softmax_cross_entropy_with_integer_labels(logits, batch.labels)
             return jnp.mean(losses), logits
 
@@ -163,7 +158,9 @@ def train_classifier(
         stage,
         train_key,
         classifier_step(config, num_classes, num_steps),
-        init_classifier(init_key, config, image_shape, num_classes, num_steps),
+        jax.jit(init_classifier, static_argnums=(1, 2, 3, 4))(
+            init_key, config, image_shape, num_classes, num_steps
+        ),
         train_set,
         num_epochs=config.epochs,
         batch_size=config.batch_size,
@@ -204,7 +201,7 @@ def classifier_function(
     variables = {"params": state.parameters}
 
     def classify(images: jax.Array) -> jax.Array:
-        logits = network.apply(variables, images, training=False)
+        logits = network.apply(variables, images)
         assert isinstance(logits, jax.Array)
         return logits
 

@@ -196,7 +196,7 @@ def train_gan(
         stage,
         train_key,
         gan_step(config, image_shape),
-        init_gan(init_key, config, image_shape),
+        jax.jit(init_gan, static_argnums=(1, 2))(init_key, config, image_shape),
         # The GAN sees no labels: it is given none.
         Batch(images, np.zeros(len(images), np.int32)),
         num_epochs=config.epochs,
