@@ -9,7 +9,7 @@ with their own class at N = 100,000 or nearly so. `paper` aims at a classifier
 ≥ 0.925.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import jax
@@ -24,6 +24,7 @@ from magan_jax import (
 )
 from magan_jax.claims import Study, check_claims, speaks_of
 from magan_jax.cli import one_sentence, parse
+from magan_jax.data import DATASETS
 from magan_jax.latent.settings import AnalysisConfig, check_analysis_config
 from magan_jax.parallel import check_num_devices
 from magan_jax.report import report_study
@@ -49,7 +50,7 @@ PRESETS = {
     "paper": Config(),
     "quick": Config(
         classifier=ClassifierConfig(
-            epochs=6, width=16, dropout=0.4, max_shift=0, learning_rate=3e-3
+            epochs=6, width=16, dropout=0.4, max_shift=0, mirror=False, learning_rate=3e-3
         ),
         gan=GANConfig(epochs=7, generator_width=16, discriminator_width=16, learning_rate=2e-3),
         analysis=AnalysisConfig(large_num_samples=100_000, num_directions=256, num_shifts=400),
@@ -61,6 +62,9 @@ def main() -> None:
     """The paper's steps, top to bottom."""
     preset, config = parse(PRESETS, __doc__.splitlines()[0])
     dataset = load_dataset(config.dataset, config.data_dir)
+    if config.classifier.mirror is None:
+        mirrored = replace(config.classifier, mirror=DATASETS[dataset.name].mirrored_alike)
+        config = replace(config, classifier=mirrored)
     num_classes, settings = len(dataset.class_names), config.analysis
     check_num_devices(config.num_devices)
     check_classifier_config(config.classifier, len(dataset.train_images), config.num_devices)

@@ -26,11 +26,13 @@ class DatasetSpec(NamedTuple):
         system_folder: where a system package puts the IDX files, if one does.
         digests: SHA-256 of the four uncompressed IDX files (training images and labels, test
             images and labels), if known.
+        mirrored_alike: an image's mirror image, left for right, is of the same class.
     """
 
     class_names: tuple[str, ...]
     system_folder: Path | None = None
     digests: tuple[str, str, str, str] | None = None
+    mirrored_alike: bool = False
 
 
 _FASHION = "T-shirt/top, Trousers, Pullover, Dress, Coat, Sandal, Shirt, Sneaker, Bag, Ankle boot"
@@ -45,6 +47,7 @@ DATASETS: dict[str, DatasetSpec] = {
             "5b4141f0afbad91edebe8549f8fcffe087ea10ca49f1dbef5c9a5cd8815ce37b",
             "0402a96d92fd2663957122ceb108a494c5af83dab82d92729df917d7dec38c34",
         ),
+        mirrored_alike=True,
     ),
     "mnist": DatasetSpec(
         tuple("0123456789"),

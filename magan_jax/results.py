@@ -54,13 +54,20 @@ def study_results(
             for study in studies
         ],
         "invariance": invariance_entry(studies[-1].invariance, purities, names),
-        "claims": [claim._asdict() for claim in claims],
+        "claims": [_claim_entry(claim) for claim in claims],
         "seconds": run.seconds,
     }
 
 
+def _claim_entry(claim: Claim) -> dict[str, Any]:
+    without = "no single number is claimed: intervals, where there are any, stand in `ours`"
+    return claim._asdict() | {"low_high_reason": without if claim.low is None else None}
+
+
 def _training_entry(progress: Progress) -> dict[str, Any]:
+    untimed = "the training was a single compiled call, compilation included"
     return {
+        "images_per_second_reason": None if progress.images_per_second > 0 else untimed,
         "trained_with": progress.trained_with,
         "epochs": progress.epochs,
         "steps": progress.steps,
@@ -108,6 +115,7 @@ def analysis_entry(
         classes.append(entry)
     found: dict[str, Any] = {
         "num_samples": analysis.num_samples,
+        "distance_reason": None if analysis.valid.all() else "null for classes without statistics",
         "distance": analysis.distance,
         "distance_interval": list(analysis.distance_interval),
         "distance_debiased": analysis.distance_debiased,
@@ -119,9 +127,13 @@ def analysis_entry(
     }
     if clustering is None:
         reason = "fewer than three classes have statistics"
-        return found | {"cophenetic": None, "cophenetic_reason": reason, "clusters": None}
+        empty = dict.fromkeys(("cophenetic", "cophenetic_interval", "clusters"))
+        return found | empty | {"cophenetic_reason": reason}
     dendrograms = clustering.dendrograms
+    known = np.isfinite([d.cophenetic_interval for d in dendrograms.values()]).all()
+    without = "a class loses its statistics when a part of the stream is left out"
     return found | {
+        "cophenetic_interval_reason": None if known else without,
         "cophenetic": {m: d.cophenetic for m, d in dendrograms.items()},
         "cophenetic_interval": {m: list(d.cophenetic_interval) for m, d in dendrograms.items()},
         "clusters": {
@@ -185,10 +197,13 @@ def invariance_entry(
                         "total": purity.total,
                         "fraction": purity.fraction[k],
                         "interval": _pair(purity.interval, k),
+                        "reason": None
+                        if np.isfinite(purity.fraction[k])
+                        else "the class has no ε of this kind",
                     }
                     for name, purity in purities.items()
                 },
-                "reason": None if known else "the class has no statistics, so no ray starts there",
+                "reason": _missing_exit_reason(invariance, k),
             }
         )
     return {
@@ -196,6 +211,17 @@ def invariance_entry(
         "num_directions": invariance.random.shape[1],
         "classes": classes,
     }
+
+
+def _missing_exit_reason(invariance: Invariance, k: int) -> str | None:
+    """Why an entry of a class has nulls; None if it has none."""
+    if invariance.prototype_label[k] < 0:
+        return "the class has no statistics, so no ray starts there"
+    if not np.isfinite(invariance.measured_interval.high[k]):
+        return (
+            "too many directions keep the label up to the end of the search, or too few were tried"
+        )
+    return None
 
 
 def analysis_arrays(studies: Sequence[Study]) -> dict[str, np.ndarray]:

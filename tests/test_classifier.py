@@ -12,7 +12,7 @@ from magan_jax.training.classifier import (
     train_classifier,
 )
 from magan_jax.training.engine import Batch, train
-from magan_jax.training.images import random_shift, scale_images
+from magan_jax.training.images import random_mirror, random_shift, scale_images
 from magan_jax.training.stage import Stage
 
 KEY = jax.random.key(1)
@@ -44,7 +44,9 @@ def test_it_learns_and_its_accuracy_is_that_of_its_function():
 
 
 def test_devices_train_the_same_classifier_with_dropout_and_shifts():
-    config = ClassifierConfig(epochs=2, batch_size=8, width=4, dropout=0.5, max_shift=1)
+    config = ClassifierConfig(
+        epochs=2, batch_size=8, width=4, dropout=0.5, max_shift=1, mirror=True
+    )
 
     def run(num_devices):
         return train(
@@ -75,6 +77,14 @@ def test_shifts_move_the_image_and_bring_in_black():
     }
     assert found == possible
     np.testing.assert_array_equal(random_shift(KEY, image, 0), image)
+
+
+def test_half_of_the_images_are_mirrored():
+    image = np.arange(12.0).reshape(2, 6, 1)
+    seen = np.array([random_mirror(jax.random.key(i), image) for i in range(200)])
+    mirrored = (seen == image[:, ::-1]).all((1, 2, 3))
+    assert (mirrored | (seen == image).all((1, 2, 3))).all()
+    assert 70 < mirrored.sum() < 130
 
 
 @pytest.mark.parametrize(

@@ -107,6 +107,30 @@ def test_results_hold_what_the_readme_promises(finished):
     assert results["seconds"]["total"] > results["seconds"]["gan"] > 0
 
 
+def unexplained(value, path="", explained=False):
+    """Paths of the nulls that no reason beside or above them explains."""
+    if isinstance(value, dict):
+        explained = explained or any(
+            isinstance(v, str) for k, v in value.items() if k == "reason" or k.endswith("_reason")
+        )
+        return [
+            missing
+            for k, v in value.items()
+            if not (k == "reason" or k.endswith("_reason"))
+            for missing in unexplained(v, f"{path}/{k}", explained)
+        ]
+    if isinstance(value, list):
+        return [x for i, v in enumerate(value) for x in unexplained(v, f"{path}/{i}", explained)]
+    return [path] if value is None and not explained else []
+
+
+def test_what_has_no_value_is_null_with_a_reason(finished):
+    results = read_results(finished[1])
+    nulls = [p for p in unexplained(results) if not p.startswith(("/config", "/environment"))]
+    assert [p for p in nulls if not p.endswith("trained_with/commit")] == []
+    assert unexplained({"a": [{"b": None}]}) == ["/a/0/b"]
+
+
 def test_arrays_agree_with_the_results(finished):
     _, workdir = finished
     results = read_results(workdir)

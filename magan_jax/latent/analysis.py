@@ -16,8 +16,9 @@ from magan_jax.latent.geometry import (
     root,
     root_interval,
 )
-from magan_jax.latent.labels import Classify, Generate, check_finite, check_positive, label_latents
+from magan_jax.latent.labels import check_finite, check_positive, label_latents
 from magan_jax.latent.moments import Moments, merge_all, standard_deviation
+from magan_jax.latent.networks import Classify, Generate, take_apart
 from magan_jax.latent.prior import Prior, standard_normal
 from magan_jax.latent.stream import BLOCK, LabelledStream, compiled_stream, label_stream
 
@@ -105,7 +106,8 @@ def analyze(
         key: of the latents and the permutations.
         generate: `z [n, d] -> images [n, ...]`, any JAX-traceable function. It is compiled once:
             what it closes over is frozen at its first use, so changed parameters need a new
-            function. The same holds for `classify`.
+            function, or one that is a pytree (`jax.tree_util.Partial(apply, parameters)`), whose
+            arrays are arguments of the compiled program. The same holds for `classify`.
         classify: `images -> logits [n, K]`, any JAX-traceable function.
         latent_dim: d.
         num_classes: K.
@@ -132,18 +134,18 @@ def analyze(
     if num_permutations < 0:
         raise ValueError(f"num_permutations is {num_permutations}; it must be 0 or more.")
     prior = standard_normal(latent_dim) if prior is None else prior
+    networks, arrays = take_apart(generate, classify)
     segment = compiled_stream(
-        generate,
-        classify,
-        prior,
-        latent_dim,
-        num_classes,
-        batch_size,
-        num_permutations,
-        num_devices,
+        networks, prior, latent_dim, num_classes, batch_size, num_permutations, num_devices
     )
     labelled = label_stream(
-        segment, key, num_samples, batch_size=batch_size, num_devices=num_devices, quiet=quiet
+        segment,
+        arrays,
+        key,
+        num_samples,
+        batch_size=batch_size,
+        num_devices=num_devices,
+        quiet=quiet,
     )
     check_finite(int(labelled.nonfinite), num_samples)
 

@@ -8,20 +8,14 @@ the point before it. An excursion shorter than one step of the scan can be misse
 import math
 from collections.abc import Callable
 from functools import lru_cache
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from magan_jax.latent.labels import (
-    Classify,
-    Generate,
-    check_finite,
-    check_functions,
-    check_positive,
-    logits_and_finite,
-)
+from magan_jax.latent.labels import check_finite, check_positive, logits_and_finite
+from magan_jax.latent.networks import Classify, Generate, Networks, check_networks, take_apart
 from magan_jax.parallel import DEVICES, device_count, local_part, on_devices
 
 
@@ -108,8 +102,9 @@ def bisect_epsilon(
     devices = device_count(num_devices)
     batch = min(batch_size, -(-num_rays // devices))
     chunks = -(-num_rays // (batch * devices))
+    networks, arrays = take_apart(generate, classify)
     search, num_classes = _compiled_search(
-        generate, classify, latent_dim, scan_points, halvings, batch, num_devices
+        networks, latent_dim, scan_points, halvings, batch, num_devices
     )
     if target.min() < 0 or target.max() >= num_classes:
         wrong = target[(target < 0) | (target >= num_classes)][0]
@@ -122,7 +117,12 @@ def bisect_epsilon(
     rays = ray.reshape(devices, chunks, batch)
     epsilon, inside, start_label, finite = jax.device_get(
         search(
-            mean, shifts.reshape(num_rays, -1), target.astype(np.int32), rays, jnp.float32(upper)
+            arrays,
+            mean,
+            shifts.reshape(num_rays, -1),
+            target.astype(np.int32),
+            rays,
+            jnp.float32(upper),
         )
     )
     shape = shifts.shape[:2]
@@ -137,8 +137,7 @@ def bisect_epsilon(
 
 @lru_cache(maxsize=16)
 def _compiled_search(
-    generate: Generate,
-    classify: Classify,
+    networks: Networks,
     latent_dim: int,
     scan_points: int,
     halvings: int,
@@ -146,11 +145,17 @@ def _compiled_search(
     num_devices: int | None,
 ) -> tuple[Callable[..., tuple[jax.Array, ...]], int]:
     """The search, compiled at its first call, and the number of classes."""
-    num_classes = check_functions(generate, classify, latent_dim)
+    num_classes = check_networks(networks, latent_dim)
 
     def search(
-        mean: jax.Array, shifts: jax.Array, target: jax.Array, rays: jax.Array, upper: jax.Array
+        arrays: Any,
+        mean: jax.Array,
+        shifts: jax.Array,
+        target: jax.Array,
+        rays: jax.Array,
+        upper: jax.Array,
     ) -> tuple[jax.Array, ...]:
+        generate, classify = networks.functions(arrays)
         directions = shifts.shape[0] // mean.shape[0]
         step = upper / scan_points
 

@@ -12,7 +12,8 @@ from scipy.stats import beta, binom
 from magan_jax.latent.analysis import Analysis
 from magan_jax.latent.exits import bisect_epsilon
 from magan_jax.latent.geometry import Interval
-from magan_jax.latent.labels import Classify, Generate, check_positive, label_latents
+from magan_jax.latent.labels import check_positive, label_latents
+from magan_jax.latent.networks import Classify, Generate
 
 MEASURED_QUANTILE = 0.05
 """The measured ε of a class is this quantile of its exits over random directions: 95 % of the

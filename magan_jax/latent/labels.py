@@ -2,16 +2,14 @@
 
 from collections.abc import Callable
 from functools import lru_cache
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
+from magan_jax.latent.networks import Classify, Generate, Networks, check_networks, take_apart
 from magan_jax.parallel import DEVICES, device_count, local_part, on_devices
-
-Generate = Callable[[jax.Array], jax.Array]
-Classify = Callable[[jax.Array], jax.Array]
 
 
 class Labels(NamedTuple):
@@ -55,13 +53,14 @@ def label_latents(
             "classes without a mean."
         )
     check_positive("batch_size", batch_size)
-    compiled = _compiled_labels(generate, classify, latents.shape[1], batch_size, num_devices)
+    networks, arrays = take_apart(generate, classify)
+    compiled = _compiled_labels(networks, latents.shape[1], batch_size, num_devices)
     size = batch_size * device_count(num_devices)
     results = []
     for first in range(0, len(latents), size):
         part = latents[first : first + size]
         padded = np.pad(part, ((0, size - len(part)), (0, 0)))
-        results.append([x[: len(part)] for x in compiled(padded)])
+        results.append([x[: len(part)] for x in compiled(arrays, padded)])
     label, confidence, finite = (
         np.concatenate(x) for x in zip(*jax.device_get(results), strict=True)
     )
@@ -71,16 +70,12 @@ def label_latents(
 
 @lru_cache(maxsize=16)
 def _compiled_labels(
-    generate: Generate,
-    classify: Classify,
-    latent_dim: int,
-    batch_size: int,
-    num_devices: int | None,
+    networks: Networks, latent_dim: int, batch_size: int, num_devices: int | None
 ) -> Callable[..., tuple[jax.Array, jax.Array, jax.Array]]:
-    check_functions(generate, classify, latent_dim)
+    check_networks(networks, latent_dim)
 
-    def label(latents: jax.Array) -> tuple[jax.Array, ...]:
-        logits, finite = logits_and_finite(generate, classify, local_part(latents))
+    def label(arrays: Any, latents: jax.Array) -> tuple[jax.Array, ...]:
+        logits, finite = logits_and_finite(*networks.functions(arrays), local_part(latents))
         outputs = (
             jnp.argmax(logits, axis=-1),
             jnp.max(jax.nn.softmax(logits, axis=-1), axis=-1),
@@ -104,43 +99,6 @@ def logits_and_finite(
         logits = classify(images)
     finite = jnp.isfinite(images).reshape(len(latents), -1).all(-1) & jnp.isfinite(logits).all(-1)
     return logits.astype(jnp.float32), finite
-
-
-def check_functions(
-    generate: Generate, classify: Classify, latent_dim: int, num_classes: int | None = None
-) -> int:
-    """Refuse functions whose shapes do not fit, without computing anything.
-
-    Returns:
-        The number of classes.
-
-    Raises:
-        ValueError: naming the function, its shape and the shape needed.
-    """
-    n = 2
-    images = jax.eval_shape(generate, jax.ShapeDtypeStruct((n, latent_dim), jnp.float32))
-    if not isinstance(images, jax.ShapeDtypeStruct) or images.shape[:1] != (n,):
-        shape = getattr(images, "shape", type(images).__name__)
-        raise ValueError(
-            f"generate gave {shape} for latents {(n, latent_dim)}; it must give one image for "
-            "each latent, an array [n, ...]."
-        )
-    logits = jax.eval_shape(classify, images)
-    if (
-        not isinstance(logits, jax.ShapeDtypeStruct)
-        or len(logits.shape) != 2
-        or logits.shape[0] != n
-    ):
-        shape = getattr(logits, "shape", type(logits).__name__)
-        raise ValueError(
-            f"classify gave {shape} for {n} images; it must give logits [n, num_classes]."
-        )
-    if num_classes is not None and logits.shape[1] != num_classes:
-        raise ValueError(
-            f"num_classes is {num_classes}, but classify gives logits for {logits.shape[1]} "
-            f"classes; pass num_classes={logits.shape[1]} or another classifier."
-        )
-    return logits.shape[1]
 
 
 def check_positive(name: str, value: int) -> None:

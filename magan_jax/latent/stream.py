@@ -8,15 +8,16 @@ block are merged into those of the stream.
 
 from collections.abc import Callable
 from functools import lru_cache
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from tqdm import tqdm
 
-from magan_jax.latent.labels import Classify, Generate, check_functions, logits_and_finite
+from magan_jax.latent.labels import logits_and_finite
 from magan_jax.latent.moments import Moments, group_sums, merge, moments_of_groups
+from magan_jax.latent.networks import Networks, check_networks
 from magan_jax.latent.prior import Prior
 from magan_jax.parallel import DEVICES, device_count, on_devices
 
@@ -45,43 +46,45 @@ class LabelledStream(NamedTuple):
     nonfinite: jax.Array
 
 
+Segment = Callable[[Any, jax.Array, jax.Array, jax.Array], LabelledStream]
+
+
 @lru_cache(maxsize=16)
 def compiled_stream(
-    generate: Generate,
-    classify: Classify,
+    networks: Networks,
     prior: Prior,
     latent_dim: int,
     num_classes: int,
     batch_size: int,
     num_permutations: int,
     num_devices: int | None,
-) -> Callable[[jax.Array, jax.Array, jax.Array], LabelledStream]:
-    """`segment(key, first, end)`: latents first, first + 1, …, end − 1, compiled once for all.
+) -> Segment:
+    """`segment(arrays, key, first, end)`: latents first, first + 1, …, end − 1, compiled once.
 
-    `first` must be a multiple of `segment_size`.
+    `arrays` are those of the networks; `first` must be a whole number of iterations.
     """
-    check_functions(generate, classify, latent_dim, num_classes)
+    check_networks(networks, latent_dim, num_classes)
     _check_prior(prior, latent_dim)
     drawn = _drawn_at_once(batch_size)
 
     def draw(key: jax.Array, index: jax.Array) -> jax.Array:
         return prior(jax.random.fold_in(key, index), 1)[0]
 
-    def label_block(latents: jax.Array) -> tuple[jax.Array, jax.Array]:
-        logits, finite = logits_and_finite(generate, classify, latents)
+    def label_block(arrays: Any, latents: jax.Array) -> tuple[jax.Array, jax.Array]:
+        logits, finite = logits_and_finite(*networks.functions(arrays), latents)
         return jnp.argmax(logits, axis=-1), finite
 
-    def label(latents: jax.Array) -> tuple[jax.Array, jax.Array]:
+    def label(arrays: Any, latents: jax.Array) -> tuple[jax.Array, jax.Array]:
         if batch_size >= drawn:
-            return label_block(latents)
+            return label_block(arrays, latents)
         label, finite = jax.lax.map(
-            lambda z: jax.tree.map(lambda x: x[0], label_block(z[None])),
+            lambda z: jax.tree.map(lambda x: x[0], label_block(arrays, z[None])),
             latents,
             batch_size=batch_size,
         )
         return label, finite
 
-    def segment(key: jax.Array, start: jax.Array, end: jax.Array) -> LabelledStream:
+    def segment(arrays: Any, key: jax.Array, start: jax.Array, end: jax.Array) -> LabelledStream:
         latent_key, permutation_key = jax.random.split(key)
         devices = jax.lax.axis_size(DEVICES)
         together = drawn * devices
@@ -92,7 +95,7 @@ def compiled_stream(
             first = (number * devices + jax.lax.axis_index(DEVICES).astype(jnp.uint32)) * drawn
             index = first + jnp.arange(drawn, dtype=jnp.uint32)
             latents = jax.vmap(draw, (None, 0))(latent_key, index)
-            label_of, finite = label(latents)
+            label_of, finite = label(arrays, latents)
             wanted = index < end
             group = jnp.where(wanted & finite, label_of, num_classes)  # num_classes: in no class
             parts = jax.vmap(lambda z, g: moments_of_groups(z, g, num_classes), (1, 1))(
@@ -135,7 +138,8 @@ def compiled_stream(
 
 
 def label_stream(
-    segment: Callable[[jax.Array, jax.Array, jax.Array], LabelledStream],
+    segment: Segment,
+    arrays: Any,
     key: jax.Array,
     num_samples: int,
     *,
@@ -156,7 +160,7 @@ def label_stream(
     ) as bar:
         for first in range(0, num_samples, size):
             end = min(first + size, num_samples)
-            part = jax.device_get(segment(key, jnp.uint32(first), jnp.uint32(end)))
+            part = jax.device_get(segment(arrays, key, jnp.uint32(first), jnp.uint32(end)))
             whole = part if whole is None else _joined(whole, part)
             bar.update(end - first)
     assert whole is not None

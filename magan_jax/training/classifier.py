@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 from typing import Any, NamedTuple
 
 import jax
@@ -11,7 +12,7 @@ import optax
 from magan_jax.models import Classifier
 from magan_jax.parallel import DEVICES, device_count, local_part
 from magan_jax.training.engine import Batch, Info, Progress, Step, check_batch_size
-from magan_jax.training.images import random_shift, scale_images
+from magan_jax.training.images import random_mirror, random_shift, scale_images
 from magan_jax.training.stage import Stage, train_stage
 
 
@@ -23,13 +24,15 @@ class ClassifierConfig:
     """Passes over the training images."""
     batch_size: int = 128
     """Images per step, all devices together."""
-    width: int = 64
+    width: int = 32
     """Channels of the first convolution."""
-    dropout: float = 0.5
+    dropout: float = 0.3
     """Dropout rate in training."""
-    max_shift: int = 2
+    max_shift: int = 1
     """Training images are shifted by up to so many pixels in each direction."""
-    learning_rate: float = 1e-3
+    mirror: bool | None = None
+    """Half of the training images are mirrored; None: if the data set's classes survive that."""
+    learning_rate: float = 2e-3
     """AdamW's peak step size; it falls to zero along a cosine."""
     weight_decay: float = 1e-2
     """AdamW's decay."""
@@ -86,7 +89,7 @@ def init_classifier(
 
 
 def classifier_step(config: ClassifierConfig, num_classes: int, num_steps: int) -> Step:
-    """One AdamW step on the cross-entropy of randomly shifted images.
+    """One AdamW step on the cross-entropy of randomly moved images.
 
     Returns:
         `step(state, batch, key) -> (state, info)` for `magan_jax.training.engine.train`.
@@ -96,12 +99,14 @@ def classifier_step(config: ClassifierConfig, num_classes: int, num_steps: int) 
 
     def step(state: ClassifierState, batch: Batch, key: jax.Array) -> tuple[Any, Info]:
         # Keys for every image of the whole batch: each device takes those of its images.
-        shift_keys, dropout_keys = (
-            local_part(jax.random.split(k, config.batch_size)) for k in jax.random.split(key)
+        shift_keys, dropout_keys, mirror_keys = (
+            local_part(jax.random.split(k, config.batch_size)) for k in jax.random.split(key, 3)
         )
-        images = jax.vmap(random_shift, (0, 0, None))(
-            shift_keys, scale_images(batch.images), config.max_shift
-        )
+        images = scale_images(batch.images)
+        if config.max_shift:
+            images = jax.vmap(random_shift, (0, 0, None))(shift_keys, images, config.max_shift)
+        if config.mirror:
+            images = jax.vmap(random_mirror)(mirror_keys, images)
 
         def loss(parameters: Any) -> tuple[jax.Array, jax.Array]:
             logits: Any = network.apply({"params": parameters}, images, dropout_keys)
@@ -196,11 +201,21 @@ def accuracy_function(
 def classifier_function(
     config: ClassifierConfig, num_classes: int, state: ClassifierState
 ) -> Callable[[jax.Array], jax.Array]:
-    """The trained classifier as a function of the images alone: `[N, H, W, C] -> [N, K]`."""
-    network = _network(config, num_classes)
-    variables = {"params": state.parameters}
+    """The trained classifier as a function of the images alone: `[N, H, W, C] -> [N, K]`.
 
-    def classify(images: jax.Array) -> jax.Array:
+    It is a pytree of its parameters (see `magan_jax.latent.networks`).
+    """
+    return jax.tree_util.Partial(
+        _classifier_in_use(config.width, num_classes), {"params": state.parameters}
+    )
+
+
+@cache
+def _classifier_in_use(width: int, num_classes: int) -> Callable[[Any, jax.Array], jax.Array]:
+    """One function for all parameters, so that nothing is compiled anew for others."""
+    network = Classifier(num_classes, width)
+
+    def classify(variables: Any, images: jax.Array) -> jax.Array:
         logits = network.apply(variables, images)
         assert isinstance(logits, jax.Array)
         return logits

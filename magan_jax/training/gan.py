@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 from typing import Any, NamedTuple
 
 import jax
@@ -210,11 +211,22 @@ def train_gan(
 def generator_function(
     config: GANConfig, image_shape: tuple[int, int, int], state: GANState
 ) -> Callable[[jax.Array], jax.Array]:
-    """The trained generator as a function of the latents alone: `[N, d] -> [N, H, W, C]`."""
-    generator = Generator(config.generator_width, image_shape)
-    variables = {"params": state.generator, "batch_stats": state.statistics}
+    """The trained generator as a function of the latents alone: `[N, d] -> [N, H, W, C]`.
 
-    def generate(latents: jax.Array) -> jax.Array:
+    It is a pytree of its parameters (see `magan_jax.latent.networks`).
+    """
+    variables = {"params": state.generator, "batch_stats": state.statistics}
+    return jax.tree_util.Partial(_generator_in_use(config.generator_width, image_shape), variables)
+
+
+@cache
+def _generator_in_use(
+    width: int, image_shape: tuple[int, int, int]
+) -> Callable[[Any, jax.Array], jax.Array]:
+    """One function for all parameters, so that nothing is compiled anew for others."""
+    generator = Generator(width, image_shape)
+
+    def generate(variables: Any, latents: jax.Array) -> jax.Array:
         images = generator.apply(variables, latents, training=False)
         assert isinstance(images, jax.Array)
         return images

@@ -16,3 +16,8 @@ def random_shift(key: jax.Array, image: jax.Array, max_shift: int) -> jax.Array:
     padded = jnp.pad(image, padding, constant_values=-1.0)
     row, column = jax.random.randint(key, (2,), 0, 2 * max_shift + 1)
     return jax.lax.dynamic_slice(padded, (row, column, 0), image.shape)
+
+
+def random_mirror(key: jax.Array, image: jax.Array) -> jax.Array:
+    """The image `[H, W, C]`, or with probability 1/2 its mirror image, left for right."""
+    return jnp.where(jax.random.bernoulli(key), image[:, ::-1], image)

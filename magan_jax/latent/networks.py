@@ -1,0 +1,87 @@
+"""The two functions that an analysis asks, as something to compile once for many parameters.
+
+A plain function is compiled with whatever it closes over. A function that is a pytree (a
+`jax.tree_util.Partial` with its parameters, an Equinox module) hands its arrays to the compiled
+program as arguments instead: other parameters, the next seed's for example, need no new program.
+"""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+Generate = Callable[[jax.Array], jax.Array]
+Classify = Callable[[jax.Array], jax.Array]
+
+
+class Networks(NamedTuple):
+    """All of `generate` and `classify` but their arrays; hashable.
+
+    Attributes:
+        structure: of the pair as a pytree.
+        static: its leaves, None in place of each array.
+        shapes: of the arrays.
+    """
+
+    structure: Any
+    static: tuple[Any, ...]
+    shapes: tuple[jax.ShapeDtypeStruct, ...]
+
+    def functions(self, arrays: Any) -> tuple[Generate, Classify]:
+        """`generate` and `classify` with these arrays."""
+        remaining = iter(arrays)
+        leaves = [next(remaining) if leaf is None else leaf for leaf in self.static]
+        generate, classify = self.structure.unflatten(leaves)
+        return generate, classify
+
+
+def take_apart(generate: Generate, classify: Classify) -> tuple[Networks, tuple[jax.Array, ...]]:
+    """What to compile for, and the arrays to call it with."""
+    leaves, structure = jax.tree.flatten((generate, classify))
+    is_array = [isinstance(leaf, jax.Array | np.ndarray) for leaf in leaves]
+    arrays = tuple(jnp.asarray(x) for x, array in zip(leaves, is_array, strict=True) if array)
+    static = tuple(None if array else x for x, array in zip(leaves, is_array, strict=True))
+    shapes = tuple(jax.ShapeDtypeStruct(x.shape, x.dtype) for x in arrays)
+    return Networks(structure, static, shapes), arrays
+
+
+def check_networks(networks: Networks, latent_dim: int, num_classes: int | None = None) -> int:
+    """Refuse functions whose shapes do not fit, without computing anything.
+
+    Returns:
+        The number of classes.
+
+    Raises:
+        ValueError: naming the function, its shape and the shape needed.
+    """
+    n = 2
+    latents = jax.ShapeDtypeStruct((n, latent_dim), jnp.float32)
+    images = jax.eval_shape(
+        lambda arrays, z: networks.functions(arrays)[0](z), networks.shapes, latents
+    )
+    if not isinstance(images, jax.ShapeDtypeStruct) or images.shape[:1] != (n,):
+        shape = getattr(images, "shape", type(images).__name__)
+        raise ValueError(
+            f"generate gave {shape} for latents {(n, latent_dim)}; it must give one image for "
+            "each latent, an array [n, ...]."
+        )
+    logits = jax.eval_shape(
+        lambda arrays, x: networks.functions(arrays)[1](x), networks.shapes, images
+    )
+    if (
+        not isinstance(logits, jax.ShapeDtypeStruct)
+        or len(logits.shape) != 2
+        or logits.shape[0] != n
+    ):
+        shape = getattr(logits, "shape", type(logits).__name__)
+        raise ValueError(
+            f"classify gave {shape} for {n} images; it must give logits [n, num_classes]."
+        )
+    if num_classes is not None and logits.shape[1] != num_classes:
+        raise ValueError(
+            f"num_classes is {num_classes}, but classify gives logits for {logits.shape[1]} "
+            f"classes; pass num_classes={logits.shape[1]} or another classifier."
+        )
+    return logits.shape[1]

@@ -1,0 +1,70 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from magan_jax import analyze, bisect_epsilon, label_latents
+from magan_jax.latent.networks import take_apart
+
+KEY = jax.random.key(0)
+
+
+def half_spaces(normal, x):
+    return jnp.stack([x @ normal, -(x @ normal)], axis=-1)
+
+
+def normals():
+    """Two directions in three dimensions, orthogonal."""
+    return jnp.array([1.0, 0, 0]), jnp.array([0, 0.6, 0.8])
+
+
+def test_a_pytree_is_compiled_once_for_all_its_parameters():
+    """ε of the half-space with normal n: the mean ±√(2/π) n leaves it along −n at √(2/π)."""
+    traced = []
+
+    def classify(normal, x):
+        traced.append(1)
+        return half_spaces(normal, x)
+
+    seen = []
+    for normal in normals():
+        classifier = jax.tree_util.Partial(classify, normal)
+        found = analyze(KEY, generate, classifier, latent_dim=3, num_classes=2, num_samples=20_000)
+        np.testing.assert_allclose(found.mean[0], np.sqrt(2 / np.pi) * normal, atol=0.04)
+        exits = bisect_epsilon(
+            generate, classifier, found.mean[:1], -np.array(normal)[None, None], upper=3.0
+        )
+        np.testing.assert_allclose(exits.epsilon[0, 0], found.mean[0] @ np.array(normal), atol=2e-4)
+        labels = label_latents(generate, classifier, found.mean)
+        np.testing.assert_array_equal(labels.label, [0, 1])
+        seen.append(len(traced))
+    assert seen[0] == seen[1]
+
+
+def generate(z):
+    return z
+
+
+def test_a_plain_function_keeps_what_it_closes_over():
+    for normal in normals():
+        found = analyze(
+            KEY,
+            generate,
+            lambda x, normal=normal: half_spaces(normal, x),
+            latent_dim=3,
+            num_classes=2,
+            num_samples=5_000,
+        )
+        np.testing.assert_allclose(found.mean[0], np.sqrt(2 / np.pi) * normal, atol=0.08)
+
+
+def test_functions_come_together_again():
+    first, second = normals()
+    networks, arrays = take_apart(generate, jax.tree_util.Partial(half_spaces, first))
+    same, others = take_apart(generate, jax.tree_util.Partial(half_spaces, second))
+    assert networks == same
+    assert hash(networks) == hash(same)
+    x = jax.random.normal(KEY, (4, 3))
+    for parameters, normal in ((arrays, first), (others, second)):
+        again = networks.functions(parameters)
+        np.testing.assert_array_equal(again[0](x), x)
+        np.testing.assert_array_equal(again[1](x), half_spaces(normal, x))

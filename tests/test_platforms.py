@@ -1,0 +1,80 @@
+"""Every compiled entry point lowers for CPU, GPU and TPU, whatever machine the tests run on."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from jax import export
+
+from magan_jax.latent import exits, labels, stream
+from magan_jax.latent.networks import take_apart
+from magan_jax.latent.prior import standard_normal
+from magan_jax.parallel import DEVICES
+from magan_jax.training.classifier import ClassifierConfig, classifier_step, init_classifier
+from magan_jax.training.engine import Batch, chunk_function
+from magan_jax.training.gan import GANConfig, gan_step, init_gan
+
+PLATFORMS = ("cpu", "cuda", "tpu")
+KEY = jax.random.key(0)
+SHAPE = (8, 8, 1)
+GAN = GANConfig(latent_dim=4, batch_size=8, generator_width=4, discriminator_width=4)
+CLASSIFIER = ClassifierConfig(batch_size=8, width=4, max_shift=1, mirror=True)
+
+
+def generate(z):
+    return jnp.tanh(z @ jnp.ones((4, 64))).reshape(-1, *SHAPE)
+
+
+def classify(images):
+    return images.reshape(len(images), -1)[:, :3]
+
+
+def trained(step, state):
+    data = Batch(np.zeros((32, *SHAPE), np.uint8), np.zeros(32, np.int32))
+    return chunk_function(step, 32, 8, 2), (state, data, KEY, jnp.uint32(0))
+
+
+def entry_points(monkeypatch):
+    """Each function that is handed to `on_devices`, with arguments."""
+    for module in (stream, labels, exits):
+        monkeypatch.setattr(module, "on_devices", lambda function, **_: function)
+    # New functions: nothing compiled is shared with other tests.
+    networks, arrays = take_apart(lambda z: generate(z), lambda x: classify(x))
+    yield "gan", trained(gan_step(GAN, SHAPE), init_gan(KEY, GAN, SHAPE))
+    yield (
+        "classifier",
+        trained(classifier_step(CLASSIFIER, 3, 4), init_classifier(KEY, CLASSIFIER, SHAPE, 3, 4)),
+    )
+    segment = stream.compiled_stream(networks, standard_normal(4), 4, 3, 1000, 19, None)
+    yield "stream", (segment, (arrays, KEY, jnp.uint32(0), jnp.uint32(1500)))
+    label = labels._compiled_labels(networks, 4, 8, None)
+    yield "labels", (label, (arrays, jnp.zeros((8, 4))))
+    search, _ = exits._compiled_search(networks, 4, 8, 5, 6, None)
+    rays = jnp.zeros((1, 2, 6), jnp.int32)
+    shifts = jnp.ones((12, 4))
+    yield (
+        "search",
+        (
+            search,
+            (
+                arrays,
+                jnp.zeros((3, 4)),
+                shifts,
+                jnp.arange(3, dtype=jnp.int32),
+                rays,
+                jnp.float32(1),
+            ),
+        ),
+    )
+
+
+@pytest.mark.parametrize("name", ["gan", "classifier", "stream", "labels", "search"])
+def test_entry_point_lowers_for_every_platform(name, monkeypatch):
+    function, arguments = dict(entry_points(monkeypatch))[name]
+    one_device = jax.make_mesh((1,), (DEVICES,), devices=jax.devices()[:1])
+    mapped = jax.shard_map(
+        function, mesh=one_device, in_specs=jax.P(), out_specs=jax.P(), check_vma=False
+    )
+    lowered = export.export(jax.jit(mapped), platforms=PLATFORMS)(*arguments)
+    assert lowered.platforms == PLATFORMS
+    assert not lowered.disabled_safety_checks
