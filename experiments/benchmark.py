@@ -10,6 +10,7 @@ median (least to greatest), always such that more is better.
 
 import json
 import math
+import os
 import resource
 import subprocess
 import sys
@@ -562,6 +563,41 @@ def start_row(config: Config) -> Row:
     )
 
 
+_EXCHANGE = """
+import jax, jax.numpy as jnp, numpy as np
+from magan_jax.parallel import DEVICES, exchanged_bytes
+from magan_jax.training.engine import Batch, chunk_function
+from magan_jax.training.gan import GANConfig, gan_step, init_gan
+config, shape = GANConfig(), (28, 28, 1)
+state = init_gan(jax.random.key(0), config, shape)
+data = Batch(np.zeros((256, *shape), np.uint8), np.zeros(256, np.int32))
+chunk = chunk_function(gan_step(config, shape), 256, config.batch_size, 2)
+mapped = jax.shard_map(chunk, mesh=jax.make_mesh((4,), (DEVICES,)), in_specs=jax.P(),
+                       out_specs=jax.P(), check_vma=False)
+program = jax.jit(mapped).lower(state, data, jax.random.key(1), jnp.uint32(0)).compile()
+gradients = sum(x.nbytes for x in jax.tree.leaves((state.generator, state.discriminator)))
+print(exchanged_bytes(program.as_text()), gradients)
+"""
+
+
+def exchange_row(config: Config) -> Row:
+    """What the devices send one another in a step of the GAN, read off the compiled program."""
+    four = os.environ | {"JAX_PLATFORMS": "cpu", "JAX_NUM_CPU_DEVICES": "4"}
+    command = [sys.executable, "-c", _EXCHANGE]
+    found = subprocess.run(command, check=True, capture_output=True, text=True, env=four).stdout
+    ours, gradients = map(int, found.split())
+    return Row(
+        "devices: exchanged in a step of the GAN",
+        "bytes",
+        ours,
+        gradients,
+        "its gradients alone",
+        *(gradients / ours,) * 3,
+        None,
+        None,
+    )
+
+
 def engine_row(config: Config, data: Batch) -> Row:
     """The engine with metrics, guards and progress against its bare compiled chunks."""
     small = Batch(data.images[: 128 * 16], data.labels[: 128 * 16])
@@ -633,6 +669,7 @@ def main() -> None:
         "search": lambda: search_rows(config),
         "growth": lambda: growth_rows(config),
         "start": lambda: [start_row(config)],
+        "devices": lambda: [exchange_row(config)],
         "engine": lambda: [engine_row(config, data)],
     }
     unknown = set(config.rows) - set(groups)

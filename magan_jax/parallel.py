@@ -5,6 +5,8 @@ work by its index on the axis `DEVICES`; results leave as one replicated copy. W
 this is `jit`.
 """
 
+import math
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -86,3 +88,25 @@ def local_part(rows: jax.Array) -> jax.Array:
     """
     size = rows.shape[0] // jax.lax.axis_size(DEVICES)
     return jax.lax.dynamic_slice_in_dim(rows, jax.lax.axis_index(DEVICES) * size, size)
+
+
+_COLLECTIVE = re.compile(
+    r"= (?P<shapes>.*?) (?:all-reduce|all-gather|reduce-scatter|collective-permute|all-to-all)"
+    r"(?:-start)?\("
+)
+_BYTES = {"pred": 1, "bf16": 2, "f16": 2, "f32": 4, "s32": 4, "u32": 4}
+
+
+def exchanged_bytes(compiled: str) -> int:
+    """Bytes that one device hands to collectives in a compiled program, each counted once.
+
+    A collective inside a loop counts once, so of a chunk of training steps this is one step.
+
+    Args:
+        compiled: the program's text, `.lower(...).compile().as_text()`.
+    """
+    return sum(
+        _BYTES[kind] * math.prod(int(size) for size in sizes.split(",") if size)
+        for found in _COLLECTIVE.finditer(compiled)
+        for kind, sizes in re.findall(r"(\w+)\[([\d,]*)\]", found["shapes"])
+    )

@@ -64,14 +64,30 @@ def test_gradients_of_gradients_equal_those_of_lax(ours, reference):
     )
 
 
+def without_ynnpack(function, *arguments):
+    """Compiled without XLA:CPU's YNNPACK fusions; skipped where XLA has no such option."""
+    options = {"xla_cpu_experimental_ynn_fusion_type": ""}
+    try:
+        compiled = jax.jit(function).lower(*arguments).compile(compiler_options=options)
+    except jax.errors.JaxRuntimeError as error:
+        pytest.skip(f"this XLA lacks the option: {error}")
+    assert "ynn" not in compiled.as_text()
+    return compiled(*arguments)
+
+
+def with_defaults(function, *arguments):
+    return jax.jit(function)(*arguments)
+
+
+@pytest.mark.parametrize("compiled", [with_defaults, without_ynnpack])
 @pytest.mark.parametrize(("ours", "reference"), LAYERS)
-def test_compiled_gradients_equal_eager_ones(ours, reference):
+def test_compiled_gradients_equal_eager_ones(ours, reference, compiled):
     x = jax.random.normal(jax.random.key(0), (4, 8, 8, 3))
     kernel = jax.random.normal(jax.random.key(1), (4, 4, 3, 6))
-    gradient = jax.grad(lambda k: jnp.mean(jax.nn.leaky_relu(ours(x, k)) ** 2))
+    gradient = jax.grad(lambda k, x: jnp.mean(jax.nn.leaky_relu(ours(x, k)) ** 2), (0, 1))
     with jax.disable_jit():
-        eager = gradient(kernel)
-    chex.assert_trees_all_close(jax.jit(gradient)(kernel), eager, rtol=1e-5, atol=1e-5)
+        eager = gradient(kernel, x)
+    chex.assert_trees_all_close(compiled(gradient, kernel, x), eager, rtol=1e-5, atol=1e-5)
 
 
 @pytest.mark.parametrize(("ours", "reference"), LAYERS)
