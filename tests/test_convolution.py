@@ -71,7 +71,7 @@ def without_ynnpack(function, *arguments):
         compiled = jax.jit(function).lower(*arguments).compile(compiler_options=options)
     except jax.errors.JaxRuntimeError as error:
         pytest.skip(f"this XLA lacks the option: {error}")
-    assert "ynn" not in compiled.as_text()
+    assert "__ynn_fusion" not in compiled.as_text()
     return compiled(*arguments)
 
 
