@@ -528,7 +528,7 @@ import jax, numpy as np
 from magan_jax.training.engine import Batch, train
 from magan_jax.training.gan import GANConfig, gan_step, init_gan
 config = GANConfig()
-state = jax.jit(init_gan, static_argnums=(1, 2))(jax.random.key(0), config, (28, 28, 1))
+state = init_gan(jax.random.key(0), config, (28, 28, 1))
 data = Batch(np.zeros((128, 28, 28, 1), np.uint8), np.zeros(128, np.int32))
 train(jax.random.key(1), gan_step(config, (28, 28, 1)), state, data, num_epochs=1, batch_size=128,
       quiet=True)

@@ -10,22 +10,31 @@ from magan_jax.models.classifier import _drop
 KEY = jax.random.key(0)
 
 
+def init(network, *inputs, **settings):
+    return jax.jit(lambda key, *x: network.init(key, *x, **settings))(KEY, *inputs)
+
+
+def apply(network, variables, *inputs, **settings):
+    return jax.jit(lambda v, *x: network.apply(v, *x, **settings))(variables, *inputs)
+
+
 def test_generator_in_use_treats_each_latent_alone():
     generator = Generator(3, (8, 12, 2))
     z = jax.random.normal(KEY, (5, 6))
-    variables = generator.init(KEY, z, training=False)
-    images = generator.apply(variables, z, training=False)
+    variables = init(generator, z, training=False)
+    images = apply(generator, variables, z, training=False)
     chex.assert_shape(images, (5, 8, 12, 2))
     assert float(jnp.abs(images).max()) < 1
-    alone = generator.apply(variables, z[2:3], training=False)
+    alone = apply(generator, variables, z[2:3], training=False)
     chex.assert_trees_all_close(images[2:3], alone, atol=1e-6)
 
 
 def test_generator_in_training_normalises_by_the_batch():
     generator = Generator(3, (8, 8, 1))
     z = 5 + 3 * jax.random.normal(KEY, (64, 6))
-    variables = generator.init(KEY, z, training=False)
-    _, seen = generator.apply(
+    variables = init(generator, z, training=False)
+    _, seen = apply(
+        generator,
         variables,
         z,
         training=True,
@@ -45,8 +54,8 @@ def test_statistics_over_parts_equal_those_of_the_whole(parts):
     """The same body under vmap(axis_name=...): BatchNorm sees the whole batch."""
     images = jax.random.normal(KEY, (8, 8, 8, 1))
     alone = Discriminator(3)
-    variables = alone.init(KEY, images)
-    whole, _ = alone.apply({"params": variables["params"]}, images, mutable=["batch_stats"])
+    variables = init(alone, images)
+    whole, _ = apply(alone, {"params": variables["params"]}, images, mutable=["batch_stats"])
 
     def part(x):
         shared = Discriminator(3, axis_name="parts")
@@ -59,14 +68,14 @@ def test_statistics_over_parts_equal_those_of_the_whole(parts):
 def test_classifier_gives_logits_and_drops_out_only_with_keys():
     classifier = Classifier(7, width=2, dropout=0.5)
     images = jax.random.normal(KEY, (4, 8, 8, 1))
-    variables = classifier.init(KEY, images)
-    used = classifier.apply(variables, images)
+    variables = init(classifier, images)
+    used = apply(classifier, variables, images)
     chex.assert_shape(used, (4, 7))
-    chex.assert_trees_all_close(used, classifier.apply(variables, images))
+    chex.assert_trees_all_close(used, apply(classifier, variables, images))
     keys = jax.random.split(KEY, 4)
-    trained = classifier.apply(variables, images, keys)
+    trained = apply(classifier, variables, images, keys)
     assert not np.allclose(used, trained)
-    part = classifier.apply(variables, images[1:3], keys[1:3])  # another device's share
+    part = apply(classifier, variables, images[1:3], keys[1:3])  # another device's share
     chex.assert_trees_all_close(part, trained[1:3], atol=1e-5)
 
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from typing import Any, NamedTuple
 
 import jax
@@ -75,6 +75,7 @@ def check_classifier_config(
     )
 
 
+@partial(jax.jit, static_argnames=("config", "image_shape", "num_classes", "num_steps"))
 def init_classifier(
     key: jax.Array,
     config: ClassifierConfig,
@@ -163,9 +164,7 @@ def train_classifier(
         stage,
         train_key,
         classifier_step(config, num_classes, num_steps),
-        jax.jit(init_classifier, static_argnums=(1, 2, 3, 4))(
-            init_key, config, image_shape, num_classes, num_steps
-        ),
+        init_classifier(init_key, config, image_shape, num_classes, num_steps),
         train_set,
         num_epochs=config.epochs,
         batch_size=config.batch_size,

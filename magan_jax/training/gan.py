@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from typing import Any, NamedTuple
 
 import jax
@@ -83,6 +83,7 @@ def check_gan_config(
     )
 
 
+@partial(jax.jit, static_argnames=("config", "image_shape"))
 def init_gan(key: jax.Array, config: GANConfig, image_shape: tuple[int, int, int]) -> GANState:
     """A fresh state; G and D start from keys of their own."""
     generator_key, discriminator_key = jax.random.split(key)
@@ -197,7 +198,7 @@ def train_gan(
         stage,
         train_key,
         gan_step(config, image_shape),
-        jax.jit(init_gan, static_argnums=(1, 2))(init_key, config, image_shape),
+        init_gan(init_key, config, image_shape),
         # The GAN sees no labels: it is given none.
         Batch(images, np.zeros(len(images), np.int32)),
         num_epochs=config.epochs,
