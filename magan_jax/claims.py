@@ -207,7 +207,9 @@ def _invariance_along_sigma(small: Study, large: Study, names: Sequence[str]) ->
                 ("−", study.invariance.minus[k], study.invariance.minus_censored[k]),
             ):
                 if not censored and end < epsilon:
-                    left.append(f"{name} at {sign}{end:.3f}σ (ε {epsilon:.3f})")
+                    own = study.invariance.prototype_label[k] == k
+                    place = f"at {sign}{end:.3f}σ" if own else f"towards {sign}σ at the mean itself"
+                    left.append(f"{name} {place} (ε {epsilon:.3f})")
         return left, decided
 
     here, decided = leaving(small)
