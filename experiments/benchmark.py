@@ -11,7 +11,6 @@ median (least to greatest), always such that more is better.
 import json
 import math
 import os
-import resource
 import subprocess
 import sys
 import tempfile
@@ -149,7 +148,7 @@ def compare(
 
 
 def machine_limit() -> tuple[float, float]:
-    """Multiply-adds and bytes per second that this machine reaches: a product, a copy."""
+    """Operations and bytes per second that this machine reaches: a product, a copy."""
     a = jax.random.normal(jax.random.key(0), (2048, 2048))
     product = jax.jit(lambda x: x @ x)
     big = jnp.ones(2**25)
@@ -679,19 +678,17 @@ def main() -> None:
         )
     if not peers.torch_forms():
         print("PyTorch is not installed (pip install -e '.[bench]'): its rows are left out.")
+    machine = environment() | {
+        "operations_per_second": limits[0],
+        "bytes_per_second": limits[1],
+        "peer": peers.torch_version() if peers.torch_forms() else None,
+    }
     rows: list[Row] = []
     for name in tqdm([n for n in groups if n in (config.rows or groups)], disable=None):
         rows += groups[name]()
-        print(markdown(rows[-1:]).splitlines()[-1], flush=True)
-    machine = environment() | {
-        "multiply_adds_per_second": limits[0],
-        "bytes_per_second": limits[1],
-        "peak_memory_mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
-        "peer": peers.torch_version() if peers.torch_forms() else None,
-    }
-    print(f"\n{markdown(rows)}\n\n{json.dumps(machine, indent=1)}")
-    if config.json is not None:
-        write_json(config.json, {"machine": machine, "rows": [r._asdict() for r in rows]})
+        if config.json is not None:  # after every group: what is measured is kept
+            write_json(config.json, {"machine": machine, "rows": [r._asdict() for r in rows]})
+    print(f"{markdown(rows)}\n\n{json.dumps(machine, indent=1)}")
 
 
 if __name__ == "__main__":

@@ -45,7 +45,7 @@ def torch_gan(config: GANConfig, images: np.ndarray, form: str) -> Work:
     from torch.nn import functional as F
 
     device, layout = _torch_place(form)
-    data = torch.from_numpy(images).permute(0, 3, 1, 2).contiguous().to(device)
+    data = torch.tensor(images).permute(0, 3, 1, 2).contiguous().to(device)
     generator = torch_generator(config).to(device, memory_format=layout)
     discriminator = _torch_discriminator(config).to(device, memory_format=layout)
     adam = [
@@ -82,8 +82,8 @@ def torch_classifier_step(
     from torch.nn import functional as F
 
     device, layout = _torch_place(form)
-    data = torch.from_numpy(images).permute(0, 3, 1, 2).contiguous().to(device)
-    target = torch.from_numpy(labels).long().to(device)
+    data = torch.tensor(images).permute(0, 3, 1, 2).contiguous().to(device)
+    target = torch.tensor(labels).long().to(device)
     classifier = torch_classifier(config).to(device, memory_format=layout)
     adam = torch.optim.AdamW(
         classifier.parameters(),
