@@ -359,8 +359,12 @@ def search_rows(config: Config) -> list[Row]:
     @partial(jax.jit, static_argnames="batch")
     def forward(functions: Any, z: jax.Array, batch: int) -> jax.Array:
         """Labels in one compiled loop over batches: nothing but the networks."""
-        parts = z.reshape(-1, batch, z.shape[-1])
-        return jax.lax.map(lambda x: jnp.argmax(logits_and_finite(*functions, x)[0], -1), parts)
+        generate, classify = functions
+
+        def label(part: jax.Array) -> jax.Array:
+            return jnp.argmax(logits_and_finite(generate, classify, part)[0], axis=-1)
+
+        return jax.lax.map(label, z.reshape(-1, batch, z.shape[-1]))
 
     bare = {
         f"bare C(G(z)), batch {batch}": partial(forward, (generate, classify), latents, batch)
