@@ -7,11 +7,13 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 
 from magan_jax.models import Classifier
 from magan_jax.parallel import DEVICES, device_count, local_part
 from magan_jax.training.engine import Batch, Info, Progress, Step, check_batch_size
+from magan_jax.training.ensemble import member, stacked
 from magan_jax.training.images import random_mirror, random_shift, scale_images
 from magan_jax.training.stage import Stage, train_stage
 
@@ -154,29 +156,62 @@ def train_classifier(
         ValueError: for settings that cannot work.
         FloatingPointError: when training diverges.
     """
+    trained = train_classifiers(
+        key[None],
+        config,
+        train_set,
+        test_set,
+        num_classes=num_classes,
+        stage=stage,
+        num_devices=num_devices,
+    )
+    return trained[0]
+
+
+def train_classifiers(
+    keys: jax.Array,
+    config: ClassifierConfig,
+    train_set: Batch,
+    test_set: Batch,
+    *,
+    num_classes: int,
+    stage: Stage,
+    num_devices: int | None = None,
+) -> list[TrainedClassifier]:
+    """`train_classifier` for each of the keys `[S]`, all at once, each as if alone."""
     check_classifier_config(config, len(train_set.images), num_devices)
     image_shape: Any = train_set.images.shape[1:]
     num_steps = config.epochs * (len(train_set.images) // config.batch_size)
-    init_key, train_key = jax.random.split(key)
+    init_keys, train_keys = jax.vmap(jax.random.split, out_axes=1)(keys)
     measure_accuracy = accuracy_function(config, num_classes)
     test_set = jax.device_put(test_set)
+
+    def evaluate(states: ClassifierState) -> dict[str, np.ndarray]:
+        accuracies = [measure_accuracy(member(states, i), test_set) for i in range(len(keys))]
+        return {"test_accuracy": np.array(jax.device_get(accuracies))}
+
     progress = train_stage(
         stage,
-        train_key,
+        train_keys,
         classifier_step(config, num_classes, num_steps),
-        init_classifier(init_key, config, image_shape, num_classes, num_steps),
+        stacked(
+            [init_classifier(key, config, image_shape, num_classes, num_steps) for key in init_keys]
+        ),
         train_set,
         num_epochs=config.epochs,
         batch_size=config.batch_size,
         num_devices=num_devices,
-        evaluate=lambda state: {"test_accuracy": float(measure_accuracy(state, test_set))},
-        title="classifier",
+        evaluate=evaluate,
+        title="classifier" if len(keys) == 1 else f"{len(keys)} classifiers",
     )
-    return TrainedClassifier(
-        classifier_function(config, num_classes, progress.state),
-        float(measure_accuracy(progress.state, test_set)),
-        progress,
-    )
+    return [
+        TrainedClassifier(
+            classifier_function(config, num_classes, one.state),
+            float(measure_accuracy(one.state, test_set)),
+            one,
+        )
+        for one in (progress.member(i) for i in range(len(keys)))
+    ]
 
 
 def accuracy_function(

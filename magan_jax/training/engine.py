@@ -7,6 +7,7 @@ the device as uint8; an epoch is a permutation; the host sees stacked scalars on
 Step s draws everything from `fold_in(key, s)`, and epoch e its permutation from
 `fold_in(key, e)` of another stream, so the result depends neither on how the steps are cut into
 chunks, nor on where a run was resumed, nor (beyond the order of sums) on the number of devices.
+Keys `[S]` train S stacked states at once, each as it would be trained alone.
 """
 
 import time
@@ -21,6 +22,7 @@ from tqdm import tqdm
 
 from magan_jax.parallel import check_num_devices, device_count, local_part, on_devices
 from magan_jax.runtime import environment
+from magan_jax.training.ensemble import member, over_seeds
 
 State = Any
 Info = Mapping[str, jax.Array]
@@ -45,14 +47,14 @@ class Progress(NamedTuple):
     """Where a training stands, and all that is needed to go on from there.
 
     Attributes:
-        state: the training state after `steps` steps.
+        state: the training state after `steps` steps; of S trainings at once, stacked.
         steps: how many steps were done.
         steps_per_epoch: steps in one pass over the data.
         history: each logged scalar, `[steps]` (once per step) or, for what `evaluate` returns,
-            `[epochs]` (once per epoch).
+            `[epochs]` (once per epoch); with S trainings `[S, steps]` and `[S, epochs]`.
         seconds: spent in training, compilation included.
-        images_per_second: without the first chunk of each run, which compiles; NaN if there was
-            no other.
+        images_per_second: of all trainings together, without the first chunk of each run, which
+            compiles; NaN if there was no other.
         trained_with: the machine and versions (`magan_jax.runtime.environment`) of the run that
             finished it.
     """
@@ -70,6 +72,11 @@ class Progress(NamedTuple):
         """Complete passes over the data."""
         return self.steps // self.steps_per_epoch
 
+    def member(self, index: int) -> "Progress":
+        """One of the S trainings; its clocks are those of all together."""
+        history = {name: values[index] for name, values in self.history.items()}
+        return self._replace(state=member(self.state, index), history=history)
+
 
 def train(
     key: jax.Array,
@@ -82,7 +89,7 @@ def train(
     chunk_steps: int = 128,
     num_devices: int | None = None,
     resume: Progress | None = None,
-    evaluate: Callable[[State], dict[str, float]] | None = None,
+    evaluate: Callable[[State], dict[str, Any]] | None = None,
     after_epoch: Callable[[Progress], None] | None = None,
     title: str = "training",
     quiet: bool | None = None,
@@ -92,16 +99,17 @@ def train(
     An epoch has ⌊N / batch_size⌋ steps; what a permutation leaves over is not seen in that epoch.
 
     Args:
-        key: of the whole training.
+        key: of the whole training; `[S]` for S trainings at once.
         step: the pure step; gradients in it are averaged with `lax.pmean(..., DEVICES)`.
-        state: what to start from.
+        state: what to start from; with S keys, S states stacked (`training.ensemble.stacked`).
         data: the training set.
         num_epochs: epochs in all, those already in `resume` included.
         batch_size: of all devices together.
         chunk_steps: at most so many steps in one compiled call.
         num_devices: see `on_devices`.
         resume: go on from here (`state` is then ignored).
-        evaluate: called after each epoch; its numbers join the history.
+        evaluate: called after each epoch; its numbers (with S keys, arrays `[S]`) join the
+            history.
         after_epoch: called after each epoch, to store a checkpoint for example.
         title: in front of the progress bar.
         quiet: no progress bar; None: quiet when stderr is not a terminal.
@@ -111,12 +119,7 @@ def train(
         FloatingPointError: when a logged scalar is not finite, naming the step.
     """
     num_examples = data.images.shape[0]
-    check_num_devices(num_devices)
-    check_batch_size(batch_size, num_examples, device_count(num_devices))
-    if num_epochs < 1:
-        raise ValueError(f"num_epochs is {num_epochs}; it must be at least 1.")
-    if chunk_steps < 1:
-        raise ValueError(f"chunk_steps is {chunk_steps}; it must be at least 1.")
+    _check_sizes(num_examples, num_epochs, batch_size, chunk_steps, num_devices)
     steps_per_epoch = num_examples // batch_size
     total_steps = num_epochs * steps_per_epoch
     start = resume or Progress(state, 0, steps_per_epoch, {}, 0.0, float("nan"), environment())
@@ -126,11 +129,13 @@ def train(
             f"{steps_per_epoch}; use the same data and batch_size."
         )
     longest = _chunk_length(steps_per_epoch, chunk_steps)
+    images_per_step = batch_size * key.size
 
     @cache
     def compiled(length: int) -> Callable[..., tuple[State, Info]]:
-        function = chunk_function(step, num_examples, batch_size, length)
-        return on_devices(function, num_devices=num_devices, donate_first=True)
+        chunk = chunk_function(step, num_examples, batch_size, length)
+        chunk = over_seeds(chunk) if key.ndim else chunk
+        return on_devices(chunk, num_devices=num_devices, donate_first=True)
 
     # A copy: the first chunk takes the memory of its argument, which is the caller's.
     state = jax.tree.map(jnp.array, start.state)
@@ -140,14 +145,14 @@ def train(
     done, began, timed, timed_seconds = start.steps, time.perf_counter(), 0, 0.0
 
     def progress() -> Progress:
-        joined = {name: np.concatenate(parts) for name, parts in history.items()}
+        joined = {name: np.concatenate(parts, axis=-1) for name, parts in history.items()}
         seconds = start.seconds + time.perf_counter() - began
-        rate = timed * batch_size / timed_seconds if timed else start.images_per_second
+        rate = timed * images_per_step / timed_seconds if timed else start.images_per_second
         return Progress(state, done, steps_per_epoch, joined, seconds, rate, trained_with=machine)
 
     with tqdm(
-        total=total_steps * batch_size,
-        initial=done * batch_size,
+        total=total_steps * images_per_step,
+        initial=done * images_per_step,
         desc=title,
         unit=" images",
         unit_scale=True,
@@ -168,16 +173,27 @@ def train(
             for name, values in infos.items():
                 history.setdefault(name, []).append(values)
             done += length
-            bar.update(length * batch_size)
+            bar.update(length * images_per_step)
             if done % steps_per_epoch == 0:
                 shown = {name: float(np.mean(values)) for name, values in infos.items()}
                 for name, value in (evaluate(state) if evaluate else {}).items():
-                    history.setdefault(name, []).append(np.array([value]))
-                    shown[name] = value
+                    history.setdefault(name, []).append(np.asarray(value)[..., None])
+                    shown[name] = float(np.mean(value))
                 bar.set_postfix({name: f"{value:.3f}" for name, value in shown.items()})
                 if after_epoch is not None:
                     after_epoch(progress())
     return progress()
+
+
+def _check_sizes(
+    num_examples: int, num_epochs: int, batch_size: int, chunk_steps: int, num_devices: int | None
+) -> None:
+    check_num_devices(num_devices)
+    check_batch_size(batch_size, num_examples, device_count(num_devices))
+    if num_epochs < 1:
+        raise ValueError(f"num_epochs is {num_epochs}; it must be at least 1.")
+    if chunk_steps < 1:
+        raise ValueError(f"chunk_steps is {chunk_steps}; it must be at least 1.")
 
 
 def chunk_function(
@@ -236,9 +252,11 @@ def _chunk_length(steps_per_epoch: int, at_most: int) -> int:
 
 def _check_finite(infos: Info, first: int, title: str) -> None:
     for name, values in infos.items():
-        bad = np.flatnonzero(~np.isfinite(values))
-        if bad.size:
+        bad = np.argwhere(~np.isfinite(values))
+        if len(bad):
+            *which, step = bad[np.argmin(bad[:, -1])]
+            of_seeds = f" (training {which[0] + 1} of {len(values)})" if which else ""
             raise FloatingPointError(
-                f"{title}: {name} became {values[bad[0]]} at step {first + int(bad[0])}; "
-                "try a lower learning rate or another seed."
+                f"{title}: {name} became {values[(*which, step)]} at step {first + int(step)}"
+                f"{of_seeds}; try a lower learning rate or another seed."
             )

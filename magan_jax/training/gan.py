@@ -14,6 +14,7 @@ from magan_jax.models import Discriminator, Generator
 from magan_jax.objectives import ADVERSARIAL
 from magan_jax.parallel import DEVICES, device_count, local_part
 from magan_jax.training.engine import Batch, Info, Progress, Step, check_batch_size
+from magan_jax.training.ensemble import stacked
 from magan_jax.training.images import scale_images
 from magan_jax.training.stage import Stage, train_stage
 
@@ -191,22 +192,35 @@ def train_gan(
         ValueError: for settings that cannot work.
         FloatingPointError: when training diverges.
     """
+    return train_gans(key[None], config, images, stage=stage, num_devices=num_devices)[0]
+
+
+def train_gans(
+    keys: jax.Array,
+    config: GANConfig,
+    images: np.ndarray,
+    *,
+    stage: Stage,
+    num_devices: int | None = None,
+) -> list[TrainedGAN]:
+    """`train_gan` for each of the keys `[S]`, all at once; each as it would be trained alone."""
     image_shape: Any = images.shape[1:]
     check_gan_config(config, images.shape, num_devices)
-    init_key, train_key = jax.random.split(key)
+    init_keys, train_keys = jax.vmap(jax.random.split, out_axes=1)(keys)
     progress = train_stage(
         stage,
-        train_key,
+        train_keys,
         gan_step(config, image_shape),
-        init_gan(init_key, config, image_shape),
+        stacked([init_gan(key, config, image_shape) for key in init_keys]),
         # The GAN sees no labels: it is given none.
         Batch(images, np.zeros(len(images), np.int32)),
         num_epochs=config.epochs,
         batch_size=config.batch_size,
         num_devices=num_devices,
-        title="GAN",
+        title="GAN" if len(keys) == 1 else f"{len(keys)} GANs",
     )
-    return TrainedGAN(generator_function(config, image_shape, progress.state), progress)
+    members = [progress.member(i) for i in range(len(keys))]
+    return [TrainedGAN(generator_function(config, image_shape, one.state), one) for one in members]
 
 
 def generator_function(

@@ -52,7 +52,7 @@ def train_stage(
     num_epochs: int,
     batch_size: int,
     num_devices: int | None = None,
-    evaluate: Callable[[State], dict[str, float]] | None = None,
+    evaluate: Callable[[State], dict[str, Any]] | None = None,
     title: str,
 ) -> Progress:
     """`train`, with its checkpoint: reuse a finished one, continue an unfinished one.
