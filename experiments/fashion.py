@@ -3,6 +3,7 @@
     python experiments/fashion.py                      # quick on a CPU, paper on a GPU or TPU
     python experiments/fashion.py --preset paper       # 100 epochs, batch 128, N = 1000
     python experiments/fashion.py --gan.epochs 20 --workdir runs/twenty
+    python experiments/fashion.py --num-seeds 8        # eight generators at once, compared
 
 Numbers to expect, `quick`: classifier ≥ 0.89 on the test images, all ten class means labelled
 with their own class at N = 100,000 or nearly so. `paper`: classifier 0.94.
@@ -10,8 +11,6 @@ with their own class at N = 100,000 or nearly so. `paper`: classifier 0.94.
 
 from dataclasses import dataclass, field, replace
 from typing import Any
-
-import jax
 
 from magan_jax import (
     analyze,
@@ -24,16 +23,18 @@ from magan_jax import (
 from magan_jax.claims import Study, check_claims, speaks_of
 from magan_jax.cli import one_sentence, parse
 from magan_jax.data import DATASETS
+from magan_jax.findings import Findings
 from magan_jax.latent.settings import AnalysisConfig, check_analysis_config
 from magan_jax.parallel import check_num_devices
-from magan_jax.report import report_study
-from magan_jax.run import RunConfig, start_run
+from magan_jax.report import report
+from magan_jax.run import Run, RunConfig, start_run
 from magan_jax.training.classifier import (
     ClassifierConfig,
+    TrainedClassifier,
     check_classifier_config,
-    train_classifier,
+    train_classifiers,
 )
-from magan_jax.training.gan import GANConfig, check_gan_config, train_gan
+from magan_jax.training.gan import GANConfig, TrainedGAN, check_gan_config, train_gans
 
 
 @dataclass(frozen=True)
@@ -59,24 +60,13 @@ PRESETS = {
 
 def main() -> None:
     """The paper's steps, top to bottom."""
-    preset, config = parse(PRESETS, __doc__.splitlines()[0])
-    dataset = load_dataset(config.dataset, config.data_dir)
-    if config.classifier.mirror is None:
-        mirrored = replace(config.classifier, mirror=DATASETS[dataset.name].mirrored_alike)
-        config = replace(config, classifier=mirrored)
-    num_classes, settings = len(dataset.class_names), config.analysis
-    check_num_devices(config.num_devices)
-    check_classifier_config(config.classifier, len(dataset.train_images), config.num_devices)
-    check_gan_config(config.gan, dataset.train_images.shape, config.num_devices)
-    check_analysis_config(settings, num_classes)
-    run = start_run("fashion", preset, config, dataset, stages=("classifier", "gan"))
-    keys = [jax.random.fold_in(jax.random.key(config.seed), stream) for stream in range(5)]
-    sharing: dict[str, Any] = {"batch_size": settings.batch_size, "num_devices": config.num_devices}
+    run = prepare()
+    config, num_classes = run.config, len(run.dataset.class_names)
 
     # Section 3: the classifier learns from labelled images, the GAN from the images alone.
     with run.timed("classifier"):
-        classifier = train_classifier(
-            keys[0],
+        classifiers = train_classifiers(
+            run.keys(0),
             config.classifier,
             run.train_set,
             run.test_set,
@@ -85,23 +75,36 @@ def main() -> None:
             num_devices=config.num_devices,
         )
     with run.timed("gan"):
-        gan = train_gan(
-            keys[1],
+        gans = train_gans(
+            run.keys(1),
             config.gan,
-            dataset.train_images,
+            run.dataset.train_images,
             stage=run.stage("gan"),
             num_devices=config.num_devices,
         )
+
+    # What each generator learned; then tables, figures, files.
+    report(run, [study(run, *one) for one in zip(run.seeds, classifiers, gans, strict=True)])
+
+
+def study(run: Run, seed: int, classifier: TrainedClassifier, gan: TrainedGAN) -> Findings:
+    """Algorithm 1 and Section 4 on one generator, and what the paper claims of it."""
+    settings, names = run.config.analysis, run.dataset.class_names
     networks = gan.generate, classifier.classify
+    keys = [run.keys(stream)[seed - run.config.seed] for stream in (2, 3, 4)]
+    sharing: dict[str, Any] = {
+        "batch_size": settings.batch_size,
+        "num_devices": run.config.num_devices,
+    }
 
     # Algorithm 1: label latents with C(G(z)) and describe each class; the same at a large N.
     with run.timed("analysis"):
         analyses = [
             analyze(
-                keys[2],
+                keys[0],
                 *networks,
-                latent_dim=config.gan.latent_dim,
-                num_classes=num_classes,
+                latent_dim=run.config.gan.latent_dim,
+                num_classes=len(names),
                 num_samples=n,
                 num_permutations=settings.num_permutations,
                 **sharing,
@@ -122,7 +125,7 @@ def main() -> None:
     with run.timed("invariance"):
         exits = [
             measure_invariance(
-                keys[3],
+                keys[1],
                 *networks,
                 analysis,
                 num_directions=settings.num_directions,
@@ -135,7 +138,7 @@ def main() -> None:
         rays = labels_along_rays(*networks, analyses[-1], reach=settings.upper, **sharing)
         purities = {
             f"{name}, N = {analysis.num_samples:,}": measure_purity(
-                keys[4], *networks, analysis, epsilon, num_shifts=settings.num_shifts, **sharing
+                keys[2], *networks, analysis, epsilon, num_shifts=settings.num_shifts, **sharing
             )
             for analysis, measured in zip(analyses, exits, strict=True)
             for name, epsilon in (
@@ -145,13 +148,27 @@ def main() -> None:
             )
         }
 
-    # What the paper claims, held against both analyses; then tables, figures, files.
+    # What the paper claims, held against both analyses.
     inside_epsilon = [purities[f"the paper's ε, N = {a.num_samples:,}"] for a in analyses]
     small, large = studies = [
         Study(*parts) for parts in zip(analyses, clusterings, exits, inside_epsilon, strict=True)
     ]
-    claims = check_claims(small, large, dataset.class_names) if speaks_of(dataset) else []
-    report_study(run, classifier, gan, studies, rays, purities, claims)
+    claims = check_claims(small, large, names) if speaks_of(run.dataset) else []
+    return Findings(seed, classifier, gan, studies, rays, purities, claims)
+
+
+def prepare() -> Run:
+    """Command line, data and folder; what could be refused later is refused here."""
+    preset, config = parse(PRESETS, __doc__.splitlines()[0])
+    dataset = load_dataset(config.dataset, config.data_dir)
+    if config.classifier.mirror is None:
+        mirrored = replace(config.classifier, mirror=DATASETS[dataset.name].mirrored_alike)
+        config = replace(config, classifier=mirrored)
+    check_num_devices(config.num_devices)
+    check_classifier_config(config.classifier, len(dataset.train_images), config.num_devices)
+    check_gan_config(config.gan, dataset.train_images.shape, config.num_devices)
+    check_analysis_config(config.analysis, len(dataset.class_names))
+    return start_run("fashion", preset, config, dataset, stages=("classifier", "gan"))
 
 
 if __name__ == "__main__":

@@ -57,6 +57,23 @@ class Study(NamedTuple):
     purity: Purity
 
 
+PAPER_NUMBERS: tuple[tuple[str, float, Callable[[Study], float]], ...] = (
+    ("d(T-shirt/top, trousers)", 2.26, lambda s: s.analysis.distance[_TOP, _TROUSERS]),
+    (
+        "distance of T-shirt/top to its nearest class",
+        2.0,
+        lambda s: s.analysis.nearest_distance[_TOP],
+    ),
+    ("ε of T-shirt/top", 0.2010, lambda s: s.analysis.epsilon[_TOP]),
+    (
+        "cophenetic coefficient of average linkage",
+        PAPER_AVERAGE_COPHENETIC,
+        lambda s: s.clustering.dendrograms["average"].cophenetic if s.clustering else float("nan"),
+    ),
+)
+"""Every number in Section 4, and how to take it from a study at the paper's N."""
+
+
 class Claim(NamedTuple):
     """One claim and what became of it.
 

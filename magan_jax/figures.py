@@ -9,12 +9,11 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from magan_jax import plots
+from magan_jax.across_seeds import Comparison, likenesses
 from magan_jax.claims import PAPER_AVERAGE_COPHENETIC, Study
+from magan_jax.findings import Findings
 from magan_jax.latent.analysis import Analysis
-from magan_jax.latent.invariance import RayLabels
 from magan_jax.latent.labels import Classify, Generate, label_latents
-from magan_jax.training.classifier import TrainedClassifier
-from magan_jax.training.gan import TrainedGAN
 
 
 class FigureEntry(NamedTuple):
@@ -32,21 +31,42 @@ class FigureEntry(NamedTuple):
 
 
 def study_figures(
-    gan: TrainedGAN,
-    classifier: TrainedClassifier,
-    studies: Sequence[Study],
-    rays: RayLabels,
-    names: Sequence[str],
-    *,
-    about_paper: bool,
-    batch_size: int,
-    num_devices: int | None,
+    findings: Findings, names: Sequence[str], *, batch_size: int, num_devices: int | None
 ) -> list[FigureEntry]:
-    """The paper's figures from our numbers, and those it lacks, in reading order."""
-    generate, classify = gan.generate, classifier.classify
-    analyses = [study.analysis for study in studies]
-    large, invariance = studies[-1].analysis, studies[-1].invariance
-    entries = [
+    """The paper's figures from our numbers, and those it lacks, in reading order.
+
+    Args:
+        findings: of one trained generator.
+        names: of the classes.
+        batch_size, num_devices: for labelling the images shown.
+    """
+    invariance = findings.studies[-1].invariance
+    analyses = [study.analysis for study in findings.studies]
+    return [
+        *_training_figures(findings, names),
+        *_geometry_figures(findings.studies, names, about_paper=bool(findings.claims)),
+        FigureEntry(
+            "figure_12_epsilon",
+            "Figure 12: the ε of each class from distances (the paper's, and "
+            "debiased), and where G and C, asked directly, change the label.",
+            plots.plot_epsilon(analyses, invariance, names),
+        ),
+        *_shift_figures(findings, names, batch_size, num_devices),
+        FigureEntry(
+            "label_along_ray",
+            "What the classifier sees along the ray μ + pσ of each class, and "
+            "where it first leaves the class.",
+            plots.plot_rays(findings.rays, invariance, names),
+        ),
+    ]
+
+
+def _training_figures(findings: Findings, names: Sequence[str]) -> list[FigureEntry]:
+    """How the networks were trained, and what they draw."""
+    gan, classifier = findings.gan, findings.classifier
+    large = findings.studies[-1].analysis
+    latents = jax.random.normal(jax.random.key(0), (100, large.mean.shape[1]))
+    return [
         FigureEntry(
             "training",
             "How the GAN and the classifier were trained.",
@@ -61,24 +81,32 @@ def study_figures(
             "samples",
             "Images of 100 random latents, not selected.",
             plots.plot_samples(
-                _images(generate, jax.random.normal(jax.random.key(0), (100, large.mean.shape[1]))),
-                "generated images of random latents",
+                _images(gan.generate, latents), "generated images of random latents"
             ),
         ),
         FigureEntry(
             "class_means",
             "The image of each class mean, with the label and confidence that the "
             "classifier gives it.",
-            plots.plot_class_means(_images(generate, np.nan_to_num(large.mean)), large, names),
+            plots.plot_class_means(_images(gan.generate, np.nan_to_num(large.mean)), large, names),
         ),
+    ]
+
+
+def _geometry_figures(
+    studies: Sequence[Study], names: Sequence[str], *, about_paper: bool
+) -> list[FigureEntry]:
+    """Figures 7 to 11: distances and clusters of the class means."""
+    analyses = [study.analysis for study in studies]
+    both = [(s.clustering, s.analysis) for s in studies if s.clustering is not None]
+    entries = [
         FigureEntry(
             "figure_07_distances",
             "Figure 7: distances of the class means. At small N a good part of a "
             "distance is the sampling noise of the means.",
             plots.plot_distances(analyses, names),
-        ),
+        )
     ]
-    both = [(s.clustering, s.analysis) for s in studies if s.clustering is not None]
     for clustering, analysis in both:
         entries.append(
             FigureEntry(
@@ -96,37 +124,39 @@ def study_figures(
             plots.plot_nearest(analyses, names),
         )
     )
-    if both:
-        found, of = zip(*both, strict=True)
-        entries.append(
-            FigureEntry(
-                "figure_10_map",
-                "Figure 10: the class means in the plane, distances kept as well as "
-                "two dimensions can.",
-                plots.plot_map(found, of, names),
-            )
-        )
-        entries.append(
-            FigureEntry(
-                "figure_11_cophenetic",
-                "Figure 11: cophenetic coefficient of each linkage.",
-                plots.plot_cophenetic(found, of, PAPER_AVERAGE_COPHENETIC if about_paper else None),
-            )
-        )
-    entries.append(
+    if not both:
+        return entries
+    found, of = zip(*both, strict=True)
+    paper = PAPER_AVERAGE_COPHENETIC if about_paper else None
+    return [
+        *entries,
         FigureEntry(
-            "figure_12_epsilon",
-            "Figure 12: the ε of each class from distances (the paper's, and "
-            "debiased), and where G and C, asked directly, change the label.",
-            plots.plot_epsilon(analyses, invariance, names),
-        )
-    )
-    for name, title, analysis, epsilon in (
+            "figure_10_map",
+            "Figure 10: the class means in the plane, distances kept as well as "
+            "two dimensions can.",
+            plots.plot_map(found, of, names),
+        ),
+        FigureEntry(
+            "figure_11_cophenetic",
+            "Figure 11: cophenetic coefficient of each linkage.",
+            plots.plot_cophenetic(found, of, paper),
+        ),
+    ]
+
+
+def _shift_figures(
+    findings: Findings, names: Sequence[str], batch_size: int, num_devices: int | None
+) -> list[FigureEntry]:
+    """Figure 13, for the paper's ε and for the measured exits."""
+    generate, classify = findings.gan.generate, findings.classifier.classify
+    small, large = findings.studies[0].analysis, findings.studies[-1].analysis
+    invariance = findings.studies[-1].invariance
+    tried = (
         (
             "figure_13_shifts_paper",
-            f"shifts by the paper's ε, N = {analyses[0].num_samples:,}",
-            analyses[0],
-            analyses[0].epsilon,
+            f"shifts by the paper's ε, N = {small.num_samples:,}",
+            small,
+            small.epsilon,
         ),
         (
             "figure_13_shifts_measured",
@@ -134,25 +164,85 @@ def study_figures(
             large,
             np.fmin(invariance.plus, invariance.minus),
         ),
-    ):
-        entries.append(
-            FigureEntry(
-                name,
-                f"Figure 13: images of the class means and of {title}.",
-                _shifts(
-                    generate, classify, analysis, epsilon, names, title, batch_size, num_devices
-                ),
-            )
-        )
-    entries.append(
-        FigureEntry(
-            "label_along_ray",
-            "What the classifier sees along the ray μ + pσ of each class, and "
-            "where it first leaves the class.",
-            plots.plot_rays(rays, invariance, names),
-        )
     )
-    return entries
+    return [
+        FigureEntry(
+            name,
+            f"Figure 13: images of the class means and of {title}.",
+            _shifts(generate, classify, analysis, epsilon, names, title, batch_size, num_devices),
+        )
+        for name, title, analysis, epsilon in tried
+    ]
+
+
+def seeds_figures(
+    findings: Sequence[Findings], compared: Sequence[Comparison], names: Sequence[str]
+) -> list[FigureEntry]:
+    """What is the same in several generators and what is not, in reading order."""
+    large = [one.studies[-1].analysis for one in findings]
+    exits = [one.studies[-1].invariance for one in findings]
+    n = large[0].num_samples
+    entries = []
+    if compared[-1].agreement is not None:
+        agreement = compared[-1].agreement
+        kept = np.ix_(agreement.classes, agreement.classes)
+        entries = [
+            FigureEntry(
+                "likeness",
+                "How alike the latent geometries of two seeds are, in each respect; a geometry "
+                "that the data dictate would lie at 1, one of the run alone at chance.",
+                plots.plot_likenesses(likenesses(agreement), n),
+            ),
+            FigureEntry(
+                "dendrograms",
+                "Clusters of the distances averaged over seeds, and how many seeds have them.",
+                plots.plot_dendrograms_of_seeds(
+                    np.stack([a.distance[kept] for a in large]),
+                    [names[k] for k in agreement.classes],
+                    n,
+                ),
+            ),
+        ]
+    small = [one.studies[0].analysis for one in findings]
+    series = {
+        f"paper's ε, N = {small[0].num_samples:,}": np.stack([a.epsilon for a in small]),
+        f"debiased ε, N = {n:,}": np.stack([a.epsilon_debiased for a in large]),
+        "measured: 5 % of random directions have left": np.stack([e.measured for e in exits]),
+    }
+    means = np.stack(
+        [
+            _images(one.gan.generate, np.nan_to_num(one.studies[-1].analysis.mean))
+            for one in findings
+        ]
+    )
+    return [
+        *entries,
+        FigureEntry(
+            "distances",
+            "Distances of the class means: mean and standard deviation over seeds.",
+            plots.plot_distances_of_seeds(np.stack([a.distance for a in large]), names, n),
+        ),
+        FigureEntry(
+            "nearest",
+            "How many seeds have which class nearest to which.",
+            plots.plot_nearest_of_seeds(np.stack([a.nearest for a in large]), names, n),
+        ),
+        FigureEntry(
+            "epsilon",
+            "The ε of each class in every seed.",
+            plots.plot_epsilon_of_seeds(series, names),
+        ),
+        FigureEntry(
+            "class_means",
+            f"The image of each class mean at N = {n:,}, a row for each seed.",
+            plots.plot_class_means_of_seeds(
+                means,
+                np.stack([a.mean_label for a in large]),
+                [one.seed for one in findings],
+                names,
+            ),
+        ),
+    ]
 
 
 def _shifts(

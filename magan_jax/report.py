@@ -2,7 +2,6 @@
 
 import base64
 import io
-import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,115 +10,139 @@ import matplotlib.pyplot as plt
 import numpy as np
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from magan_jax.claims import Claim, Study, claims_markdown
-from magan_jax.figures import FigureEntry, study_figures
-from magan_jax.files import write_arrays, write_bytes, write_csv, write_json
-from magan_jax.latent.invariance import Purity, RayLabels
-from magan_jax.results import analysis_arrays, metrics_table, study_results
+from magan_jax.across_seeds import combine, compare_seeds, comparison_entry, paper_numbers
+from magan_jax.claims import claims_markdown
+from magan_jax.figures import FigureEntry, seeds_figures, study_figures
+from magan_jax.files import jsonable, write_arrays, write_bytes, write_csv, write_json
+from magan_jax.findings import Findings
+from magan_jax.results import analysis_arrays, metrics_table, run_results, study_results
 from magan_jax.run import Run
 from magan_jax.runtime import is_first_host
-from magan_jax.training.classifier import TrainedClassifier
-from magan_jax.training.engine import Progress
-from magan_jax.training.gan import TrainedGAN
 
 
-def report_study(
-    run: Run,
-    classifier: TrainedClassifier,
-    gan: TrainedGAN,
-    studies: Sequence[Study],
-    rays: RayLabels,
-    purities: Mapping[str, Purity],
-    claims: Sequence[Claim],
-) -> None:
-    """Write all that the studies of one generator leave, and say in a few lines what they found.
+def report(run: Run, findings: Sequence[Findings]) -> None:
+    """Write all that a run leaves, and say in a few lines what it found.
 
     Args:
         run: the run under way.
-        classifier, gan: what was trained.
-        studies: at the paper's N and at a large N, on which the measured exits shown rest.
-        rays: labels along the rays of the large study.
-        purities: by the name of the ε tried.
-        claims: the paper's, decided; empty for other data.
+        findings: one for each seed. Of several, each has a folder `seed<seed>` of its own with
+            all that a run from this one seed would leave; above them stands what they say
+            together.
     """
-    began = time.perf_counter()
+    if len(findings) == 1:
+        report_study(run, findings[0], run.workdir)
+        return
+    for one in findings:
+        report_study(run, one, run.workdir / f"seed{one.seed}")
+    report_seeds(run, findings)
+
+
+def report_study(run: Run, findings: Findings, folder: Path) -> None:
+    """Write the studies of one generator into `folder`."""
     names = run.dataset.class_names
-    figures = study_figures(
-        gan,
-        classifier,
-        studies,
-        rays,
-        names,
-        about_paper=bool(claims),
-        batch_size=run.config.analysis.batch_size,
-        num_devices=run.config.num_devices,
-    )
-    run.seconds["figures"] = time.perf_counter() - began
-    run.seconds["total"] = sum(run.seconds.values())
-    results = study_results(run, classifier, gan, studies, purities, claims)
+    with run.timed("figures"):
+        figures = study_figures(
+            findings,
+            names,
+            batch_size=run.config.analysis.batch_size,
+            num_devices=run.config.num_devices,
+        )
     if not is_first_host():
         return
-    write_run(
-        run.workdir,
-        results,
-        analysis_arrays(studies),
-        {"classifier": classifier.progress, "gan": gan.progress},
-        figures,
-        claims,
-    )
-    large = studies[-1].analysis
+    results = run_results(run) | study_results(findings, names)
+    claims, classifier = findings.claims, findings.classifier
+    sizes = [analysis["num_samples"] for analysis in results["analyses"]]
+    write_figures(folder, figures)
+    write_json(folder / "config.json", results["config"])
+    write_arrays(folder / "analysis.npz", analysis_arrays(findings.studies))
+    stages = {"classifier": classifier.progress, "gan": findings.gan.progress}
+    write_csv(folder / "metrics.csv", *metrics_table(stages))
+    if claims:
+        write_bytes(folder / "claims.md", claims_markdown(claims, *sizes).encode())
+    else:
+        (folder / "claims.md").unlink(missing_ok=True)
+    write_json(folder / "results.json", results)
+    write_page(folder, "report.html", results, figures, [claim._asdict() for claim in claims])
+    large = findings.studies[-1].analysis
     own = int(np.sum(large.mean_label == np.arange(len(names))))
     run.say(
+        f"seed {findings.seed}\n"
         f"classifier: {classifier.test_accuracy:.4f} of the test images right\n"
         f"class means labelled with their own class at N = {large.num_samples:,}: "
         f"{own} of {len(names)}\n"
         f"the paper's claims that hold: {sum(c.holds is True for c in claims)} of {len(claims)}\n"
-        f"{run.seconds['total']:.0f} s in all; read {run.workdir / 'report.html'}"
+        f"{results['seconds']['total']:.0f} s in all; read {folder / 'report.html'}"
     )
 
 
-def write_run(
-    workdir: Path,
-    results: Mapping[str, Any],
-    arrays: Mapping[str, np.ndarray],
-    stages: Mapping[str, Progress],
-    figures: Sequence[FigureEntry],
-    claims: Sequence[Claim],
-) -> None:
-    """Write everything that a run leaves, each file whole or not at all.
+def report_seeds(run: Run, findings: Sequence[Findings]) -> None:
+    """Write what several seeds say together, above the folders of each."""
+    names, folder = run.dataset.class_names, run.workdir
+    compared = compare_seeds(findings, run.train_set, run.config.analysis.num_clusters)
+    with run.timed("figures"):
+        figures = seeds_figures(findings, compared, names)
+    if not is_first_host():
+        return
+    entries = [jsonable(study_results(one, names)) for one in findings]
+    numbers = paper_numbers(findings) if findings[0].claims else []
+    results = run_results(run) | {
+        "seeds": [{"seed": one.seed, "folder": f"seed{one.seed}"} for one in findings],
+        "across_seeds": combine(entries),
+        "agreement": [comparison_entry(one) for one in compared],
+        "paper_numbers": [number._asdict() for number in numbers],
+    }
+    write_figures(folder, figures)
+    write_json(folder / "config.json", results["config"])
+    write_json(folder / "results.json", results)
+    write_page(folder, "report_seeds.html", jsonable(results), figures, [])
+    accuracy = [one.classifier.test_accuracy for one in findings]
+    likeness = compared[-1].agreement
+    run.say(
+        f"{len(findings)} seeds\n"
+        f"classifier: {np.mean(accuracy):.4f} ± {np.std(accuracy, ddof=1):.4f} of the test images\n"
+        + (
+            f"rank correlation of two seeds' distances: {likeness.distance.mean:.2f} "
+            f"[{likeness.distance.low:.2f}, {likeness.distance.high:.2f}], "
+            f"p = {likeness.distance.p_value:.3f}\n"
+            if likeness is not None
+            else ""
+        )
+        + f"{results['seconds']['total']:.0f} s in all; read {folder / 'report.html'}"
+    )
 
-    Args:
-        workdir: the folder, which exists.
-        results: what becomes results.json; not-a-number becomes null.
-        arrays: what becomes analysis.npz.
-        stages: trainings by name, for metrics.csv.
-        figures: what becomes figures/*.png; closed here.
-        claims: the table of the report.
-    """
-    (workdir / "figures").mkdir(exist_ok=True)
-    pictures = []
+
+def write_figures(folder: Path, figures: Sequence[FigureEntry]) -> None:
+    """Write figures/*.png, and remove those of an earlier run with other settings."""
+    place = folder / "figures"
+    place.mkdir(parents=True, exist_ok=True)
+    written = set()
     for entry in figures:
         buffer = io.BytesIO()
         entry.figure.savefig(buffer, format="png", dpi=110)
         plt.close(entry.figure)
-        write_bytes(workdir / "figures" / f"{entry.name}.png", buffer.getvalue())
-        encoded = base64.b64encode(buffer.getvalue()).decode()
-        pictures.append({"name": entry.name, "caption": entry.caption, "data": encoded})
-    for stale in set((workdir / "figures").glob("*.png")) - {
-        workdir / "figures" / f"{entry.name}.png" for entry in figures
-    }:
-        stale.unlink()  # of an earlier run with other settings
-    if not claims:
-        (workdir / "claims.md").unlink(missing_ok=True)
-    write_json(workdir / "config.json", results["config"])
-    write_arrays(workdir / "analysis.npz", arrays)
-    write_csv(workdir / "metrics.csv", *metrics_table(stages))
-    sizes = [analysis["num_samples"] for analysis in results["analyses"]]
-    if claims:
-        write_bytes(workdir / "claims.md", claims_markdown(claims, *sizes).encode())
-    write_json(workdir / "results.json", results)
+        path = place / f"{entry.name}.png"
+        write_bytes(path, buffer.getvalue())
+        written.add(path)
+    for stale in set(place.glob("*.png")) - written:
+        stale.unlink()
+
+
+def write_page(
+    folder: Path,
+    template: str,
+    results: Mapping[str, Any],
+    figures: Sequence[FigureEntry],
+    claims: Sequence[Mapping[str, Any]],
+) -> None:
+    """Render report.html from a template, its figures (already in `folder`) inside the page."""
+    pictures = []
+    for entry in figures:
+        png = (folder / "figures" / f"{entry.name}.png").read_bytes()
+        pictures.append(
+            {"name": entry.name, "caption": entry.caption, "data": base64.b64encode(png).decode()}
+        )
     page = Environment(
-        loader=PackageLoader("magan_jax", "."),
+        loader=PackageLoader("magan_jax", "templates"),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
@@ -127,10 +150,11 @@ def write_run(
     )
     page.filters["number"] = _number
     page.filters["interval"] = _interval
-    html = page.get_template("report.html").render(
-        results=results, figures=pictures, claims=[claim._asdict() for claim in claims]
-    )
-    write_bytes(workdir / "report.html", html.encode())
+    page.filters["across"] = _across
+    page.filters["classes"] = _classes
+    page.filters["verdicts"] = _verdicts
+    html = page.get_template(template).render(results=results, figures=pictures, claims=claims)
+    write_bytes(folder / "report.html", html.encode())
 
 
 def _number(value: Any, digits: int = 3) -> str:
@@ -150,3 +174,27 @@ def _interval(pair: Any, digits: int = 3) -> str:
     if not known or not all(known):
         return ""
     return f"[{_number(float(pair[0]), digits)}, {_number(float(pair[1]), digits)}]"
+
+
+def _across(entry: Any, digits: int = 3) -> str:
+    """What `combine` made of a number, mean ± standard deviation over the seeds that have it."""
+    if not isinstance(entry, Mapping):
+        return _number(entry, digits)
+    mean = _number(entry["mean"], digits)
+    return mean if entry["std"] is None else f"{mean} ± {_number(entry['std'], digits)}"
+
+
+def _classes(entry: Any, names: Sequence[str], seeds: int) -> str:
+    """What `combine` made of a class's number: names, and how many seeds have each."""
+    found = entry["values"] if isinstance(entry, Mapping) else {str(entry): seeds}
+    return ", ".join(
+        f"{'none' if label == 'None' else names[int(label)]} ({count})"
+        for label, count in found.items()
+    )
+
+
+def _verdicts(entry: Any, seeds: int) -> str:
+    """What `combine` made of a claim's verdict."""
+    found = entry["values"] if isinstance(entry, Mapping) else {str(entry): seeds}
+    undecided = found.get("None", 0)
+    return f"{found.get('True', 0)}" + (f" ({undecided} open)" if undecided else "")

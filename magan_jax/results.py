@@ -8,30 +8,21 @@ from typing import Any
 import numpy as np
 
 from magan_jax.claims import Claim, Study
+from magan_jax.findings import Findings
 from magan_jax.latent.analysis import Analysis
 from magan_jax.latent.clustering import Clustering
 from magan_jax.latent.geometry import Interval
 from magan_jax.latent.invariance import Invariance, Purity
 from magan_jax.run import Run
 from magan_jax.runtime import environment
-from magan_jax.training.classifier import TrainedClassifier
 from magan_jax.training.engine import Progress
-from magan_jax.training.gan import TrainedGAN
 
 QUANTILES = (0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99)
 """Of the exits over random directions, in results.json."""
 
 
-def study_results(
-    run: Run,
-    classifier: TrainedClassifier,
-    gan: TrainedGAN,
-    studies: Sequence[Study],
-    purities: Mapping[str, Purity],
-    claims: Sequence[Claim],
-) -> dict[str, Any]:
-    """All of results.json; arguments as those of `magan_jax.report.report_study`."""
-    names = run.dataset.class_names
+def run_results(run: Run) -> dict[str, Any]:
+    """What results.json says of the run itself."""
     dataset = run.dataset
     return {
         "preset": run.preset,
@@ -46,16 +37,23 @@ def study_results(
             "source": dataset.source,
             "official": dataset.official,
         },
-        "classifier": _training_entry(classifier.progress)
-        | {"test_accuracy": classifier.test_accuracy},
-        "gan": _training_entry(gan.progress),
+        "seconds": run.seconds | {"total": sum(run.seconds.values())},
+    }
+
+
+def study_results(findings: Findings, names: Sequence[str]) -> dict[str, Any]:
+    """What results.json says of one trained generator; `names` are those of the classes."""
+    return {
+        "seed": findings.seed,
+        "classifier": _training_entry(findings.classifier.progress)
+        | {"test_accuracy": findings.classifier.test_accuracy},
+        "gan": _training_entry(findings.gan.progress),
         "analyses": [
             analysis_entry(study.analysis, study.clustering, study.invariance, names)
-            for study in studies
+            for study in findings.studies
         ],
-        "invariance": invariance_entry(studies[-1].invariance, purities, names),
-        "claims": [_claim_entry(claim) for claim in claims],
-        "seconds": run.seconds,
+        "invariance": invariance_entry(findings.studies[-1].invariance, findings.purities, names),
+        "claims": [_claim_entry(claim) for claim in findings.claims],
     }
 
 

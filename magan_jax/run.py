@@ -8,6 +8,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+import jax
+import jax.numpy as jnp
+
 from magan_jax.compilation import keep_compiled
 from magan_jax.data import Dataset
 from magan_jax.files import check_writable, jsonable
@@ -27,9 +30,11 @@ class RunConfig:
     data_dir: Path | None = None
     """A folder with four IDX files (gzip or not) of this or a similar set."""
     workdir: Path | None = None
-    """Where everything goes; default runs/<experiment>-<dataset>-<preset>-seed<seed>."""
+    """Where everything goes; default runs/<experiment>-<dataset>-<preset>-seed<seeds>."""
     seed: int = 0
-    """Of everything drawn at random."""
+    """Of everything drawn at random; the first one of several."""
+    num_seeds: int = 1
+    """Train so many networks at once, from seeds seed, seed + 1, …, and compare them."""
     restart: bool = False
     """Train anew what an earlier call has trained already."""
     num_devices: int | None = None
@@ -49,7 +54,7 @@ class Run:
         config: all settings, a subclass of `RunConfig`.
         dataset: the data.
         workdir: the folder, which exists and can be written to.
-        seconds: wall-clock time by part of the run.
+        seconds: wall-clock time by part of the run, all seeds together.
     """
 
     preset: str
@@ -57,6 +62,15 @@ class Run:
     dataset: Dataset
     workdir: Path
     seconds: dict[str, float] = field(default_factory=dict)
+
+    @property
+    def seeds(self) -> range:
+        """Of the networks of this run."""
+        return range(self.config.seed, self.config.seed + self.config.num_seeds)
+
+    def keys(self, stream: int) -> jax.Array:
+        """A key for each seed, `[S]`; every use of randomness has a stream of its own."""
+        return jnp.stack([jax.random.fold_in(jax.random.key(s), stream) for s in self.seeds])
 
     @property
     def train_set(self) -> Batch:
@@ -72,7 +86,7 @@ class Run:
         """The training called `name`, configured by the field of this name."""
         description = {
             name: dataclasses.asdict(getattr(self.config, name)),
-            "seed": self.config.seed,
+            "seeds": list(self.seeds),
             "data": [self.dataset.name, self.dataset.sha256],
         }
         folder = self.workdir / "checkpoints" / name
@@ -80,11 +94,12 @@ class Run:
 
     @contextmanager
     def timed(self, name: str) -> Iterator[None]:
-        """Measure a part of the run, and say when it is done."""
+        """Measure a part of the run, and say when it is done; what recurs is added up."""
         began = time.perf_counter()
         yield
-        self.seconds[name] = time.perf_counter() - began
-        self.say(f"{name}: {self.seconds[name]:.1f} s")
+        passed = time.perf_counter() - began
+        self.seconds[name] = self.seconds.get(name, 0.0) + passed
+        self.say(f"{name}: {passed:.1f} s")
 
     def say(self, message: str) -> None:
         """Print on the first host."""
@@ -107,10 +122,13 @@ def start_run(
     Raises:
         ValueError: if the folder cannot be written to, or holds other trainings.
     """
-    if not 0 <= config.seed < 2**32:
-        raise ValueError(f"seed is {config.seed}; it must be 0 to 2³² − 1.")
-    default = Path("runs") / f"{experiment}-{dataset.name}-{preset}-seed{config.seed}"
-    workdir = Path(config.workdir or default)
+    if config.num_seeds < 1:
+        raise ValueError(f"num_seeds is {config.num_seeds}; it must be at least 1.")
+    if not 0 <= config.seed <= 2**32 - config.num_seeds:
+        raise ValueError(f"seed is {config.seed}; every seed must be 0 to 2³² − 1.")
+    last = "" if config.num_seeds == 1 else f"to{config.seed + config.num_seeds - 1}"
+    default = f"{experiment}-{dataset.name}-{preset}-seed{config.seed}{last}"
+    workdir = Path(config.workdir or Path("runs") / default)
     run = Run(preset, config, dataset, workdir)
     if is_first_host():
         for folder in (workdir, workdir / "checkpoints", workdir / "figures"):

@@ -1,0 +1,195 @@
+"""What several trainings from different seeds say together.
+
+`combine` makes one tree of the results of all seeds: what is the same in all stays as it is, a
+number becomes its mean and standard deviation, anything else (a nearest class, a verdict) becomes
+the values and how often each came.
+"""
+
+import math
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+from scipy.spatial.distance import pdist, squareform
+from scipy.stats import t
+
+from magan_jax.claims import PAPER_NUMBERS
+from magan_jax.findings import Findings
+from magan_jax.latent.agreement import Agreement, Likeness, compare_geometries, correlate_with
+from magan_jax.training.engine import Batch
+
+CATEGORIES = frozenset(("nearest", "mean_label", "prototype_label"))
+"""Entries whose whole numbers are names of classes, not amounts."""
+SEPARATE = frozenset(("seed", "clusters"))
+"""Entries that belong to one seed: numbers of clusters mean nothing beside those of another."""
+
+
+def combine(entries: Sequence[Any], name: str = "") -> Any:
+    """One tree for the results of S seeds, which are plain JSON of one form.
+
+    Args:
+        entries: one for each seed.
+        name: of the entry, to know a number from a class.
+
+    Returns:
+        Dictionaries and lists of equal form are combined part by part. At a leaf: the value
+        itself where all agree; for numbers `{"mean", "std", "n"}` (std with n − 1; null counts as
+        absent, and `n` says how many there were); else `{"values": {value: seeds}}`.
+    """
+    first = entries[0]
+    if all(entry == first for entry in entries):
+        return first
+    if all(isinstance(entry, Mapping) for entry in entries):
+        keys = [key for key in first if key not in SEPARATE and all(key in e for e in entries)]
+        return {key: combine([entry[key] for entry in entries], key) for key in keys}
+    if all(isinstance(entry, list) for entry in entries) and len({len(e) for e in entries}) == 1:
+        return [combine(list(parts), name) for parts in zip(*entries, strict=True)]
+    present = [entry for entry in entries if entry is not None]
+    if name not in CATEGORIES and all(_is_number(entry) for entry in present):
+        spread = float(np.std(present, ddof=1)) if len(present) > 1 else None
+        return {"mean": float(np.mean(present)), "std": spread, "n": len(present)}
+    counted = Counter(str(entry) for entry in entries)
+    return {"values": dict(counted.most_common())}
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+
+
+class NumberAcross(NamedTuple):
+    """A number of the paper's against the same number of S generators.
+
+    Attributes:
+        name: what is measured.
+        paper: its value, from one run.
+        mean, std: over the seeds in which it exists.
+        n: how many these are.
+        low, high: 95 % prediction interval of a further seed; None for fewer than three.
+        holds: the paper's number lies in it; None where there is no interval.
+    """
+
+    name: str
+    paper: float
+    mean: float
+    std: float
+    n: int
+    low: float | None
+    high: float | None
+    holds: bool | None
+
+
+def paper_numbers(findings: Sequence[Findings]) -> list[NumberAcross]:
+    """The paper's numbers as a further run of the same protocol would give them.
+
+    Under normality a further value lies in mean ± t_{n−1} · std · √(1 + 1/n) with 95 %.
+    """
+    found = []
+    for name, paper, value_of in PAPER_NUMBERS:
+        every = np.array([value_of(one.studies[0]) for one in findings], float)
+        values = every[np.isfinite(every)]
+        n = len(values)
+        mean = float(values.mean()) if n else math.nan
+        std = float(values.std(ddof=1)) if n > 1 else math.nan
+        low = high = holds = None
+        if n > 2:
+            reach = float(t.ppf(0.975, n - 1)) * std * math.sqrt(1 + 1 / n)
+            low, high = mean - reach, mean + reach
+            holds = low <= paper <= high
+        found.append(NumberAcross(name, paper, mean, std, n, low, high, holds))
+    return found
+
+
+class Comparison(NamedTuple):
+    """The latent geometries of all seeds at one N.
+
+    Attributes:
+        num_samples: N.
+        agreement: of the seeds with each other; None where too few classes have statistics.
+        with_images: `[S]`, Spearman's correlation of each seed's distances of class means with
+            the distances of the classes' mean training images: the data, without any network.
+    """
+
+    num_samples: int
+    agreement: Agreement | None
+    with_images: np.ndarray
+
+
+def compare_seeds(
+    findings: Sequence[Findings], train_set: Batch, num_clusters: int
+) -> list[Comparison]:
+    """Is the geometry the same from seed to seed, and is it that of the images? For each N."""
+    images = _image_distances(train_set, len(findings[0].studies[0].analysis.counts))
+    compared = []
+    for studies in zip(*(one.studies for one in findings), strict=True):
+        distances = [study.analysis.distance for study in studies]
+        common = np.all([study.analysis.valid for study in studies], axis=0)
+        agreement = None
+        if common.sum() >= 3:
+            agreement = compare_geometries(distances, num_clusters=num_clusters)
+        compared.append(
+            Comparison(
+                studies[0].analysis.num_samples, agreement, correlate_with(distances, images)
+            )
+        )
+    return compared
+
+
+def _image_distances(train_set: Batch, num_classes: int) -> np.ndarray:
+    """Distances `[K, K]` of the mean images of the classes, pixels in [0, 1]."""
+    images, labels = np.asarray(train_set.images), np.asarray(train_set.labels)
+    flat = images.reshape(len(images), -1)
+    means = [
+        flat[labels == k].mean(0, dtype=np.float64) / 255
+        if (labels == k).any()
+        else np.full(flat.shape[1], np.nan)
+        for k in range(num_classes)
+    ]
+    return squareform(pdist(np.stack(means)))
+
+
+def likenesses(agreement: Agreement) -> dict[str, Likeness]:
+    """All comparisons by a name that a reader understands."""
+    count = agreement.num_clusters
+    return {
+        "distances, rank correlation": agreement.distance,
+        "nearest class, share equal": agreement.nearest,
+        **{
+            f"dendrogram, {method}: rank correlation": likeness
+            for method, likeness in agreement.cophenetic.items()
+        },
+        **{
+            f"{count} clusters, {method}: adjusted Rand": likeness
+            for method, likeness in agreement.clusters.items()
+        },
+    }
+
+
+def comparison_entry(comparison: Comparison) -> dict[str, Any]:
+    """One entry of `agreement` in results.json."""
+    agreement, with_images = comparison.agreement, comparison.with_images
+    known = with_images[np.isfinite(with_images)]
+    entry: dict[str, Any] = {
+        "num_samples": comparison.num_samples,
+        "with_images": {
+            "seeds": with_images,
+            "mean": known.mean() if len(known) else None,
+            "std": known.std(ddof=1) if len(known) > 1 else None,
+            "reason": None if len(known) > 1 else "fewer than two seeds have three classes",
+        },
+    }
+    if agreement is None:
+        return entry | {
+            "classes": None,
+            "between_seeds": None,
+            "reason": "fewer than three classes have statistics in all seeds",
+        }
+    few = len(with_images) < 3
+    return entry | {
+        "classes": agreement.classes,
+        "between_seeds": {
+            name: likeness._asdict()
+            | {"low_high_reason": "an interval needs three seeds" if few else None}
+            for name, likeness in likenesses(agreement).items()
+        },
+    }

@@ -1,0 +1,30 @@
+"""All that a run finds out about one trained generator."""
+
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+from magan_jax.claims import Claim, Study
+from magan_jax.latent.invariance import Purity, RayLabels
+from magan_jax.training.classifier import TrainedClassifier
+from magan_jax.training.gan import TrainedGAN
+
+
+class Findings(NamedTuple):
+    """What was trained from one seed, and what its latent space looks like.
+
+    Attributes:
+        seed: of everything drawn at random.
+        classifier, gan: what was trained.
+        studies: at the paper's N and at a large N, on which the measured exits shown rest.
+        rays: labels along the rays of the large study.
+        purities: by the name of the ε tried.
+        claims: the paper's, decided; empty for other data.
+    """
+
+    seed: int
+    classifier: TrainedClassifier
+    gan: TrainedGAN
+    studies: Sequence[Study]
+    rays: RayLabels
+    purities: Mapping[str, Purity]
+    claims: Sequence[Claim]

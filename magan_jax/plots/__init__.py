@@ -1,0 +1,45 @@
+"""Arrays to matplotlib figures, one function each; every figure can be read on its own.
+
+Figure numbers are those of the MAGAN paper.
+"""
+
+from magan_jax.plots.epsilon import plot_epsilon, plot_rays
+from magan_jax.plots.geometry import (
+    plot_cophenetic,
+    plot_dendrograms,
+    plot_distances,
+    plot_map,
+    plot_nearest,
+)
+from magan_jax.plots.images import plot_class_means, plot_samples, plot_shifts
+from magan_jax.plots.seeds import (
+    plot_class_means_of_seeds,
+    plot_dendrograms_of_seeds,
+    plot_distances_of_seeds,
+    plot_epsilon_of_seeds,
+    plot_likenesses,
+    plot_nearest_of_seeds,
+)
+from magan_jax.plots.style import class_colours
+from magan_jax.plots.training import plot_training
+
+__all__ = [
+    "class_colours",
+    "plot_class_means",
+    "plot_class_means_of_seeds",
+    "plot_cophenetic",
+    "plot_dendrograms",
+    "plot_dendrograms_of_seeds",
+    "plot_distances",
+    "plot_distances_of_seeds",
+    "plot_epsilon",
+    "plot_epsilon_of_seeds",
+    "plot_likenesses",
+    "plot_map",
+    "plot_nearest",
+    "plot_nearest_of_seeds",
+    "plot_rays",
+    "plot_samples",
+    "plot_shifts",
+    "plot_training",
+]

@@ -1,0 +1,38 @@
+"""What all figures share: colours, images, error bars."""
+
+import matplotlib
+
+matplotlib.use("Agg")  # files only: a machine without a screen is the usual one
+
+import matplotlib.pyplot as plt
+import numpy as np
+
+from magan_jax.latent.geometry import Interval
+
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")  # Okabe and Ito
+GREY = "#666666"
+
+
+def class_colours(num_classes: int) -> list[tuple[float, float, float, float]]:
+    """A colour for each class, the same in every figure."""
+    palette = plt.get_cmap("tab10" if num_classes <= 10 else "tab20")
+    return [palette(i % palette.N) for i in range(num_classes)]
+
+
+def show(axis: plt.Axes, image: np.ndarray) -> None:
+    """One image in [-1, 1], grey or RGB."""
+    pixels = np.clip((np.asarray(image, np.float32) + 1) / 2, 0, 1)
+    if pixels.shape[-1] == 1:
+        axis.imshow(pixels[..., 0], cmap="gray", vmin=0, vmax=1)
+    else:
+        axis.imshow(pixels)
+
+
+def whiskers(
+    axis: plt.Axes, x: np.ndarray, value: np.ndarray, interval: Interval, floor: float = 0.0
+) -> None:
+    """Error bars where there is an interval."""
+    low = np.maximum(np.asarray(interval.low, float), floor)
+    high = np.maximum(np.asarray(interval.high, float), floor)
+    there = np.isfinite(low) & np.isfinite(high) & np.isfinite(value)
+    axis.vlines(np.asarray(x)[there], low[there], high[there], color="black", lw=1.2)
