@@ -108,7 +108,7 @@ class Search(NamedTuple):
         """Of the networks, in all: the mean, the scan, the halvings."""
         return self.num_rays * (1 + self.scan_points + self.halvings)
 
-    def ours(self) -> None:
+    def ours(self, batch_size: int = 1000) -> None:
         """`bisect_epsilon`."""
         bisect_epsilon(
             self.generate,
@@ -118,6 +118,7 @@ class Search(NamedTuple):
             upper=self.upper,
             tolerance=self.tolerance,
             scan_points=self.scan_points,
+            batch_size=batch_size,
         )
 
 
@@ -208,13 +209,16 @@ def _search_against_grid(search: Search) -> Row:
 
 
 def growth_rows(turns: int) -> list[Row]:
-    """Time against N, classes and dimensions, where G and C cost nothing."""
+    """Time against N or rays, classes and dimensions, where G and C cost nothing."""
+    return [*_analysis_growth(turns), *_search_growth(turns)]
 
+
+def _analysis_growth(turns: int) -> list[Row]:
     def of(n: int, num_classes: int = 10, d: int = 100) -> Work:
         return _analysis(_itself, _first_logits(num_classes), d, num_classes, n)
 
     return [
-        _growth("analyze, N 10⁶ against 10⁵", of(10**6), of(10**5), turns, factor=10),
+        _growth("analyze, N 10⁶ against 10⁴", of(10**6), of(10**4), turns, factor=100),
         _growth(
             "analyze, 1000 classes against 10 (1024 dimensions)",
             of(20_000, 1000, 1024),
@@ -226,6 +230,41 @@ def growth_rows(turns: int) -> list[Row]:
             "analyze, 1600 dimensions against 400",
             of(20_000, 10, 1600),
             of(20_000, 10, 400),
+            turns,
+            factor=4,
+        ),
+    ]
+
+
+def _search_growth(turns: int) -> list[Row]:
+    random = np.random.default_rng(0)
+
+    def of(num_classes: int, directions: int, d: int = 100) -> Work:
+        shifts = random.standard_normal((num_classes, directions, d), np.float32)
+        mean = np.eye(num_classes, d, dtype=np.float32)
+        search = Search(_itself, _first_logits(num_classes), mean, shifts)
+        # A batch that divides 10 · 512: a padded last one would flatter the larger search.
+        return partial(search.ours, batch_size=1024)
+
+    return [
+        _growth(
+            "bisect_epsilon, 10 · 4096 rays against 10 · 512",
+            of(10, 4096),
+            of(10, 512),
+            turns,
+            factor=8,
+        ),
+        _growth(
+            "bisect_epsilon, 1000 classes · 4 rays against 10 · 400 (1024 dimensions)",
+            of(1000, 4, 1024),
+            of(10, 400, 1024),
+            turns,
+            must=1 / 1.5,
+        ),
+        _growth(
+            "bisect_epsilon, 1600 dimensions against 400",
+            of(10, 512, 1600),
+            of(10, 512, 400),
             turns,
             factor=4,
         ),
