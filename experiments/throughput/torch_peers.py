@@ -1,35 +1,32 @@
-"""What a user would write instead: the same networks and steps in PyTorch and in plain JAX.
+"""What a user would write in PyTorch instead: the same networks and steps.
 
 Each peer is a function without arguments that does one unit of work, in every form in which it
-might be fastest; `benchmark.py` compares with the best of them.
+might be fastest; a row is compared with the best of them. PyTorch is imported only where it is
+used: without it the benchmark still runs, and leaves its rows out.
 """
 
-import itertools
 from collections.abc import Callable
 from typing import Any
 
-import flax.linen as nn
-import jax
-import jax.numpy as jnp
 import numpy as np
-import optax
 
-from magan_jax.objectives import ADVERSARIAL
 from magan_jax.training.classifier import ClassifierConfig
 from magan_jax.training.gan import GANConfig
-from magan_jax.training.images import scale_images
-
-Work = Callable[[], Any]
+from throughput.turns import Work
 
 
-def torch_forms() -> list[str]:
-    """The forms of PyTorch to try on this machine; empty where it is not installed."""
+def torch_forms(*, with_graphs: bool = True) -> list[str]:
+    """The forms of PyTorch to try on this machine; empty where it is not installed.
+
+    Args:
+        with_graphs: CUDA graphs too, which hold functions without arguments only.
+    """
     try:
         import torch
     except ImportError:
         return []
     forms = ["eager", "channels_last", "compiled"]
-    return [*forms, "CUDA graph"] if torch.cuda.is_available() else forms
+    return [*forms, "CUDA graph"] if with_graphs and torch.cuda.is_available() else forms
 
 
 def torch_version() -> str:
@@ -37,6 +34,14 @@ def torch_version() -> str:
     import torch
 
     return f"PyTorch {torch.__version__}, {torch.get_num_threads()} threads"
+
+
+def torch_wait() -> None:
+    """Wait until the device has done all that it was given."""
+    import torch
+
+    if torch.cuda.is_available():
+        torch.cuda.synchronize()
 
 
 def torch_gan(config: GANConfig, images: np.ndarray, form: str) -> Work:
@@ -117,13 +122,7 @@ def torch_labels(
     """Label one batch of latents and add it to the class moments: a loop body of a user's own."""
     import torch
 
-    device, layout = _torch_place(form)
-    generator, classifier = (
-        network.to(device, memory_format=layout).eval() for network in (generator, classifier)
-    )
-    label = _torch_form(
-        lambda z: classifier(generator(z)).argmax(-1), form, [generator, classifier]
-    )
+    label, device = _torch_label(generator, classifier, form)
     count = np.zeros(num_classes)
     total = np.zeros((num_classes, latent_dim))
     square = np.zeros((num_classes, latent_dim))
@@ -156,13 +155,7 @@ def torch_search(
     """The search of `bisect_epsilon` as a loop over classes and points, all directions at once."""
     import torch
 
-    device, layout = _torch_place(form)
-    generator, classifier = (
-        network.to(device, memory_format=layout).eval() for network in (generator, classifier)
-    )
-    label = _torch_form(
-        lambda z: classifier(generator(z)).argmax(-1), form, [generator, classifier]
-    )
+    label, device = _torch_label(generator, classifier, form)
     start = torch.from_numpy(mean).to(device)
     direction = torch.from_numpy(shifts).to(device)
 
@@ -185,6 +178,16 @@ def torch_search(
         return np.stack(exits)
 
     return work
+
+
+def _torch_label(generator: Any, classifier: Any, form: str) -> tuple[Callable[[Any], Any], str]:
+    """`z -> labels` in this form, and the device that it wants its latents on."""
+    device, layout = _torch_place(form)
+    networks = [
+        network.to(device, memory_format=layout).eval() for network in (generator, classifier)
+    ]
+    generator, classifier = networks
+    return _torch_form(lambda z: classifier(generator(z)).argmax(-1), form, networks), device
 
 
 def torch_generator(config: GANConfig) -> Any:
@@ -278,73 +281,3 @@ def _torch_form(function: Any, form: str, networks: list[Any]) -> Any:
     with torch.cuda.graph(graph):
         function()
     return graph.replay
-
-
-def plain_jax_gan(config: GANConfig, images: np.ndarray, steps: int) -> Work:
-    """`steps` steps of the same GAN as a JAX user writes it: `nn.Conv`, one `lax.scan`, one jit."""
-
-    class PlainGenerator(nn.Module):
-        @nn.compact
-        def __call__(self, z: jax.Array) -> jax.Array:
-            width = config.generator_width
-            x = nn.Dense(49 * 2 * width, use_bias=False)(z).reshape(-1, 7, 7, 2 * width)
-            x = nn.relu(nn.BatchNorm(use_running_average=False)(x))
-            x = nn.ConvTranspose(width, (4, 4), (2, 2), use_bias=False)(x)
-            x = nn.relu(nn.BatchNorm(use_running_average=False)(x))
-            return jnp.tanh(nn.ConvTranspose(1, (4, 4), (2, 2))(x))
-
-    class PlainDiscriminator(nn.Module):
-        @nn.compact
-        def __call__(self, x: jax.Array) -> jax.Array:
-            width = config.discriminator_width
-            x = nn.leaky_relu(nn.Conv(width, (4, 4), (2, 2))(x), 0.2)
-            x = nn.Conv(2 * width, (4, 4), (2, 2), use_bias=False)(x)
-            x = nn.leaky_relu(nn.BatchNorm(use_running_average=False)(x), 0.2)
-            return nn.Dense(1)(x.reshape(len(x), -1))[:, 0]
-
-    generator, discriminator = PlainGenerator(), PlainDiscriminator()
-    objective = ADVERSARIAL[config.objective]
-    adam = optax.adam(config.learning_rate, b1=config.beta1)
-    key = jax.random.key(0)
-    g = generator.init(key, jnp.zeros((1, config.latent_dim)))
-    d = discriminator.init(key, jnp.zeros((1, 28, 28, 1)))
-
-    def apply(network: nn.Module, parameters: Any, x: jax.Array) -> Any:
-        variables = {"params": parameters["params"], "batch_stats": parameters["batch_stats"]}
-        return network.apply(variables, x, mutable=["batch_stats"])[0]
-
-    @jax.jit
-    def chunk(state: Any, data: jax.Array, key: jax.Array) -> Any:
-        def step(state: Any, key: jax.Array) -> tuple[Any, None]:
-            g, d, g_adam, d_adam = state
-            index_key, latent_key = jax.random.split(key)
-            real = scale_images(
-                data[jax.random.randint(index_key, (config.batch_size,), 0, len(data))]
-            )
-            z = jax.random.normal(latent_key, (config.batch_size, config.latent_dim))
-            fake = apply(generator, g, z)
-            gradient = jax.grad(
-                lambda d: objective.discriminator(
-                    apply(discriminator, d, real), apply(discriminator, d, fake)
-                )
-            )(d)
-            updates, d_adam = adam.update(gradient, d_adam)
-            d = optax.apply_updates(d, updates)
-            gradient = jax.grad(
-                lambda g: objective.generator(apply(discriminator, d, apply(generator, g, z)))
-            )(g)
-            updates, g_adam = adam.update(gradient, g_adam)
-            return (optax.apply_updates(g, updates), d, g_adam, d_adam), None
-
-        return jax.lax.scan(step, state, jax.random.split(key, steps))[0]
-
-    data = jnp.asarray(images)
-    state = [(g, d, adam.init(g), adam.init(d))]
-    calls = itertools.count()
-
-    def work() -> None:
-        state[0] = jax.block_until_ready(
-            chunk(state[0], data, jax.random.fold_in(key, next(calls)))
-        )
-
-    return work

@@ -1,0 +1,1 @@
+"""The rows of `experiments/benchmark.py`, and the peers that they are measured against."""

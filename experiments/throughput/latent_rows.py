@@ -1,0 +1,320 @@
+"""Rows about the latent analysis: labelling, the search for exits, growth, memory."""
+
+import math
+from functools import partial
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from magan_jax import analyze, bisect_epsilon
+from magan_jax.latent.labels import logits_and_finite
+from magan_jax.latent.networks import Classify, Generate
+from magan_jax.training.classifier import classifier_function, init_classifier
+from magan_jax.training.gan import generator_function, init_gan
+from throughput import torch_peers
+from throughput.protocol import CLASSIFIER, GAN, IMAGE_SHAPE, NUM_CLASSES
+from throughput.turns import Row, Work, compare, printed_by, row_of, take_turns
+
+
+def networks() -> tuple[Generate, Classify]:
+    """G and C of the paper's size, not trained: speed does not depend on the weights."""
+    gan = init_gan(jax.random.key(0), GAN, IMAGE_SHAPE)
+    classifier = init_classifier(jax.random.key(1), CLASSIFIER, IMAGE_SHAPE, NUM_CLASSES, 1)
+    return (
+        generator_function(GAN, IMAGE_SHAPE, gan),
+        classifier_function(CLASSIFIER, NUM_CLASSES, classifier),
+    )
+
+
+def label_rows(turns: int, num_latents: int) -> list[Row]:
+    """Labelled latents per second, class moments included."""
+    batch = 1000
+    forms = {
+        f"PyTorch loop and NumPy, {form}": torch_peers.torch_labels(
+            torch_peers.torch_generator(GAN),
+            torch_peers.torch_classifier(CLASSIFIER),
+            NUM_CLASSES,
+            GAN.latent_dim,
+            batch,
+            form,
+        )
+        for form in torch_peers.torch_forms(with_graphs=False)
+    }
+    if not forms:
+        return []
+    row = compare(
+        "labels: sample, G, C, class moments",
+        "latents/s",
+        _analysis(*networks(), GAN.latent_dim, NUM_CLASSES, num_latents),
+        forms,
+        turns,
+        our_units=num_latents,
+        peer_units=batch,
+        must=1.5,
+    )
+    return [row]
+
+
+def _analysis(
+    generate: Generate, classify: Classify, latent_dim: int, num_classes: int, num_samples: int
+) -> Work:
+    def work() -> None:
+        analyze(
+            jax.random.key(0),
+            generate,
+            classify,
+            latent_dim=latent_dim,
+            num_classes=num_classes,
+            num_samples=num_samples,
+            num_permutations=0,
+            quiet=True,
+        )
+
+    return work
+
+
+class Search(NamedTuple):
+    """One search for exits, the same for ours and for the peers.
+
+    Attributes:
+        generate: G.
+        classify: C.
+        mean: `[K, d]`.
+        shifts: `[K, M, d]`.
+    """
+
+    generate: Generate
+    classify: Classify
+    mean: np.ndarray
+    shifts: np.ndarray
+    upper: float = 3.0
+    tolerance: float = 1e-4
+    scan_points: int = 32
+
+    @property
+    def num_rays(self) -> int:
+        """Rays of all classes."""
+        return self.shifts.shape[0] * self.shifts.shape[1]
+
+    @property
+    def halvings(self) -> int:
+        """Of each bracket, to the tolerance."""
+        return math.ceil(math.log2(self.upper / self.scan_points / self.tolerance))
+
+    @property
+    def evaluations(self) -> int:
+        """Of the networks, in all: the mean, the scan, the halvings."""
+        return self.num_rays * (1 + self.scan_points + self.halvings)
+
+    def ours(self, batch_size: int = 1000) -> None:
+        """`bisect_epsilon`."""
+        bisect_epsilon(
+            self.generate,
+            self.classify,
+            self.mean,
+            self.shifts,
+            upper=self.upper,
+            tolerance=self.tolerance,
+            scan_points=self.scan_points,
+            batch_size=batch_size,
+        )
+
+
+def search_rows(turns: int, directions: int) -> list[Row]:
+    """The bisection against the bare forward pass, a PyTorch loop and a grid."""
+    random = np.random.default_rng(0)
+    mean = random.normal(size=(NUM_CLASSES, GAN.latent_dim)).astype(np.float32) * 0.1
+    shape = (NUM_CLASSES, directions, GAN.latent_dim)
+    shifts = random.choice([-1.0, 1.0], shape).astype(np.float32)
+    search = Search(*networks(), mean, shifts)
+    return [
+        _search_against_forward(search, turns),
+        *_search_against_torch(search, turns),
+        _search_against_grid(search),
+    ]
+
+
+def _search_against_forward(search: Search, turns: int) -> Row:
+    num_latents = 4000
+    latents = jax.random.normal(jax.random.key(0), (num_latents, GAN.latent_dim))
+    functions = search.generate, search.classify
+    return compare(
+        "search: evaluations of bisect_epsilon",
+        "latents/s",
+        search.ours,
+        {
+            f"bare C(G(z)), batch {batch}": partial(_forward, functions, latents, batch)
+            for batch in (250, 500, 1000, 2000)
+        },
+        turns,
+        our_units=search.evaluations,
+        peer_units=num_latents,
+        must=0.9,
+    )
+
+
+@partial(jax.jit, static_argnames="batch")
+def _forward(functions: Any, z: jax.Array, batch: int) -> jax.Array:
+    """Labels in one compiled loop over batches: nothing but the networks."""
+    generate, classify = functions
+
+    def label(part: jax.Array) -> jax.Array:
+        return jnp.argmax(logits_and_finite(generate, classify, part)[0], axis=-1)
+
+    return jax.lax.map(label, z.reshape(-1, batch, z.shape[-1]))
+
+
+def _search_against_torch(search: Search, turns: int) -> list[Row]:
+    forms = {
+        f"PyTorch loop over classes and points, {form}": torch_peers.torch_search(
+            torch_peers.torch_generator(GAN),
+            torch_peers.torch_classifier(CLASSIFIER),
+            search.mean,
+            search.shifts,
+            upper=search.upper,
+            scan_points=search.scan_points,
+            halvings=search.halvings,
+            form=form,
+        )
+        for form in torch_peers.torch_forms(with_graphs=False)
+    }
+    if not forms:
+        return []
+    row = compare(
+        "search: the whole",
+        "searches/s",
+        search.ours,
+        forms,
+        turns,
+        our_units=1,
+        peer_units=1,
+        must=2.0,
+    )
+    return [row]
+
+
+def _search_against_grid(search: Search) -> Row:
+    grid = search.num_rays * math.ceil(search.upper / search.tolerance)
+    return row_of(
+        "search: network evaluations",
+        "evaluations",
+        search.evaluations,
+        grid,
+        "a grid as fine as the tolerance",
+        grid / search.evaluations,
+        must=100.0,
+    )
+
+
+def growth_rows(turns: int) -> list[Row]:
+    """Time against N or rays, classes and dimensions, where G and C cost nothing."""
+    return [*_analysis_growth(turns), *_search_growth(turns)]
+
+
+def _analysis_growth(turns: int) -> list[Row]:
+    def of(n: int, num_classes: int = 10, d: int = 100) -> Work:
+        return _analysis(_itself, _first_logits(num_classes), d, num_classes, n)
+
+    return [
+        _growth("analyze, N 10⁶ against 10⁴", of(10**6), of(10**4), turns, factor=100),
+        _growth(
+            "analyze, 1000 classes against 10 (1024 dimensions)",
+            of(20_000, 1000, 1024),
+            of(20_000, 10, 1024),
+            turns,
+            must=1 / 1.5,
+        ),
+        _growth(
+            "analyze, 1600 dimensions against 400",
+            of(20_000, 10, 1600),
+            of(20_000, 10, 400),
+            turns,
+            factor=4,
+        ),
+    ]
+
+
+def _search_growth(turns: int) -> list[Row]:
+    random = np.random.default_rng(0)
+
+    def of(num_classes: int, directions: int, d: int = 100) -> Work:
+        shifts = random.standard_normal((num_classes, directions, d), np.float32)
+        mean = np.eye(num_classes, d, dtype=np.float32)
+        search = Search(_itself, _first_logits(num_classes), mean, shifts)
+        # A batch that divides 10 · 512: a padded last one would flatter the larger search.
+        return partial(search.ours, batch_size=1024)
+
+    return [
+        _growth(
+            "bisect_epsilon, 10 · 4096 rays against 10 · 512",
+            of(10, 4096),
+            of(10, 512),
+            turns,
+            factor=8,
+        ),
+        _growth(
+            "bisect_epsilon, 1000 classes · 4 rays against 10 · 400 (1024 dimensions)",
+            of(1000, 4, 1024),
+            of(10, 400, 1024),
+            turns,
+            must=1 / 1.5,
+        ),
+        _growth(
+            "bisect_epsilon, 1600 dimensions against 400",
+            of(10, 512, 1600),
+            of(10, 512, 400),
+            turns,
+            factor=4,
+        ),
+    ]
+
+
+def _growth(
+    what: str, larger: Work, smaller: Work, turns: int, factor: float = 1.0, must: float = 0.9
+) -> Row:
+    """The time that `factor` smaller ones would take, over the time of the larger one."""
+    seconds = take_turns({"large": larger, "small": smaller}, turns, warm_ups=1)
+    expected = factor * seconds["small"]
+    return row_of(
+        f"growth: {what}",
+        "s",
+        seconds["large"],
+        expected,
+        "the smaller, in proportion",
+        expected / seconds["large"],
+        must=must,
+    )
+
+
+def _itself(z: jax.Array) -> jax.Array:
+    return z
+
+
+def _first_logits(num_classes: int) -> Classify:
+    return lambda x: x[:, :num_classes]
+
+
+# The peak of a process that does nothing else, in KiB.
+_MEMORY = """
+import resource, sys, jax
+from magan_jax import analyze
+analyze(jax.random.key(0), lambda z: z, lambda x: x[:, :10], latent_dim=100, num_classes=10,
+        num_samples=int(sys.argv[1]), quiet=True)
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+"""
+
+
+def memory_row() -> Row:
+    """Peak memory of a process that analyses many latents."""
+    large, small = (int(printed_by(_MEMORY, n)[0]) / 1024 for n in ("1000000", "10000"))
+    return row_of(
+        "memory: analyze, N = 1,000,000",
+        "MiB",
+        large,
+        small,
+        "itself at N = 10,000",
+        small / large,
+        must=1 / 1.1,
+    )

@@ -1,0 +1,267 @@
+"""Rows about training: both networks, the engine around them, its start, its devices."""
+
+import os
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from magan_jax.parallel import on_devices
+from magan_jax.training.classifier import classifier_step, init_classifier
+from magan_jax.training.engine import Batch, Step, chunk_function
+from magan_jax.training.gan import gan_step, init_gan
+from magan_jax.training.stage import CHECKPOINT_SECONDS, Stage, train_stage
+from throughput import torch_peers
+from throughput.plain_jax import plain_jax_gan
+from throughput.protocol import CLASSIFIER, GAN, IMAGE_SHAPE, NUM_CLASSES
+from throughput.turns import WARM_UPS, MachineLimit, Row, Work, compare, printed_by, row_of
+
+CLASSIFIER_STEPS = 46_800
+"""Of the whole training, which the learning rate's schedule asks for."""
+
+_GAN_ROW = "gan: training, the paper's networks"
+
+
+def gan_rows(data: Batch, limits: MachineLimit, turns: int, chunk_steps: int) -> list[Row]:
+    """GAN training against PyTorch and against ordinary JAX."""
+    rows = []
+    if torch_peers.torch_forms():
+        rows.append(_gan_against_torch(data, limits, turns, chunk_steps))
+    return [*rows, _gan_against_jax(data, turns, chunk_steps)]
+
+
+def _gan_against_torch(data: Batch, limits: MachineLimit, turns: int, chunk_steps: int) -> Row:
+    forms = {
+        f"PyTorch, {form}": repeated(
+            torch_peers.torch_gan(GAN, np.asarray(data.images), form), chunk_steps
+        )
+        for form in torch_peers.torch_forms()
+    }
+    state, step = init_gan(jax.random.key(0), GAN, IMAGE_SHAPE), gan_step(GAN, IMAGE_SHAPE)
+    flops = flops_of(step, state, GAN.batch_size) / GAN.batch_size
+    return compare(
+        _GAN_ROW,
+        "images/s",
+        training_work(step, state, data, GAN.batch_size, chunk_steps),
+        forms,
+        turns,
+        our_units=chunk_steps * GAN.batch_size,
+        peer_units=chunk_steps * GAN.batch_size,
+        must=1.0,
+        aim=1.5,
+        reachable=limits.operations_per_second / flops,
+    )
+
+
+def _gan_against_jax(data: Batch, turns: int, chunk_steps: int) -> Row:
+    state, step = init_gan(jax.random.key(0), GAN, IMAGE_SHAPE), gan_step(GAN, IMAGE_SHAPE)
+    # One step a turn: on a CPU its scanned convolutions take seconds each.
+    plain = plain_jax_gan(GAN, np.asarray(data.images[:6000]), 1)
+    return compare(
+        _GAN_ROW,
+        "images/s",
+        training_work(step, state, data, GAN.batch_size, chunk_steps),
+        {"JAX, nn.Conv in lax.scan": plain},
+        turns,
+        our_units=chunk_steps * GAN.batch_size,
+        peer_units=GAN.batch_size,
+        must=10.0,
+    )
+
+
+def classifier_rows(data: Batch, limits: MachineLimit, turns: int, chunk_steps: int) -> list[Row]:
+    """Classifier training against PyTorch."""
+    images, labels = np.asarray(data.images), np.asarray(data.labels)
+    forms = {
+        f"PyTorch, {form}": repeated(
+            torch_peers.torch_classifier_step(CLASSIFIER, images, labels, form), chunk_steps
+        )
+        for form in torch_peers.torch_forms()
+    }
+    if not forms:
+        return []
+    key, batch_size = jax.random.key(0), CLASSIFIER.batch_size
+    state = init_classifier(key, CLASSIFIER, IMAGE_SHAPE, NUM_CLASSES, CLASSIFIER_STEPS)
+    step = classifier_step(CLASSIFIER, NUM_CLASSES, CLASSIFIER_STEPS)
+    flops = flops_of(step, state, batch_size) / batch_size
+    row = compare(
+        "classifier: training",
+        "images/s",
+        training_work(step, state, data, batch_size, chunk_steps),
+        forms,
+        turns,
+        our_units=chunk_steps * batch_size,
+        peer_units=chunk_steps * batch_size,
+        must=1.0,
+        aim=1.5,
+        reachable=limits.operations_per_second / flops,
+    )
+    return [row]
+
+
+def engine_row(data: Batch, turns: int, chunk_steps: int) -> Row:
+    """The engine with all that it does for a user against its bare compiled chunks.
+
+    Each call of the engine compiles anew, so this is one training, and the bare chunk takes its
+    turn where the engine would evaluate: after each epoch, which is as long as one turn.
+    """
+    num_images = chunk_steps * GAN.batch_size
+    small = Batch(data.images[:num_images], data.labels[:num_images])
+    state, step = init_gan(jax.random.key(0), GAN, IMAGE_SHAPE), gan_step(GAN, IMAGE_SHAPE)
+    bare = training_work(step, state, small, GAN.batch_size, chunk_steps)
+    mine: list[float] = []
+    theirs: list[float] = []
+    stamp = time.perf_counter()
+
+    def bare_turn(_: Any) -> dict[str, float]:
+        nonlocal stamp
+        began = time.perf_counter()
+        mine.append(began - stamp)
+        bare()
+        stamp = time.perf_counter()
+        theirs.append(stamp - began)
+        return {}
+
+    with tempfile.TemporaryDirectory() as folder:
+        train_stage(
+            Stage(Path(folder) / "gan", {}),
+            jax.random.key(0),
+            step,
+            state,
+            small,
+            num_epochs=WARM_UPS + turns,
+            batch_size=GAN.batch_size,
+            evaluate=bare_turn,
+            title="engine",
+        )
+        saving = time.perf_counter() - stamp
+    # So short a training is saved at its end; a long one pays for a checkpoint every
+    # CHECKPOINT_SECONDS, and each turn here for its share of one. (Turns so long that the engine
+    # saves among them pay twice.)
+    ours = np.array(mine[WARM_UPS:]) * (1 + saving / CHECKPOINT_SECONDS)
+    peer = np.array(theirs[WARM_UPS:])
+    return row_of(
+        "engine: metrics, guards, progress and checkpoints on",
+        "images/s",
+        num_images / ours,
+        num_images / peer,
+        "the bare compiled chunk",
+        peer / ours,
+        must=0.97,
+    )
+
+
+def training_work(step: Step, state: Any, data: Batch, batch_size: int, steps: int) -> Work:
+    """A chunk of our training, from the state where the last one ended."""
+    chunk = on_devices(chunk_function(step, len(data.images), batch_size, steps), donate_first=True)
+    # A copy of the state, since each call takes the memory of its argument.
+    key, held = jax.random.key(0), [jax.tree.map(jnp.array, state), 0]
+    places = len(data.images) // batch_size - steps + 1  # in an epoch, where a chunk can begin
+
+    def work() -> None:
+        held[0], infos = chunk(held[0], data, key, jnp.uint32(held[1] % places))
+        held[1] += steps
+        jax.device_get(infos)
+
+    return work
+
+
+def repeated(work: Work, times: int) -> Work:
+    """PyTorch's work so many times, as one turn that ends when its device has done it."""
+
+    def run() -> None:
+        for _ in range(times):
+            work()
+        torch_peers.torch_wait()
+
+    return run
+
+
+def flops_of(step: Step, state: Any, batch_size: int) -> float:
+    """Operations of one step by XLA's own count, from the program before optimisation."""
+    batch = Batch(np.zeros((batch_size, *IMAGE_SHAPE), np.uint8), np.zeros(batch_size, np.int32))
+    program = jax.jit(
+        jax.shard_map(
+            step,
+            mesh=jax.make_mesh((1,), ("devices",)),
+            in_specs=jax.P(),
+            out_specs=jax.P(),
+            check_vma=False,
+        )
+    )
+    cost: Any = program.lower(state, batch, jax.random.key(0)).cost_analysis()
+    return float(cost["flops"])
+
+
+# A first training step in a new process, with compiled programs kept in the folder it is given.
+_START = """
+import sys, time
+began = time.perf_counter()
+from pathlib import Path
+from magan_jax.compilation import keep_compiled
+keep_compiled(Path(sys.argv[1]))
+import jax, numpy as np
+from magan_jax.training.engine import Batch, train
+from magan_jax.training.gan import GANConfig, gan_step, init_gan
+config = GANConfig()
+state = init_gan(jax.random.key(0), config, (28, 28, 1))
+data = Batch(np.zeros((128, 28, 28, 1), np.uint8), np.zeros(128, np.int32))
+train(jax.random.key(1), gan_step(config, (28, 28, 1)), state, data, num_epochs=1, batch_size=128,
+      quiet=True)
+print(time.perf_counter() - began)
+"""
+
+
+def start_row() -> Row:
+    """From the start of Python to the end of the first training step, with and without a cache."""
+    firsts, seconds = [], []
+    for _ in range(3):
+        with tempfile.TemporaryDirectory() as folder:
+            firsts.append(float(printed_by(_START, folder)[0]))
+            seconds.append(float(printed_by(_START, folder)[0]))
+    first, second = np.array(firsts), np.array(seconds)
+    return row_of(
+        "start: to the first training step, second call",
+        "s",
+        second,
+        first,
+        "the first call",
+        first / second,
+        must=3.0,
+    )
+
+
+# The compiled program of two GAN steps on four devices, read and not run.
+_EXCHANGE = """
+import jax, jax.numpy as jnp, numpy as np
+from magan_jax.parallel import DEVICES, exchanged_bytes
+from magan_jax.training.engine import Batch, chunk_function
+from magan_jax.training.gan import GANConfig, gan_step, init_gan
+config, shape = GANConfig(), (28, 28, 1)
+state = init_gan(jax.random.key(0), config, shape)
+data = Batch(np.zeros((256, *shape), np.uint8), np.zeros(256, np.int32))
+chunk = chunk_function(gan_step(config, shape), 256, config.batch_size, 2)
+mapped = jax.shard_map(chunk, mesh=jax.make_mesh((4,), (DEVICES,)), in_specs=jax.P(),
+                       out_specs=jax.P(), check_vma=False)
+program = jax.jit(mapped).lower(state, data, jax.random.key(1), jnp.uint32(0)).compile()
+gradients = sum(x.nbytes for x in jax.tree.leaves((state.generator, state.discriminator)))
+print(exchanged_bytes(program.as_text()), gradients)
+"""
+
+
+def exchange_row() -> Row:
+    """What the devices send one another in a step of the GAN, read off the compiled program."""
+    four = os.environ | {"JAX_PLATFORMS": "cpu", "JAX_NUM_CPU_DEVICES": "4"}
+    ours, gradients = map(int, printed_by(_EXCHANGE, environment=four))
+    return row_of(
+        "devices: exchanged in a step of the GAN",
+        "bytes",
+        ours,
+        gradients,
+        "its gradients alone",
+        gradients / ours,
+    )

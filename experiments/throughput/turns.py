@@ -1,0 +1,170 @@
+"""Ours and its peers in turns, a row from what they took, and the table of all rows."""
+
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+Work = Callable[[], Any]
+
+WARM_UPS = 3
+"""Turns that are not counted: the first of them compile."""
+
+
+class Row(NamedTuple):
+    """One row of the table.
+
+    Attributes:
+        row: its name and what is measured.
+        unit: of `ours` and `peer`.
+        ours: our median.
+        peer: the peer's median.
+        peer_name: what we are compared with.
+        ratio: median of the ratios of neighbouring turns, more is better; `low`, `high` the
+            least and the greatest.
+        must: the ratio that must be reached on a CPU.
+        aim: the ratio aimed at on a CPU.
+        limit: our share of the machine's measured limit, where it applies.
+    """
+
+    row: str
+    unit: str
+    ours: float
+    peer: float
+    peer_name: str
+    ratio: float
+    low: float
+    high: float
+    must: float | None
+    aim: float | None
+    limit: float | None = None
+
+
+def row_of(
+    name: str,
+    unit: str,
+    ours: np.ndarray | float,
+    peer: np.ndarray | float,
+    peer_name: str,
+    ratios: np.ndarray | float,
+    *,
+    must: float | None = None,
+    aim: float | None = None,
+    limit: float | None = None,
+) -> Row:
+    """The row of some turns, or of a single number where there is nothing to repeat."""
+    return Row(
+        name,
+        unit,
+        float(np.median(ours)),
+        float(np.median(peer)),
+        peer_name,
+        float(np.median(ratios)),
+        float(np.min(ratios)),
+        float(np.max(ratios)),
+        must,
+        aim,
+        limit,
+    )
+
+
+def take_turns(
+    works: Mapping[str, Work], turns: int, warm_ups: int = WARM_UPS
+) -> dict[str, np.ndarray]:
+    """Seconds of each work, `[turns]`, measured in alternation."""
+    for work in works.values():
+        for _ in range(warm_ups):
+            jax.block_until_ready(work())
+    seconds: dict[str, list[float]] = {name: [] for name in works}
+    for _ in range(turns):
+        for name, work in works.items():
+            began = time.perf_counter()
+            jax.block_until_ready(work())
+            seconds[name].append(time.perf_counter() - began)
+    return {name: np.array(times) for name, times in seconds.items()}
+
+
+def compare(
+    name: str,
+    unit: str,
+    ours: Work,
+    others: Mapping[str, Work],
+    turns: int,
+    *,
+    our_units: float,
+    peer_units: float,
+    must: float | None = None,
+    aim: float | None = None,
+    reachable: float | None = None,
+) -> Row:
+    """A row of rates: units per second of ours against the fastest of the others.
+
+    Args:
+        name: of the row.
+        unit: of a rate.
+        ours: one turn of ours.
+        others: one turn of each peer.
+        turns: how many are counted.
+        our_units: units in one turn of ours.
+        peer_units: units in one turn of a peer.
+        must: see `Row`.
+        aim: see `Row`.
+        reachable: the rate at which the machine's limit would be reached.
+    """
+    seconds = take_turns({"": ours, **others}, turns)
+    mine = our_units / seconds.pop("")
+    rates = {peer: peer_units / times for peer, times in seconds.items()}
+    best = max(rates, key=lambda peer: float(np.median(rates[peer])))
+    limit = None if reachable is None else float(np.median(mine)) / reachable
+    return row_of(
+        name, unit, mine, rates[best], best, mine / rates[best], must=must, aim=aim, limit=limit
+    )
+
+
+class MachineLimit(NamedTuple):
+    """What a machine was seen to reach."""
+
+    operations_per_second: float
+    bytes_per_second: float
+
+
+def machine_limit() -> MachineLimit:
+    """Operations and bytes per second that this machine reaches: a product, a copy."""
+    a = jax.random.normal(jax.random.key(0), (2048, 2048))
+    product = jax.jit(lambda x: x @ x)
+    big = jnp.ones(2**25)
+    copy = jax.jit(lambda x: x + 1)
+    seconds = take_turns({"product": lambda: product(a), "copy": lambda: copy(big)}, 5)
+    return MachineLimit(
+        float(2 * 2048**3 / seconds["product"].min()), float(2 * big.nbytes / seconds["copy"].min())
+    )
+
+
+def printed_by(
+    program: str, *arguments: str, environment: Mapping[str, str] | None = None
+) -> list[str]:
+    """The words that a Python process of its own prints, for what only a fresh one can show."""
+    command = [sys.executable, "-c", program, *arguments]
+    found = subprocess.run(command, check=True, capture_output=True, text=True, env=environment)
+    return found.stdout.split()
+
+
+def markdown(rows: list[Row]) -> str:
+    """The table of the README."""
+    lines = [
+        "| row | ours | peer | ratio (least–greatest) | must / aim | of the machine's limit |",
+        "|---|---|---|---|---|---|",
+    ]
+    for r in rows:
+        wanted = " / ".join("–" if x is None else f"{x:.2g}" for x in (r.must, r.aim))
+        share = "–" if r.limit is None else f"{r.limit:.0%}"
+        lines.append(
+            f"| {r.row} | {r.ours:,.4g} {r.unit} | {r.peer:,.4g}: {r.peer_name} | "
+            f"{r.ratio:.2f} ({r.low:.2f}–{r.high:.2f}) | {wanted} | {share} |"
+        )
+    return "\n".join(lines)
