@@ -26,12 +26,14 @@ def keep_compiled(folder: Path | None = None) -> Path | None:
     named: str | None = getattr(jax.config, "jax_compilation_cache_dir", None)
     if named:
         return Path(named)
-    if folder is None:
-        folder = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "magan_jax"
+    if not hasattr(os, "getuid"):  # no way to tell whose folder it is
+        return None
     try:
+        if folder is None:
+            folder = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "magan_jax"
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         found = folder.stat()
-    except OSError:
+    except (OSError, RuntimeError):  # RuntimeError: a user without a home
         return None
     if found.st_uid != os.getuid() or stat.S_IMODE(found.st_mode) & 0o077:
         return None

@@ -50,3 +50,20 @@ def test_a_folder_named_to_jax_stays_in_force(tmp_path):
     named = tmp_path / "named"
     assert kept(tmp_path / "cache", JAX_COMPILATION_CACHE_DIR=str(named)) == str(named)
     assert not (tmp_path / "cache").exists()
+
+
+def test_nothing_is_kept_for_a_user_without_a_home():
+    script = """
+from pathlib import Path
+from magan_jax.compilation import keep_compiled
+def homeless():
+    raise RuntimeError("Could not determine home directory.")
+Path.home = homeless
+print(keep_compiled())
+"""
+    without = ("JAX_COMPILATION", "XDG_CACHE_HOME")
+    plain = {k: v for k, v in os.environ.items() if not k.startswith(without)}
+    done = subprocess.run(
+        [sys.executable, "-c", script], env=plain, capture_output=True, text=True, check=True
+    )
+    assert done.stdout.strip() == "None"

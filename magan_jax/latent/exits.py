@@ -71,32 +71,11 @@ def bisect_epsilon(
         ValueError: for shapes, bounds or functions that do not fit, or values that are not finite.
     """
     mean, shifts = np.asarray(mean, np.float32), np.asarray(shifts, np.float32)
-    if mean.ndim != 2 or not mean.size:
-        raise ValueError(f"mean has the shape {mean.shape}; [K, d] with K, d ≥ 1 is needed.")
-    num_means, latent_dim = mean.shape
-    if shifts.ndim != 3 or shifts.shape[::2] != (num_means, latent_dim) or not shifts.size:
-        raise ValueError(
-            f"shifts have the shape {shifts.shape}; with means {mean.shape} they must be "
-            f"[{num_means}, M, {latent_dim}] with M ≥ 1."
-        )
-    for name, array in (("mean", mean), ("shifts", shifts)):
-        if not np.isfinite(array).all():
-            raise ValueError(
-                f"{name} has {np.sum(~np.isfinite(array))} values that are not finite; leave out "
-                "classes without statistics and name the others with labels=."
-            )
-    if not (upper > 0 and math.isfinite(upper)):
-        raise ValueError(f"upper is {upper}; it must be positive and finite.")
-    if not upper * 2.0**-22 <= tolerance < upper:
-        raise ValueError(
-            f"tolerance is {tolerance}; it must lie between {upper * 2.0**-22:.1g} (float32 "
-            f"resolves no less of upper) and upper = {upper}."
-        )
-    check_positive("scan_points", scan_points)
+    target = np.arange(mean.shape[0] if mean.ndim else 0) if labels is None else np.asarray(labels)
+    _check_rays(mean, shifts, target)
+    _check_search(upper, tolerance, scan_points)
     check_positive("batch_size", batch_size)
-    target = np.arange(num_means) if labels is None else np.asarray(labels)
-    if target.shape != (num_means,) or not np.issubdtype(target.dtype, np.integer):
-        raise ValueError(f"labels are {labels}; one whole number for each of {num_means} means.")
+    latent_dim = mean.shape[1]
     halvings = max(0, math.ceil(math.log2(upper / scan_points / tolerance)))
     num_rays = shifts.shape[0] * shifts.shape[1]
     devices = device_count(num_devices)
@@ -133,6 +112,38 @@ def bisect_epsilon(
         censored=censored,
         prototype_label=start_label[:num_rays].reshape(shape)[:, 0],
     )
+
+
+def _check_rays(mean: np.ndarray, shifts: np.ndarray, target: np.ndarray) -> None:
+    """Refuse arrays that do not fit each other or are not finite."""
+    if mean.ndim != 2 or not mean.size:
+        raise ValueError(f"mean has the shape {mean.shape}; [K, d] with K, d ≥ 1 is needed.")
+    num_means, latent_dim = mean.shape
+    if shifts.ndim != 3 or shifts.shape[::2] != mean.shape or not shifts.size:
+        raise ValueError(
+            f"shifts have the shape {shifts.shape}; with means {mean.shape} they must be "
+            f"[{num_means}, M, {latent_dim}] with M ≥ 1."
+        )
+    for name, array in (("mean", mean), ("shifts", shifts)):
+        if not np.isfinite(array).all():
+            raise ValueError(
+                f"{name} has {np.sum(~np.isfinite(array))} values that are not finite; leave out "
+                "classes without statistics and name the others with labels=."
+            )
+    if target.shape != (num_means,) or not np.issubdtype(target.dtype, np.integer):
+        raise ValueError(f"labels are {target}; one whole number for each of {num_means} means.")
+
+
+def _check_search(upper: float, tolerance: float, scan_points: int) -> None:
+    """Refuse a search that cannot end as asked."""
+    if not (upper > 0 and math.isfinite(upper)):
+        raise ValueError(f"upper is {upper}; it must be positive and finite.")
+    if not upper * 2.0**-22 <= tolerance < upper:
+        raise ValueError(
+            f"tolerance is {tolerance}; it must lie between {upper * 2.0**-22:.1g} (float32 "
+            f"resolves no less of upper) and upper = {upper}."
+        )
+    check_positive("scan_points", scan_points)
 
 
 @lru_cache(maxsize=16)
