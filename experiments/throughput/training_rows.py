@@ -1,6 +1,5 @@
 """Rows about training: both networks, the engine around them, its start, its devices."""
 
-import os
 import tempfile
 import time
 from pathlib import Path
@@ -16,6 +15,7 @@ from magan_jax.training.engine import Batch, Step, chunk_function
 from magan_jax.training.gan import gan_step, init_gan
 from magan_jax.training.stage import CHECKPOINT_SECONDS, Stage, train_stage
 from throughput import torch_peers
+from throughput.exchange import exchange_of_gan_step
 from throughput.plain_jax import plain_jax_gan
 from throughput.protocol import CLASSIFIER, GAN, IMAGE_SHAPE, NUM_CLASSES
 from throughput.turns import WARM_UPS, MachineLimit, Row, Work, compare, printed_by, row_of
@@ -236,32 +236,16 @@ def start_row() -> Row:
 
 
 # The compiled program of two GAN steps on four devices, read and not run.
-_EXCHANGE = """
-import jax, jax.numpy as jnp, numpy as np
-from magan_jax.parallel import DEVICES, exchanged_bytes
-from magan_jax.training.engine import Batch, chunk_function
-from magan_jax.training.gan import GANConfig, gan_step, init_gan
-config, shape = GANConfig(), (28, 28, 1)
-state = init_gan(jax.random.key(0), config, shape)
-data = Batch(np.zeros((256, *shape), np.uint8), np.zeros(256, np.int32))
-chunk = chunk_function(gan_step(config, shape), 256, config.batch_size, 2)
-mapped = jax.shard_map(chunk, mesh=jax.make_mesh((4,), (DEVICES,)), in_specs=jax.P(),
-                       out_specs=jax.P(), check_vma=False)
-program = jax.jit(mapped).lower(state, data, jax.random.key(1), jnp.uint32(0)).compile()
-gradients = sum(x.nbytes for x in jax.tree.leaves((state.generator, state.discriminator)))
-print(exchanged_bytes(program.as_text()), gradients)
-"""
 
 
 def exchange_row() -> Row:
     """What the devices send one another in a step of the GAN, read off the compiled program."""
-    four = os.environ | {"JAX_PLATFORMS": "cpu", "JAX_NUM_CPU_DEVICES": "4"}
-    ours, gradients = map(int, printed_by(_EXCHANGE, environment=four))
+    exchange = exchange_of_gan_step()
     return row_of(
         "devices: exchanged in a step of the GAN",
         "bytes",
-        ours,
-        gradients,
+        exchange.bytes,
+        exchange.gradient_bytes,
         "its gradients alone",
-        gradients / ours,
+        exchange.gradient_bytes / exchange.bytes,
     )
