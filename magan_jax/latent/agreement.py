@@ -26,7 +26,7 @@ class Likeness(NamedTuple):
         pairs: `[S, S]`, 1 on the diagonal: 1 is equal, 0 (for `nearest`: `chance`) is chance.
         mean: over the pairs of different generators.
         low, high: its 95 % jackknife interval over generators (Student's t with S − 1 degrees of
-            freedom); NaN for fewer than three.
+            freedom), within [−1, 1]; NaN for fewer than three.
         p_value: permutation p-value of a mean so large under classes renamed at random.
         chance: mean of `mean` under those permutations.
     """
@@ -162,7 +162,7 @@ def _likeness(
         without = np.array([mean(pairs, i) for i in range(count)])
         error = np.sqrt((count - 1) / count * np.sum((without - without.mean()) ** 2))
         reach = t.ppf(0.975, count - 1) * error
-        low, high = value - reach, value + reach
+        low, high = max(value - reach, -1.0), min(value + reach, 1.0)
     # Ties count as at least as large; the tolerance keeps rounding from breaking them.
     reached = np.sum(by_chance >= value - 1e-9)
     p_value = (1 + reached) / (1 + len(names)) if names else np.nan

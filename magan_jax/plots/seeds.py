@@ -163,11 +163,9 @@ def plot_class_means_of_seeds(
 ) -> Figure:
     """G(μ_k) of every seed; `images [S, K, H, W, C]`, C's `labels [S, K]`, −1 for no mean."""
     rows, columns = labels.shape
-    figure, axes = plt.subplots(
-        rows, columns, figsize=(columns + 0.9, rows * 1.12 + 0.8), squeeze=False
-    )
+    figure, axes = plt.subplots(rows, columns, figsize=(columns + 0.9, rows + 0.75), squeeze=False)
     figure.subplots_adjust(
-        left=0.09, right=0.995, bottom=0.005, top=1 - 0.75 / (rows * 1.12 + 0.8), hspace=0.12
+        left=0.09, right=0.995, bottom=0.005, top=1 - 0.6 / (rows + 0.75), hspace=0.06
     )
     for row, seed in enumerate(seeds):
         for k in range(columns):
