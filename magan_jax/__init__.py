@@ -5,6 +5,7 @@ ask `analyze` for the statistics of each class, `bisect_epsilon` for how far a s
 """
 
 from magan_jax.data import Dataset, load_dataset
+from magan_jax.latent.agreement import Agreement, compare_geometries
 from magan_jax.latent.analysis import Analysis, analyze
 from magan_jax.latent.clustering import Clustering, cluster
 from magan_jax.latent.exits import Exits, bisect_epsilon
@@ -21,6 +22,7 @@ from magan_jax.latent.prior import standard_normal
 __version__ = "0.1.0"
 
 __all__ = [
+    "Agreement",
     "Analysis",
     "Clustering",
     "Dataset",
@@ -31,6 +33,7 @@ __all__ = [
     "analyze",
     "bisect_epsilon",
     "cluster",
+    "compare_geometries",
     "label_latents",
     "labels_along_rays",
     "load_dataset",
