@@ -105,3 +105,26 @@ def test_modules_hold_an_ordinary_kernel():
         variables = module.init(jax.random.key(0), x)
         chex.assert_shape(variables["params"]["kernel"], (4, 4, 3, 5))
         chex.assert_shape(module.apply(variables, x), (1, size, size, 5))
+
+
+@pytest.mark.parametrize("ours", [strided_conv, strided_conv_transpose])
+def test_the_form_of_other_platforms_is_the_same_layer(ours, monkeypatch):
+    """A CPU chooses plain convolutions; what an accelerator would run is run here too."""
+    keys = jax.random.split(jax.random.key(0), 2)
+    x = jax.random.normal(keys[0], (3, 6, 8, 3))
+    kernel = jax.random.normal(keys[1], (4, 4, 3, 7))
+
+    def value_and_gradients(x, kernel):
+        return ours(x, kernel), jax.grad(lambda *a: jnp.sum(ours(*a) ** 2), (0, 1))(x, kernel)
+
+    here = value_and_gradients(x, kernel)
+    chosen = []
+
+    def default_form(*arguments, cpu, default):
+        chosen.append(default.__name__)
+        return default(*arguments)
+
+    monkeypatch.setattr(jax.lax, "platform_dependent", default_form)
+    elsewhere = value_and_gradients(x, kernel)
+    assert set(chosen) == {"_convolve_by_patches", "_adjoint_by_patches"}
+    chex.assert_trees_all_close(here, elsewhere, rtol=1e-4, atol=1e-3)

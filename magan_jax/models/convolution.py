@@ -1,10 +1,11 @@
-"""Convolutions of stride 2 as one matrix product each.
+"""Convolutions of stride 2, each pass in the form that is fastest on the platform at hand.
 
 Inside `lax.scan`, XLA's CPU backend sends the backward pass of a convolution down its slow path,
 and on GPU convolutions are not captured in CUDA graphs. The same layers written as a matrix
-product of 4×4 patches are fast on both, and become batched products under `vmap`. Parameters keep
-the ordinary `[4, 4, in, out]` kernel, so a layer equals `lax.conv_general_dilated` or
-`lax.conv_transpose` with the same kernel.
+product of 4×4 patches are fast on both, and become batched products under `vmap`. A CPU is faster
+still where a pass is a plain convolution without dilation: that form is chosen there, in this
+file alone, for more than one channel. Parameters keep the ordinary `[4, 4, in, out]` kernel, so a
+layer equals `lax.conv_general_dilated` or `lax.conv_transpose` with the same kernel.
 
 A convolution, its transpose and the gradient of its kernel are three bilinear maps, each the
 derivative of the others. Stated so, every pass takes its fast form (automatic differentiation of
@@ -17,6 +18,7 @@ import jax
 import jax.numpy as jnp
 
 KERNEL_SIZE = 4
+_LAYOUT = ("NHWC", "HWIO", "NHWC")
 
 
 def strided_conv(images: jax.Array, kernel: jax.Array) -> jax.Array:
@@ -52,14 +54,53 @@ def strided_conv_transpose(images: jax.Array, kernel: jax.Array) -> jax.Array:
 @jax.custom_vjp
 def _convolve(x: jax.Array, kernel: jax.Array) -> jax.Array:
     """`[N, 2h, 2w, in], [4, 4, in, out] -> [N, h, w, out]`."""
+    if x.shape[-1] == 1:  # patches of 16 numbers cost nothing
+        return _convolve_by_patches(x, kernel)
+    return jax.lax.platform_dependent(
+        x, kernel, cpu=_convolve_directly, default=_convolve_by_patches
+    )
+
+
+def _convolve_by_patches(x: jax.Array, kernel: jax.Array) -> jax.Array:
     patches = _patches(x)
     return patches @ kernel.reshape(patches.shape[-1], -1)
+
+
+def _convolve_directly(x: jax.Array, kernel: jax.Array) -> jax.Array:
+    return jax.lax.conv_general_dilated(
+        x, kernel, (2, 2), ((1, 1), (1, 1)), dimension_numbers=_LAYOUT
+    )
 
 
 @jax.custom_vjp
 def _convolve_adjoint(y: jax.Array, kernel: jax.Array) -> jax.Array:
     """`[N, h, w, out], [4, 4, in, out] -> [N, 2h, 2w, in]`: adjoint of `_convolve` in x."""
+    if kernel.shape[2] == 1:
+        return _adjoint_by_patches(y, kernel)
+    return jax.lax.platform_dependent(
+        y, kernel, cpu=_adjoint_by_blocks, default=_adjoint_by_patches
+    )
+
+
+def _adjoint_by_patches(y: jax.Array, kernel: jax.Array) -> jax.Array:
     return _assemble(y @ kernel.reshape(-1, y.shape[-1]).T)
+
+
+def _adjoint_by_blocks(y: jax.Array, kernel: jax.Array) -> jax.Array:
+    """Each 2×2 block of the padded result is a 2×2 convolution of y with stride 1.
+
+    Nothing overlaps, so nothing has to be summed afterwards.
+    """
+    n, rows, columns, features = y.shape
+    channels = kernel.shape[2]
+    taps = kernel.reshape(2, 2, 2, 2, channels, features)  # down, row in block, right, column, …
+    taps = taps.transpose(0, 2, 5, 1, 3, 4)[::-1, ::-1].reshape(2, 2, features, 4 * channels)
+    blocks = jax.lax.conv_general_dilated(
+        y, taps, (1, 1), ((1, 1), (1, 1)), dimension_numbers=_LAYOUT
+    )
+    blocks = blocks.reshape(n, rows + 1, columns + 1, 2, 2, channels)
+    image = blocks.transpose(0, 1, 3, 2, 4, 5).reshape(n, 2 * rows + 2, 2 * columns + 2, channels)
+    return image[:, 1:-1, 1:-1]
 
 
 @jax.custom_vjp
