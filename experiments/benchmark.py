@@ -24,7 +24,15 @@ from magan_jax.runtime import environment
 from magan_jax.training.engine import Batch
 from throughput.latent_rows import growth_rows, label_rows, memory_row, search_rows
 from throughput.torch_peers import torch_forms, torch_version
-from throughput.training_rows import classifier_rows, engine_row, exchange_row, gan_rows, start_row
+from throughput.training_rows import (
+    classifier_rows,
+    engine_row,
+    exchange_row,
+    gan_rows,
+    seeds_row,
+    start_row,
+    whole_rows,
+)
 from throughput.turns import MachineLimit, Row, machine_limit, markdown
 
 
@@ -38,7 +46,7 @@ class Config:
     """Write the table there as JSON."""
     turns: int = 5
     """Turns of ours and of the peer, after the warm-ups."""
-    chunk_steps: int = 4
+    chunk_steps: int = 16
     """Training steps in one turn; take 200 on an accelerator."""
     latents: int = 5_000
     """Latents labelled in one turn; take 1000000 on an accelerator."""
@@ -49,6 +57,8 @@ class Config:
 GROUPS: dict[str, Callable[[Config, Batch, MachineLimit], list[Row]]] = {
     "gan": lambda c, data, limits: gan_rows(data, limits, c.turns, c.chunk_steps),
     "classifier": lambda c, data, limits: classifier_rows(data, limits, c.turns, c.chunk_steps),
+    "seeds": lambda c, data, limits: [seeds_row(data, c.turns, max(1, c.chunk_steps // 16))],
+    "whole": lambda c, data, limits: whole_rows(data, test_set()),
     "labels": lambda c, data, limits: label_rows(c.turns, c.latents),
     "memory": lambda c, data, limits: [memory_row()],
     "search": lambda c, data, limits: search_rows(c.turns, c.directions),
@@ -58,6 +68,12 @@ GROUPS: dict[str, Callable[[Config, Batch, MachineLimit], list[Row]]] = {
     "engine": lambda c, data, limits: [engine_row(data, c.turns, c.chunk_steps)],
 }
 """What `--rows` names, in the order of the table."""
+
+
+def test_set() -> Batch:
+    """The real test images, which a whole training watches."""
+    dataset = load_dataset("fashion_mnist", None)
+    return Batch(dataset.test_images, dataset.test_labels)
 
 
 def main() -> None:
