@@ -5,12 +5,14 @@
 
 The peers need `pip install -e '.[bench]'`; rows whose peer is missing are left out, and say so.
 Ours and the peer take turns after three warm-ups each; the ratio is that of neighbouring turns,
-median (least to greatest), always such that more is better. The rows lie in `throughput/`.
+median (least to greatest), always such that more is better. The rows lie in `throughput/`; those
+of `dtype` are about quality: what training in bfloat16 loses of it.
 """
 
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import jax
@@ -19,10 +21,12 @@ from tqdm import tqdm
 
 from magan_jax import load_dataset
 from magan_jax.cli import one_sentence
+from magan_jax.data import Dataset
 from magan_jax.files import write_json
 from magan_jax.runtime import environment
 from magan_jax.training.engine import Batch
 from throughput.latent_rows import growth_rows, label_rows, memory_row, search_rows
+from throughput.quality_rows import dtype_rows
 from throughput.torch_peers import torch_forms, torch_version
 from throughput.training_rows import (
     classifier_rows,
@@ -52,6 +56,16 @@ class Config:
     """Latents labelled in one turn; take 1000000 on an accelerator."""
     directions: int = 64
     """Shift directions of each class in the search; take 4096 on an accelerator."""
+    seeds: int = 4
+    """Trainings in each number format whose quality is compared; take 16 on an accelerator."""
+    images: int = 6_000
+    """Training images of these; take 60000 on an accelerator."""
+
+
+@cache
+def dataset() -> Dataset:
+    """What the networks learn."""
+    return load_dataset("fashion_mnist", None)
 
 
 GROUPS: dict[str, Callable[[Config, Batch, MachineLimit], list[Row]]] = {
@@ -66,6 +80,7 @@ GROUPS: dict[str, Callable[[Config, Batch, MachineLimit], list[Row]]] = {
     "start": lambda c, data, limits: [start_row()],
     "devices": lambda c, data, limits: [exchange_row()],
     "engine": lambda c, data, limits: [engine_row(data, c.turns, c.chunk_steps)],
+    "dtype": lambda c, data, limits: dtype_rows(dataset(), c.seeds, c.images),
 }
 """What `--rows` names, in the order of the table."""
 
@@ -84,8 +99,9 @@ def main() -> None:
         raise ValueError(
             f"--rows names {', '.join(sorted(unknown))}; choose of {', '.join(GROUPS)}."
         )
-    dataset = load_dataset("fashion_mnist", None)
-    data = jax.device_put(Batch(dataset.train_images, dataset.train_labels))
+    if config.seeds < 2:
+        raise ValueError(f"--seeds is {config.seeds}; their deviation needs at least 2.")
+    data = jax.device_put(Batch(dataset().train_images, dataset().train_labels))
     limits = machine_limit()
     if not torch_forms():
         print("PyTorch is not installed (pip install -e '.[bench]'): its rows are left out.")

@@ -161,14 +161,24 @@ def prepare() -> Run:
     """Command line, data and folder; what could be refused later is refused here."""
     preset, config = parse(PRESETS, __doc__.splitlines()[0])
     dataset = load_dataset(config.dataset, config.data_dir)
-    if config.classifier.mirror is None:
-        mirrored = replace(config.classifier, mirror=DATASETS[dataset.name].mirrored_alike)
-        config = replace(config, classifier=mirrored)
+    config = decided(config, dataset.name)
     check_num_devices(config.num_devices)
     check_classifier_config(config.classifier, len(dataset.train_images), config.num_devices)
     check_gan_config(config.gan, dataset.train_images.shape, config.num_devices)
     check_analysis_config(config.analysis, len(dataset.class_names))
     return start_run("fashion", preset, config, dataset, stages=("classifier", "gan"))
+
+
+def decided(config: Config, dataset: str) -> Config:
+    """The settings with what was left to the data set and to `--dtype` filled in."""
+    classifier, gan = config.classifier, config.gan
+    if classifier.mirror is None:
+        classifier = replace(classifier, mirror=DATASETS[dataset].mirrored_alike)
+    if classifier.dtype is None:
+        classifier = replace(classifier, dtype=config.dtype)
+    if gan.dtype is None:
+        gan = replace(gan, dtype=config.dtype)
+    return replace(config, classifier=classifier, gan=gan)
 
 
 if __name__ == "__main__":

@@ -16,6 +16,7 @@ from magan_jax.data import Dataset
 from magan_jax.files import check_writable, jsonable
 from magan_jax.runtime import is_first_host
 from magan_jax.training.engine import Batch
+from magan_jax.training.precision import ActivationDtype
 from magan_jax.training.stage import Stage, check_stage
 
 
@@ -39,6 +40,8 @@ class RunConfig:
     """Train anew what an earlier call has trained already."""
     num_devices: int | None = None
     """Use so many local devices; default all of all hosts."""
+    dtype: ActivationDtype = "float32"
+    """Activations in training; parameters, statistics and losses stay float32."""
     compilation_cache: bool = True
     """Keep compiled programs for the next call, in a private folder ~/.cache/magan_jax."""
     distributed: bool = False

@@ -2,17 +2,20 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "experiments"))
 import benchmark
+from magan_jax.data import Dataset
 from magan_jax.training import stage
 from magan_jax.training.engine import Batch
 from magan_jax.training.gan import GANConfig, gan_step, init_gan
-from throughput import training_rows, turns
+from throughput import quality_rows, training_rows, turns
 from throughput.latent_rows import Search
 from throughput.protocol import IMAGE_SHAPE
 
@@ -88,6 +91,54 @@ def test_search_counts_the_evaluations_of_every_ray():
     assert search.evaluations == 6 * (1 + 32 + 10)
 
 
+def test_a_loss_of_quality_is_counted_in_deviations_over_seeds():
+    float32 = np.array([0.8, 0.9, 1.0])  # deviation 0.1
+    assert quality_rows.seeds_by_loss(float32, float32 - 0.1) == pytest.approx(1)
+    assert quality_rows.seeds_by_loss(float32, float32 - 0.2) == pytest.approx(0.5)
+    for none_lost in (float32, float32 + 1, float32 - 0.001):
+        assert quality_rows.seeds_by_loss(float32, none_lost) == quality_rows.MOST
+    assert quality_rows.seeds_by_loss(np.ones(2), np.ones(2)) == quality_rows.MOST
+    assert quality_rows.seeds_by_loss(np.ones(2), np.zeros(2)) == 0
+
+
+def test_entropy_of_labels():
+    assert quality_rows.entropy(np.array([3, 3, 3])) == 0
+    assert quality_rows.entropy(np.array([0, 0, 7, 7, 8, 8, 9, 9])) == pytest.approx(np.log(4))
+
+
+def test_a_generator_that_forgets_classes_in_bfloat16_is_seen(monkeypatch):
+    def classifiers(keys, config, train_set, test_set, **_):
+        assert len(train_set.images) == 16
+        assert len(test_set.images) == 32
+        best = {"float32": 0.9, "bfloat16": 0.89}[config.dtype]
+        accuracies = best + 0.02 * (np.arange(len(keys)) - 1)
+        return [SimpleNamespace(test_accuracy=a, classify=lambda x: 9 * x) for a in accuracies]
+
+    def gans(keys, config, images, **_):
+        assert len(images) == 16
+        kept = {"float32": [1.0, 0.9, 0.8], "bfloat16": [0.0, 0.0, 0.0]}[config.dtype]
+        return [
+            SimpleNamespace(generate=lambda z, k=k: z[:, :2] * jnp.array([k, 0.0]) + (k == 0))
+            for k in kept
+        ]
+
+    monkeypatch.setattr(quality_rows, "train_classifiers", classifiers)
+    monkeypatch.setattr(quality_rows, "train_gans", gans)
+    monkeypatch.setattr(quality_rows, "LATENTS", 200)
+    images, labels = np.zeros((32, 8, 8, 1), np.uint8), np.arange(32, dtype=np.int32) % 10
+    dataset = Dataset(
+        "any", tuple("0123456789"), images, labels, images, labels, "", "", official=None
+    )
+    accuracy, confidence, labels = quality_rows.dtype_rows(dataset, num_seeds=3, num_images=16)
+    assert (accuracy.ours, accuracy.peer) == pytest.approx((0.89, 0.9))
+    assert accuracy.ratio == pytest.approx(2)
+    assert confidence.ours == pytest.approx(0.5)  # both logits are equal
+    assert labels.ours == 0
+    assert labels.peer == pytest.approx(np.log(2), abs=0.02)
+    assert labels.ratio < 1
+    assert {row.must for row in (accuracy, confidence, labels)} == {1.0}
+
+
 def test_table_shows_every_row():
     rows = [
         turns.Row("a", "s", 1.0, 2.0, "peer", 2.0, 1.5, 2.5, 1.0, None, 0.25),
@@ -108,11 +159,17 @@ def test_help_needs_no_pytorch(tmp_path):
         capture_output=True, text=True, env=os.environ | {"PYTHONPATH": path},
     )  # fmt: skip
     assert found.returncode == 0, found.stderr
-    for flag in ("--rows", "--json", "--turns", "--chunk-steps", "--latents", "--directions"):
+    for flag in (
+        "--rows", "--json", "--turns", "--chunk-steps", "--latents", "--directions", "--seeds",
+        "--images",
+    ):  # fmt: skip
         assert flag in found.stdout
 
 
 def test_unknown_rows_are_named_before_any_work(monkeypatch):
     monkeypatch.setattr(sys, "argv", ["benchmark.py", "--rows", "gan", "speed"])
     with pytest.raises(ValueError, match="speed; choose of gan, classifier"):
+        benchmark.main()
+    monkeypatch.setattr(sys, "argv", ["benchmark.py", "--seeds", "1"])
+    with pytest.raises(ValueError, match="--seeds is 1"):
         benchmark.main()

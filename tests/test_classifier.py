@@ -25,12 +25,19 @@ def striped(n, seed):
     return Batch(images[..., None], labels)
 
 
-def test_it_learns_and_its_accuracy_is_that_of_its_function():
+@pytest.mark.parametrize("dtype", [None, "bfloat16"])
+def test_it_learns_and_its_accuracy_is_that_of_its_function(dtype):
     test_set = striped(120, 1)
     found = train_classifier(
         KEY,
         ClassifierConfig(
-            epochs=12, batch_size=16, width=4, dropout=0.0, max_shift=0, learning_rate=1e-2
+            epochs=12,
+            batch_size=16,
+            width=4,
+            dropout=0.0,
+            max_shift=0,
+            learning_rate=1e-2,
+            dtype=dtype,
         ),
         striped(512, 0),
         test_set,
@@ -95,6 +102,7 @@ def test_half_of_the_images_are_mirrored():
         ({"learning_rate": -1.0}, "classifier.learning_rate is -1.0"),
         ({"dropout": 1.0}, "classifier.dropout is 1.0"),
         ({"max_shift": -1}, "classifier.max_shift is -1"),
+        ({"dtype": "f32"}, "classifier.dtype is 'f32'; choose one of float32, bfloat16"),
         ({"batch_size": 601}, "classifier.batch_size is 601"),
     ],
 )

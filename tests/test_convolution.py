@@ -1,3 +1,5 @@
+import re
+
 import chex
 import jax
 import jax.numpy as jnp
@@ -128,3 +130,35 @@ def test_the_form_of_other_platforms_is_the_same_layer(ours, monkeypatch):
     elsewhere = value_and_gradients(x, kernel)
     assert set(chosen) == {"_convolve_by_patches", "_adjoint_by_patches"}
     chex.assert_trees_all_close(here, elsewhere, rtol=1e-4, atol=1e-3)
+
+
+@pytest.mark.parametrize("module", [StridedConv, StridedConvTranspose])
+def test_bfloat16_rounds_factors_and_results_alone(module):
+    """Whole numbers that bfloat16 holds: what is left to round is the result."""
+    x = jax.random.randint(jax.random.key(0), (2, 4, 6, 3), -8, 9).astype(jnp.float32)
+    kernel = jax.random.randint(jax.random.key(1), (4, 4, 3, 5), -8, 9).astype(jnp.float32)
+    variables = {"params": {"kernel": kernel}}
+    exact = module(5).apply(variables, x)
+    found = module(5, dtype=jnp.bfloat16).apply(variables, x)
+    assert found.dtype == jnp.bfloat16
+    # Four overlapping pieces of a transposed convolution are rounded each, and so are their sums.
+    largest = jnp.max(jnp.abs(exact))
+    chex.assert_trees_all_close(found.astype(jnp.float32), exact, rtol=0, atol=largest * 2.0**-7)
+
+
+@pytest.mark.parametrize("module", [StridedConv, StridedConvTranspose])
+def test_the_gradient_of_a_bfloat16_kernel_sums_in_float32(module):
+    """In bfloat16, 256 + 1 is 256; here thousands of ones are summed."""
+    x, layer = jnp.ones((512, 4, 4, 1)), module(1, dtype=jnp.bfloat16)
+
+    def gradient(layer):
+        return jax.jit(jax.grad(lambda v: jnp.sum(layer.apply(v, x).astype(jnp.float32))))
+
+    variables = layer.init(jax.random.key(0), x)
+    # A backend may sum in float32 without being told; the program tells it.
+    (*_, product) = re.findall(r"dot_general.*", gradient(layer).lower(variables).as_text())
+    assert re.search(r"xbf16>, tensor<\w+xbf16>\) -> tensor<\w+xf32>$", product)
+    found, exact = gradient(layer)(variables), gradient(module(1))(variables)
+    chex.assert_trees_all_equal_shapes_and_dtypes(found, exact)
+    assert float(jnp.min(exact["params"]["kernel"])) > 256
+    chex.assert_trees_all_close(found, exact, rtol=2.0**-8)

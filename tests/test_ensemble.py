@@ -1,5 +1,7 @@
 """Many seeds at once: each must come out as it does alone."""
 
+from dataclasses import replace
+
 import chex
 import jax
 import jax.numpy as jnp
@@ -47,8 +49,8 @@ def test_each_classifier_of_an_ensemble_is_the_one_trained_alone():
         assert one.test_accuracy == alone.test_accuracy
 
 
-def chunk_of_gans():
-    step = gan_step(CONFIG, SHAPE)
+def chunk_of_gans(dtype=None):
+    step = gan_step(replace(CONFIG, dtype=dtype), SHAPE)
     states = stacked([init_gan(key, CONFIG, SHAPE) for key in KEYS])
     return over_seeds(chunk_function(step, 64, 8, 2)), (states, DATA, KEYS, jnp.uint32(0))
 
@@ -71,8 +73,9 @@ def test_accelerators_take_the_seeds_at_once_and_to_the_same_end(monkeypatch):
     chex.assert_trees_all_close(at_once, in_turn, atol=3e-5)
 
 
-def test_an_ensemble_lowers_for_every_platform():
-    function, arguments = chunk_of_gans()
+@pytest.mark.parametrize("dtype", [None, "bfloat16"])
+def test_an_ensemble_lowers_for_every_platform(dtype):
+    function, arguments = chunk_of_gans(dtype)
     platforms = ("cpu", "cuda", "tpu")
     lowered = export.export(on_one_device(function), platforms=platforms)(*arguments)
     assert lowered.platforms == platforms

@@ -73,6 +73,7 @@ def test_results_hold_what_the_readme_promises(finished):
     results = read_results(workdir)
     assert results["preset"] == "quick"
     assert results["config"]["gan"]["epochs"] == 2
+    assert results["config"]["gan"]["dtype"] == "float32"
     assert results["config"] == json.loads((workdir / "config.json").read_text())
     assert {"versions", "backend", "devices", "commit"} <= results["environment"].keys()
     assert results["dataset"]["counts"] == {"train": 320, "test": 64}
@@ -201,6 +202,8 @@ def snapshot(workdir):
         (["--analysis.large-num-samples=200"], "must be larger than analysis.num_samples"),
         (["--analysis.num-clusters=11"], "analysis.num_clusters is 11"),
         (["--gan.epochs=3"], "another gan.epochs; delete it to train this anew"),
+        (["--gan.dtype=bfloat16"], "another gan.dtype"),
+        (["--dtype=bfloat16"], "another classifier.dtype"),
         (["--seed=1"], "another seed"),
         (["--seed=-1"], "seed is -1"),
         (["--seed=4294967296"], "seed is 4294967296"),
@@ -218,6 +221,16 @@ def test_bad_input_costs_nothing(finished, changes, message):
     assert message in error
     assert error.count("\n") == 0
     assert snapshot(workdir) == before
+
+
+def test_what_is_left_open_is_decided_by_dtype_and_data_set():
+    fashion = load_experiment()
+    config = fashion.Config(dtype="bfloat16", gan=fashion.GANConfig(dtype="float32"))
+    found = fashion.decided(config, "mnist")
+    assert (found.classifier.dtype, found.gan.dtype) == ("bfloat16", "float32")
+    assert found.classifier.mirror is False
+    assert fashion.decided(fashion.Config(), "fashion_mnist").classifier.mirror is True
+    assert fashion.decided(found, "fashion_mnist") == found
 
 
 @pytest.mark.filterwarnings("ignore:the files in")

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import chex
 import jax
 import jax.numpy as jnp
@@ -134,8 +136,9 @@ def test_each_device_of_a_batch_draws_its_part_of_one_noise():
         chex.assert_trees_all_close(jax.tree.map(lambda x, h=half: x[h], mapped), whole, atol=2e-5)
 
 
-def test_trained_generator_is_a_function_of_latents():
-    trained = train_gan(KEY, CONFIG, IMAGES, stage=Stage(None, {}))
+@pytest.mark.parametrize("dtype", [None, "bfloat16"])
+def test_trained_generator_is_a_function_of_latents(dtype):
+    trained = train_gan(KEY, replace(CONFIG, dtype=dtype), IMAGES, stage=Stage(None, {}))
     z = jax.random.normal(KEY, (3, 5))
     images = trained.generate(z)
     chex.assert_shape(images, (3, *SHAPE))
@@ -158,6 +161,7 @@ def test_images_are_scaled_to_minus_one_and_one():
         ({"learning_rate": float("nan")}, (600, *SHAPE), "gan.learning_rate is nan"),
         ({"beta1": 1.0}, (600, *SHAPE), "gan.beta1 is 1.0"),
         ({"objective": "magic"}, (600, *SHAPE), "choose one of vanilla"),
+        ({"dtype": "float16"}, (600, *SHAPE), "gan.dtype is 'float16'; choose one of float32, bf"),
         ({}, (9, 10, 8, 1), "divisible by 4"),
         ({}, (600, 8, 8), "divisible by 4"),
         ({"batch_size": 6}, (600, 8, 8, 1), "gan.batch_size is 6, which 4 devices"),

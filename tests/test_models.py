@@ -1,11 +1,15 @@
+from functools import partial
+
 import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
 
 from magan_jax.models import Classifier, Discriminator, Generator
 from magan_jax.models.classifier import _drop
+from magan_jax.models.dense import dense
 
 KEY = jax.random.key(0)
 
@@ -86,3 +90,118 @@ def test_dropout_keeps_the_mean_and_drops_the_rate():
     np.testing.assert_allclose(np.unique(dropped), [0, 4 / 3], rtol=1e-6)
     other = _drop(jax.random.split(KEY, 200), 1, 0.25, x)
     assert float(jnp.mean((dropped == 0) == (other == 0))) < 0.7  # layers draw apart
+
+
+ROUNDING = 2.0**-8  # at most, of a number's size: bfloat16 has 8 significant bits
+
+
+def classifier_loss(dtype, parameters, _, images, latents):
+    logits = Classifier(10, 16, dtype=dtype).apply({"params": parameters}, images)
+    return jnp.mean(
+        optax.softmax_cross_entropy_with_integer_labels(logits, jnp.arange(len(logits)) % 10)
+    )
+
+
+def discriminator_loss(dtype, parameters, others, images, latents):
+    def f(x):
+        network = Discriminator(16, dtype=dtype)
+        return network.apply({"params": parameters}, x, mutable=["batch_stats"])[0]
+
+    fake = images_of(dtype, others["generator"], latents)
+    return jnp.mean(jax.nn.softplus(-f(images))) + jnp.mean(jax.nn.softplus(f(fake)))
+
+
+def generator_loss(dtype, parameters, others, images, latents):
+    fake = images_of(dtype, {**others["generator"], "params": parameters}, latents)
+    network = Discriminator(16, dtype=dtype)
+    logits = network.apply(others["discriminator"], fake, mutable=["batch_stats"])[0]
+    return jnp.mean(jax.nn.softplus(-logits))
+
+
+def images_of(dtype, variables, latents):
+    generator = Generator(16, (16, 16, 1), dtype=dtype)
+    return generator.apply(variables, latents, training=True, mutable=["batch_stats"])[0]
+
+
+@pytest.fixture(scope="module")
+def networks():
+    """Variables of all three, images, latents."""
+    images = jax.random.uniform(KEY, (64, 16, 16, 1), minval=-1)
+    latents = jax.random.normal(KEY, (64, 20))
+    variables = {
+        "classifier": init(Classifier(10, 16), images),
+        "discriminator": {"params": init(Discriminator(16), images)["params"]},
+        "generator": init(Generator(16, (16, 16, 1)), latents, training=False),
+    }
+    return variables, images, latents
+
+
+@pytest.mark.parametrize(
+    ("name", "loss", "rectified"),
+    [
+        ("classifier", classifier_loss, 3),
+        ("discriminator", discriminator_loss, 2),
+        ("generator", generator_loss, 4),  # two layers of its own, two of D
+    ],
+)
+def test_gradient_in_bfloat16_is_that_of_float32_but_for_rounding(name, loss, rectified, networks):
+    """A rounding turns a rectifier over where its argument is small enough.
+
+    Of normal arguments a share of 0.8 · 2⁻⁸ is less than 2⁻⁸ of their deviation. Each turned over
+    gains or loses its term of the gradient, so that a rectified layer adds at most about 2⁻⁸ to
+    the squared relative error. Roundings of the products themselves add their own squares, which
+    are 2⁻⁸ times that.
+    """
+    variables, images, latents = networks
+    exact, rounded = (
+        jax.jit(jax.value_and_grad(partial(loss, dtype)))(
+            variables[name]["params"], variables, images, latents
+        )
+        for dtype in (jnp.float32, jnp.bfloat16)
+    )
+    chex.assert_trees_all_equal_shapes_and_dtypes(exact, rounded)
+    assert rounded[0].dtype == jnp.float32
+    a, b = (np.concatenate([np.ravel(x) for x in jax.tree.leaves(g)]) for _, g in (exact, rounded))
+    error = np.linalg.norm(a - b) / np.linalg.norm(a)
+    assert 0 < error < np.sqrt(rectified * ROUNDING)
+    assert a @ b / np.linalg.norm(a) / np.linalg.norm(b) > 0.99
+
+
+def test_what_bfloat16_networks_keep_and_return_is_float32():
+    images, latents = jnp.zeros((4, 8, 8, 1)), jnp.zeros((4, 6))
+    classifier = Classifier(7, 2, dtype=jnp.bfloat16)
+    generator = Generator(2, (8, 8, 1), dtype=jnp.bfloat16)
+    discriminator = Discriminator(2, dtype=jnp.bfloat16)
+
+    def all_of_them():
+        c = classifier.init(KEY, images)
+        g = generator.init(KEY, latents, training=False)
+        d = discriminator.init(KEY, images)
+        return (
+            (c, classifier.apply(c, images, jax.random.split(KEY, 4))),
+            (g, generator.apply(g, latents, training=True, mutable=["batch_stats"])),
+            (d, discriminator.apply(d, images, mutable=["batch_stats"])),
+        )
+
+    found = jax.tree.leaves(jax.eval_shape(all_of_them))
+    assert {x.dtype.name for x in found} == {"float32"}
+
+
+def test_what_lies_between_the_layers_is_bfloat16():
+    network, images = Classifier(7, 2, dtype=jnp.bfloat16), jnp.zeros((4, 8, 8, 1))
+
+    def between():
+        variables = network.init(KEY, images)
+        return network.apply(variables, images, capture_intermediates=True)[1]["intermediates"]
+
+    seen = jax.eval_shape(between)
+    for layer in ("StridedConv_0", "StridedConv_1", "LayerNorm_0", "LayerNorm_1"):
+        assert seen[layer]["__call__"][0].dtype == jnp.bfloat16
+
+
+@pytest.mark.parametrize("dtype", [jnp.float32, jnp.bfloat16])
+def test_a_dense_gradient_sums_a_large_batch_in_float32(dtype):
+    """In bfloat16, 256 + 1 is 256."""
+    layer, x = dense(2, dtype), jnp.ones((4096, 3))
+    gradient = jax.jit(jax.grad(lambda v: jnp.sum(layer.apply(v, x))))(init(layer, x))
+    chex.assert_trees_all_equal(gradient, jax.tree.map(lambda g: jnp.full_like(g, 4096), gradient))

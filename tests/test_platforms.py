@@ -1,5 +1,7 @@
 """Every compiled entry point lowers for CPU, GPU and TPU, whatever machine the tests run on."""
 
+from dataclasses import replace
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -40,11 +42,11 @@ def entry_points(monkeypatch):
         monkeypatch.setattr(module, "on_devices", lambda function, **_: function)
     # New functions: nothing compiled is shared with other tests.
     networks, arrays = take_apart(lambda z: generate(z), lambda x: classify(x))
-    yield "gan", trained(gan_step(GAN, SHAPE), init_gan(KEY, GAN, SHAPE))
-    yield (
-        "classifier",
-        trained(classifier_step(CLASSIFIER, 3, 4), init_classifier(KEY, CLASSIFIER, SHAPE, 3, 4)),
-    )
+    for name, dtype in (("", None), (" in bfloat16", "bfloat16")):
+        gan, classifier = replace(GAN, dtype=dtype), replace(CLASSIFIER, dtype=dtype)
+        yield f"gan{name}", trained(gan_step(gan, SHAPE), init_gan(KEY, gan, SHAPE))
+        state = init_classifier(KEY, classifier, SHAPE, 3, 4)
+        yield f"classifier{name}", trained(classifier_step(classifier, 3, 4), state)
     segment = stream.compiled_stream(networks, standard_normal(4), 4, 3, 1000, 19, None)
     yield "stream", (segment, (arrays, KEY, jnp.uint32(0), jnp.uint32(1500)))
     label = labels._compiled_labels(networks, 4, 8, None)
@@ -68,7 +70,18 @@ def entry_points(monkeypatch):
     )
 
 
-@pytest.mark.parametrize("name", ["gan", "classifier", "stream", "labels", "search"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "gan",
+        "gan in bfloat16",
+        "classifier",
+        "classifier in bfloat16",
+        "stream",
+        "labels",
+        "search",
+    ],
+)
 def test_entry_point_lowers_for_every_platform(name, monkeypatch):
     function, arguments = dict(entry_points(monkeypatch))[name]
     one_device = jax.make_mesh((1,), (DEVICES,), devices=jax.devices()[:1])

@@ -3,8 +3,10 @@
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+from jax.typing import DTypeLike
 
 from magan_jax.models.convolution import StridedConv
+from magan_jax.models.dense import dense
 
 
 class Classifier(nn.Module):
@@ -18,11 +20,13 @@ class Classifier(nn.Module):
         num_classes: K.
         width: channels of the first convolution; the second has twice as many.
         dropout: rate before each dense layer, in training only.
+        dtype: of activations; parameters, the statistics of LayerNorm and logits are float32.
     """
 
     num_classes: int
     width: int = 64
     dropout: float = 0.3
+    dtype: DTypeLike = jnp.float32
 
     @nn.compact
     def __call__(self, images: jax.Array, dropout_keys: jax.Array | None = None) -> jax.Array:
@@ -33,10 +37,11 @@ class Classifier(nn.Module):
         """
         x = images
         for features in (self.width, 2 * self.width):
-            x = nn.relu(nn.LayerNorm()(StridedConv(features)(x)))
+            x = nn.relu(nn.LayerNorm(dtype=self.dtype)(StridedConv(features, dtype=self.dtype)(x)))
         x = _drop(dropout_keys, 0, self.dropout, x.reshape(x.shape[0], -1))
-        x = nn.relu(nn.Dense(4 * self.width, kernel_init=nn.initializers.he_normal())(x))
-        return nn.Dense(self.num_classes)(_drop(dropout_keys, 1, self.dropout, x))
+        hidden = dense(4 * self.width, self.dtype, kernel_init=nn.initializers.he_normal())
+        x = _drop(dropout_keys, 1, self.dropout, nn.relu(hidden(x)))
+        return dense(self.num_classes, self.dtype)(x)
 
 
 def _drop(keys: jax.Array | None, layer: int, rate: float, x: jax.Array) -> jax.Array:

@@ -16,6 +16,7 @@ round), and gradients of gradients need nothing more.
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+from jax.typing import DTypeLike
 
 KERNEL_SIZE = 4
 _LAYOUT = ("NHWC", "HWIO", "NHWC")
@@ -63,13 +64,11 @@ def _convolve(x: jax.Array, kernel: jax.Array) -> jax.Array:
 
 def _convolve_by_patches(x: jax.Array, kernel: jax.Array) -> jax.Array:
     patches = _patches(x)
-    return patches @ kernel.reshape(patches.shape[-1], -1)
+    return _product(patches, kernel.reshape(patches.shape[-1], -1))
 
 
 def _convolve_directly(x: jax.Array, kernel: jax.Array) -> jax.Array:
-    return jax.lax.conv_general_dilated(
-        x, kernel, (2, 2), ((1, 1), (1, 1)), dimension_numbers=_LAYOUT
-    )
+    return _convolution(x, kernel, stride=2)
 
 
 @jax.custom_vjp
@@ -83,7 +82,7 @@ def _convolve_adjoint(y: jax.Array, kernel: jax.Array) -> jax.Array:
 
 
 def _adjoint_by_patches(y: jax.Array, kernel: jax.Array) -> jax.Array:
-    return _assemble(y @ kernel.reshape(-1, y.shape[-1]).T)
+    return _assemble(_product(y, kernel.reshape(-1, y.shape[-1]).T))
 
 
 def _adjoint_by_blocks(y: jax.Array, kernel: jax.Array) -> jax.Array:
@@ -95,9 +94,7 @@ def _adjoint_by_blocks(y: jax.Array, kernel: jax.Array) -> jax.Array:
     channels = kernel.shape[2]
     taps = kernel.reshape(2, 2, 2, 2, channels, features)  # down, row in block, right, column, …
     taps = taps.transpose(0, 2, 5, 1, 3, 4)[::-1, ::-1].reshape(2, 2, features, 4 * channels)
-    blocks = jax.lax.conv_general_dilated(
-        y, taps, (1, 1), ((1, 1), (1, 1)), dimension_numbers=_LAYOUT
-    )
+    blocks = _convolution(y, taps, stride=1)
     blocks = blocks.reshape(n, rows + 1, columns + 1, 2, 2, channels)
     image = blocks.transpose(0, 1, 3, 2, 4, 5).reshape(n, 2 * rows + 2, 2 * columns + 2, channels)
     return image[:, 1:-1, 1:-1]
@@ -108,7 +105,7 @@ def _kernel_gradient(x: jax.Array, y: jax.Array) -> jax.Array:
     """`[N, 2h, 2w, in], [N, h, w, out] -> [4, 4, in, out]`: adjoint of `_convolve` in kernel."""
     patches = _patches(x)
     # yᵀ·patches, not patchesᵀ·y: a third faster on CPU, where the left factor is the one packed.
-    product = y.reshape(-1, y.shape[-1]).T @ patches.reshape(-1, patches.shape[-1])
+    product = _product(y.reshape(-1, y.shape[-1]).T, patches.reshape(-1, patches.shape[-1]))
     return product.T.reshape(KERNEL_SIZE, KERNEL_SIZE, x.shape[-1], y.shape[-1])
 
 
@@ -124,6 +121,29 @@ _kernel_gradient.defvjp(
     lambda x, y: (_kernel_gradient(x, y), (x, y)),
     lambda saved, kernel: (_convolve_adjoint(saved[1], kernel), _convolve(saved[0], kernel)),
 )
+
+
+def _product(a: jax.Array, b: jax.Array) -> jax.Array:
+    """a·b in the number format of a, but summed in float32 at least.
+
+    A sum over a batch in bfloat16 would stand still as soon as it is 256 times its terms.
+    """
+    exact = jnp.promote_types(a.dtype, jnp.float32)
+    return jnp.matmul(a, b, preferred_element_type=exact).astype(a.dtype)
+
+
+def _convolution(x: jax.Array, kernel: jax.Array, stride: int) -> jax.Array:
+    """A plain convolution with one pixel of padding, summed as `_product` is."""
+    exact = jnp.promote_types(x.dtype, jnp.float32)
+    result = jax.lax.conv_general_dilated(
+        x,
+        kernel,
+        (stride, stride),
+        ((1, 1), (1, 1)),
+        dimension_numbers=_LAYOUT,
+        preferred_element_type=exact,
+    )
+    return result.astype(x.dtype)
 
 
 def _patches(x: jax.Array) -> jax.Array:
@@ -169,26 +189,39 @@ def _assemble(patches: jax.Array) -> jax.Array:
 
 
 class StridedConv(nn.Module):
-    """`strided_conv` with a learned kernel and no bias: halves height and width."""
+    """`strided_conv` with a learned kernel and no bias: halves height and width.
+
+    Attributes:
+        features: channels of the result.
+        kernel_init: of the kernel, which is float32, and so is its gradient.
+        dtype: in which images and kernel are multiplied, and of the result.
+    """
 
     features: int
     kernel_init: nn.initializers.Initializer = nn.initializers.he_normal()
+    dtype: DTypeLike = jnp.float32
 
     @nn.compact
     def __call__(self, images: jax.Array) -> jax.Array:
         """`[N, H, W, in] -> [N, H/2, W/2, features]`."""
         shape = (KERNEL_SIZE, KERNEL_SIZE, images.shape[-1], self.features)
-        return strided_conv(images, self.param("kernel", self.kernel_init, shape))
+        kernel = self.param("kernel", self.kernel_init, shape)
+        return strided_conv(images.astype(self.dtype), kernel.astype(self.dtype))
 
 
 class StridedConvTranspose(nn.Module):
-    """`strided_conv_transpose` with a learned kernel and no bias: doubles height and width."""
+    """`strided_conv_transpose` with a learned kernel and no bias: doubles height and width.
+
+    Attributes: see `StridedConv`.
+    """
 
     features: int
     kernel_init: nn.initializers.Initializer = nn.initializers.he_normal()
+    dtype: DTypeLike = jnp.float32
 
     @nn.compact
     def __call__(self, images: jax.Array) -> jax.Array:
         """`[N, H, W, in] -> [N, 2H, 2W, features]`."""
         shape = (KERNEL_SIZE, KERNEL_SIZE, images.shape[-1], self.features)
-        return strided_conv_transpose(images, self.param("kernel", self.kernel_init, shape))
+        kernel = self.param("kernel", self.kernel_init, shape)
+        return strided_conv_transpose(images.astype(self.dtype), kernel.astype(self.dtype))

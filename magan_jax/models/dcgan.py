@@ -10,8 +10,10 @@ at width 16, three epochs: Fréchet distance 45 against 49 in a classifier's fea
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+from jax.typing import DTypeLike
 
 from magan_jax.models.convolution import StridedConv, StridedConvTranspose
+from magan_jax.models.dense import dense
 
 _NORMAL = nn.initializers.normal(0.02)
 _SLOPE = 0.2
@@ -25,11 +27,13 @@ class Generator(nn.Module):
         image_shape: `(H, W, C)`, H and W divisible by 4.
         axis_name: the mapped axis over which BatchNorm takes its statistics in training, so that
             the result does not depend on the number of devices; None outside a mapped function.
+        dtype: of activations; parameters, the statistics of BatchNorm and images are float32.
     """
 
     width: int = 64
     image_shape: tuple[int, int, int] = (28, 28, 1)
     axis_name: str | None = None
+    dtype: DTypeLike = jnp.float32
 
     @nn.compact
     def __call__(self, latents: jax.Array, *, training: bool) -> jax.Array:
@@ -42,16 +46,17 @@ class Generator(nn.Module):
                 momentum=0.9,
                 axis_name=self.axis_name if training else None,
                 use_fast_variance=False,  # E[x²] − E[x]² cancels in float32
+                dtype=self.dtype,
             )
             return nn.relu(norm(x))
 
-        x = nn.Dense(
-            (height // 4) * (width // 4) * 2 * self.width, use_bias=False, kernel_init=_NORMAL
-        )(latents)
+        features = (height // 4) * (width // 4) * 2 * self.width
+        x = dense(features, self.dtype, use_bias=False, kernel_init=_NORMAL)(latents)
         x = normalise_and_activate(x.reshape(-1, height // 4, width // 4, 2 * self.width))
-        x = StridedConvTranspose(self.width, kernel_init=_NORMAL)(x)
+        x = StridedConvTranspose(self.width, _NORMAL, self.dtype)(x)
         x = normalise_and_activate(x)
-        x = StridedConvTranspose(channels, kernel_init=_NORMAL)(x)
+        x = StridedConvTranspose(channels, _NORMAL, self.dtype)(x)
+        # Of float32 from here on, as the bias is: its gradient is a sum over all pixels.
         return jnp.tanh(x + self.param("bias", nn.initializers.zeros, (channels,)))
 
 
@@ -64,20 +69,23 @@ class Discriminator(nn.Module):
     Attributes:
         width: channels of the first convolution; the second has twice as many.
         axis_name: see `Generator`.
+        dtype: of activations; parameters, the statistics of BatchNorm and logits are float32.
     """
 
     width: int = 64
     axis_name: str | None = None
+    dtype: DTypeLike = jnp.float32
 
     @nn.compact
     def __call__(self, images: jax.Array) -> jax.Array:
         """`[N, H, W, C] -> [N]`; apply with `mutable=["batch_stats"]` and drop these."""
-        x = StridedConv(self.width)(images)
+        x = StridedConv(self.width, dtype=self.dtype)(images)
         x = nn.leaky_relu(x + self.param("bias", nn.initializers.zeros, (self.width,)), _SLOPE)
         norm = nn.BatchNorm(
             use_running_average=False,
             axis_name=None if self.is_initializing() else self.axis_name,
             use_fast_variance=False,
+            dtype=self.dtype,
         )
-        x = nn.leaky_relu(norm(StridedConv(2 * self.width)(x)), _SLOPE)
-        return nn.Dense(1, kernel_init=_NORMAL)(x.reshape(x.shape[0], -1))[:, 0]
+        x = nn.leaky_relu(norm(StridedConv(2 * self.width, dtype=self.dtype)(x)), _SLOPE)
+        return dense(1, self.dtype, kernel_init=_NORMAL)(x.reshape(x.shape[0], -1))[:, 0]

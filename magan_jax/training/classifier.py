@@ -15,6 +15,7 @@ from magan_jax.parallel import DEVICES, device_count, local_part
 from magan_jax.training.engine import Batch, Info, Progress, Step, check_batch_size
 from magan_jax.training.ensemble import member, stacked
 from magan_jax.training.images import random_mirror, random_shift, scale_images
+from magan_jax.training.precision import ActivationDtype, activation_dtype, check_dtype
 from magan_jax.training.stage import Stage, train_stage
 
 
@@ -38,6 +39,8 @@ class ClassifierConfig:
     """AdamW's peak step size; it falls to zero along a cosine."""
     weight_decay: float = 1e-2
     """AdamW's decay."""
+    dtype: ActivationDtype | None = None
+    """Activations in training; None: as --dtype."""
 
 
 class ClassifierState(NamedTuple):
@@ -72,6 +75,7 @@ def check_classifier_config(
             f"classifier.max_shift is {config.max_shift} and classifier.weight_decay is "
             f"{config.weight_decay}; neither may be negative."
         )
+    check_dtype("classifier.dtype", config.dtype)
     check_batch_size(
         config.batch_size, num_examples, device_count(num_devices), "classifier.batch_size"
     )
@@ -217,7 +221,10 @@ def train_classifiers(
 def accuracy_function(
     config: ClassifierConfig, num_classes: int
 ) -> Callable[[ClassifierState, Batch], jax.Array]:
-    """`(state, test set) -> []`: share of the images with the right label, compiled."""
+    """`(state, test set) -> []`: share of the images with the right label, compiled.
+
+    In float32, as `classifier_function`.
+    """
 
     @jax.jit
     def accuracy(state: ClassifierState, test_set: Batch) -> jax.Array:
@@ -237,7 +244,9 @@ def classifier_function(
 ) -> Callable[[jax.Array], jax.Array]:
     """The trained classifier as a function of the images alone: `[N, H, W, C] -> [N, K]`.
 
-    It is a pytree of its parameters (see `magan_jax.latent.networks`).
+    Its activations are float32 whatever they were in training: the parameters are, and a label
+    near the boundary of two classes must not move (see `magan_jax.latent.labels`). It is a pytree
+    of its parameters (see `magan_jax.latent.networks`).
     """
     return jax.tree_util.Partial(
         _classifier_in_use(config.width, num_classes), {"params": state.parameters}
@@ -258,7 +267,7 @@ def _classifier_in_use(width: int, num_classes: int) -> Callable[[Any, jax.Array
 
 
 def _network(config: ClassifierConfig, num_classes: int) -> Classifier:
-    return Classifier(num_classes, config.width, config.dropout)
+    return Classifier(num_classes, config.width, config.dropout, activation_dtype(config.dtype))
 
 
 def _optimizer(config: ClassifierConfig, num_steps: int) -> optax.GradientTransformation:

@@ -16,6 +16,7 @@ from magan_jax.parallel import DEVICES, device_count, local_part
 from magan_jax.training.engine import Batch, Info, Progress, Step, check_batch_size
 from magan_jax.training.ensemble import stacked
 from magan_jax.training.images import scale_images
+from magan_jax.training.precision import ActivationDtype, activation_dtype, check_dtype
 from magan_jax.training.stage import Stage, train_stage
 
 
@@ -39,6 +40,8 @@ class GANConfig:
     """Adam's decay of the first moment."""
     objective: str = "vanilla"
     """The adversarial objective, by its name in `magan_jax.objectives.ADVERSARIAL`."""
+    dtype: ActivationDtype | None = None
+    """Activations in training; None: as --dtype."""
 
 
 class GANState(NamedTuple):
@@ -74,6 +77,7 @@ def check_gan_config(
         raise ValueError(
             f"gan.objective is {config.objective!r}; choose one of {', '.join(ADVERSARIAL)}."
         )
+    check_dtype("gan.dtype", config.dtype)
     if len(images_shape) != 4 or images_shape[1] % 4 or images_shape[2] % 4:
         raise ValueError(
             f"the images have the shape {images_shape}; the DCGAN needs [N, H, W, C] with H and W "
@@ -228,7 +232,9 @@ def generator_function(
 ) -> Callable[[jax.Array], jax.Array]:
     """The trained generator as a function of the latents alone: `[N, d] -> [N, H, W, C]`.
 
-    It is a pytree of its parameters (see `magan_jax.latent.networks`).
+    Its activations are float32 whatever they were in training: the parameters are, and a label
+    near the boundary of two classes must not move (see `magan_jax.latent.labels`). It is a pytree
+    of its parameters (see `magan_jax.latent.networks`).
     """
     variables = {"params": state.generator, "batch_stats": state.statistics}
     return jax.tree_util.Partial(_generator_in_use(config.generator_width, image_shape), variables)
@@ -252,8 +258,11 @@ def _generator_in_use(
 def _networks(
     config: GANConfig, image_shape: tuple[int, int, int]
 ) -> tuple[Generator, Discriminator]:
-    generator = Generator(config.generator_width, image_shape, axis_name=DEVICES)
-    return generator, Discriminator(config.discriminator_width, axis_name=DEVICES)
+    dtype = activation_dtype(config.dtype)
+    return (
+        Generator(config.generator_width, image_shape, DEVICES, dtype),
+        Discriminator(config.discriminator_width, DEVICES, dtype),
+    )
 
 
 def _optimizer(config: GANConfig) -> optax.GradientTransformation:
