@@ -128,7 +128,8 @@ def test_the_form_of_other_platforms_is_the_same_layer(ours, monkeypatch):
 
     monkeypatch.setattr(jax.lax, "platform_dependent", default_form)
     elsewhere = value_and_gradients(x, kernel)
-    assert set(chosen) == {"_convolve_by_patches", "_adjoint_by_patches"}
+    assert set(chosen) <= {"_convolve", "_convolve_adjoint"}
+    assert len(chosen) == 1  # with gradients there is nothing to choose
     chex.assert_trees_all_close(here, elsewhere, rtol=1e-4, atol=1e-3)
 
 

@@ -2,10 +2,11 @@
 
 Inside `lax.scan`, XLA's CPU backend sends the backward pass of a convolution down its slow path,
 and on GPU convolutions are not captured in CUDA graphs. The same layers written as a matrix
-product of 4×4 patches are fast on both, and become batched products under `vmap`. A CPU is faster
-still where a pass is a plain convolution without dilation: that form is chosen there, in this
-file alone, for more than one channel. Parameters keep the ordinary `[4, 4, in, out]` kernel, so a
-layer equals `lax.conv_general_dilated` or `lax.conv_transpose` with the same kernel.
+product of 4×4 patches are fast on both, and become batched products under `vmap`. Without
+gradients a CPU is faster still with plain convolutions (measured with G and C of the paper's
+width: labels in two thirds of the time), so those are chosen there, in this file alone.
+Parameters keep the ordinary `[4, 4, in, out]` kernel, so a layer equals
+`lax.conv_general_dilated` or `lax.conv_transpose` with the same kernel.
 
 A convolution, its transpose and the gradient of its kernel are three bilinear maps, each the
 derivative of the others. Stated so, every pass takes its fast form (automatic differentiation of
@@ -22,6 +23,7 @@ KERNEL_SIZE = 4
 _LAYOUT = ("NHWC", "HWIO", "NHWC")
 
 
+@jax.custom_vjp
 def strided_conv(images: jax.Array, kernel: jax.Array) -> jax.Array:
     """Convolution with a 4×4 kernel, stride 2 and one pixel of zero padding.
 
@@ -33,7 +35,18 @@ def strided_conv(images: jax.Array, kernel: jax.Array) -> jax.Array:
         `[N, H/2, W/2, out]`, equal to `lax.conv_general_dilated(images, kernel, (2, 2),
         ((1, 1), (1, 1)))` in NHWC/HWIO.
     """
-    return _convolve(images, kernel)
+    # Without gradients, that is; with them, the kernel's gradient needs the patches anyway.
+    if images.shape[-1] == 1:  # patches of 16 numbers cost nothing
+        return _convolve(images, kernel)
+    return jax.lax.platform_dependent(images, kernel, cpu=_convolve_directly, default=_convolve)
+
+
+@jax.custom_vjp
+def _transposed(y: jax.Array, kernel: jax.Array) -> jax.Array:
+    """`_convolve_adjoint`, without gradients."""
+    if kernel.shape[2] == 1:
+        return _convolve_adjoint(y, kernel)
+    return jax.lax.platform_dependent(y, kernel, cpu=_adjoint_by_blocks, default=_convolve_adjoint)
 
 
 def strided_conv_transpose(images: jax.Array, kernel: jax.Array) -> jax.Array:
@@ -49,20 +62,12 @@ def strided_conv_transpose(images: jax.Array, kernel: jax.Array) -> jax.Array:
     """
     # `lax.conv_transpose` slides the kernel unflipped over the dilated input; the adjoint of a
     # convolution scatters it, which is the flipped view of the same sum.
-    return _convolve_adjoint(images, kernel[::-1, ::-1].swapaxes(2, 3))
+    return _transposed(images, kernel[::-1, ::-1].swapaxes(2, 3))
 
 
 @jax.custom_vjp
 def _convolve(x: jax.Array, kernel: jax.Array) -> jax.Array:
     """`[N, 2h, 2w, in], [4, 4, in, out] -> [N, h, w, out]`."""
-    if x.shape[-1] == 1:  # patches of 16 numbers cost nothing
-        return _convolve_by_patches(x, kernel)
-    return jax.lax.platform_dependent(
-        x, kernel, cpu=_convolve_directly, default=_convolve_by_patches
-    )
-
-
-def _convolve_by_patches(x: jax.Array, kernel: jax.Array) -> jax.Array:
     patches = _patches(x)
     return _product(patches, kernel.reshape(patches.shape[-1], -1))
 
@@ -74,14 +79,6 @@ def _convolve_directly(x: jax.Array, kernel: jax.Array) -> jax.Array:
 @jax.custom_vjp
 def _convolve_adjoint(y: jax.Array, kernel: jax.Array) -> jax.Array:
     """`[N, h, w, out], [4, 4, in, out] -> [N, 2h, 2w, in]`: adjoint of `_convolve` in x."""
-    if kernel.shape[2] == 1:
-        return _adjoint_by_patches(y, kernel)
-    return jax.lax.platform_dependent(
-        y, kernel, cpu=_adjoint_by_blocks, default=_adjoint_by_patches
-    )
-
-
-def _adjoint_by_patches(y: jax.Array, kernel: jax.Array) -> jax.Array:
     return _assemble(_product(y, kernel.reshape(-1, y.shape[-1]).T))
 
 
@@ -109,14 +106,16 @@ def _kernel_gradient(x: jax.Array, y: jax.Array) -> jax.Array:
     return product.T.reshape(KERNEL_SIZE, KERNEL_SIZE, x.shape[-1], y.shape[-1])
 
 
-_convolve.defvjp(
-    lambda x, kernel: (_convolve(x, kernel), (x, kernel)),
-    lambda saved, y: (_convolve_adjoint(y, saved[1]), _kernel_gradient(saved[0], y)),
-)
-_convolve_adjoint.defvjp(
-    lambda y, kernel: (_convolve_adjoint(y, kernel), (y, kernel)),
-    lambda saved, x: (_convolve(x, saved[1]), _kernel_gradient(x, saved[0])),
-)
+for _function in (_convolve, strided_conv):
+    _function.defvjp(
+        lambda x, kernel: (_convolve(x, kernel), (x, kernel)),
+        lambda saved, y: (_convolve_adjoint(y, saved[1]), _kernel_gradient(saved[0], y)),
+    )
+for _function in (_convolve_adjoint, _transposed):
+    _function.defvjp(
+        lambda y, kernel: (_convolve_adjoint(y, kernel), (y, kernel)),
+        lambda saved, x: (_convolve(x, saved[1]), _kernel_gradient(x, saved[0])),
+    )
 _kernel_gradient.defvjp(
     lambda x, y: (_kernel_gradient(x, y), (x, y)),
     lambda saved, kernel: (_convolve_adjoint(saved[1], kernel), _convolve(saved[0], kernel)),

@@ -132,8 +132,10 @@ def gan_step(config: GANConfig, image_shape: tuple[int, int, int]) -> Step:
             logits, _ = discriminator.apply({"params": parameters}, images, mutable=["batch_stats"])
             return logits
 
+        # Made once for both updates: G does not change in between.
+        fake, pull_back, statistics = jax.vjp(generate, state.generator, has_aux=True)
+
         def discriminator_loss(parameters: Any) -> tuple[jax.Array, Any]:
-            fake, _ = generate(state.generator)  # the same as below: computed once
             real_logits, fake_logits = (
                 discriminate(parameters, real),
                 discriminate(parameters, fake),
@@ -147,14 +149,12 @@ def gan_step(config: GANConfig, image_shape: tuple[int, int, int]) -> Step:
             optimizer, gradient, state.discriminator_optimizer, state.discriminator
         )
 
-        def generator_loss(parameters: Any) -> tuple[jax.Array, Any]:
-            fake, statistics = generate(parameters)
-            logits = discriminate(d_parameters, fake)
-            return objective.generator(logits), (logits, statistics)
+        def generator_loss(images: jax.Array) -> tuple[jax.Array, jax.Array]:
+            logits = discriminate(d_parameters, images)
+            return objective.generator(logits), logits
 
-        (loss_g, (fake_logits, statistics)), gradient = jax.value_and_grad(
-            generator_loss, has_aux=True
-        )(state.generator)
+        (loss_g, fake_logits), towards = jax.value_and_grad(generator_loss, has_aux=True)(fake)
+        (gradient,) = pull_back(towards)
         g_parameters, g_optimizer = _update(
             optimizer, gradient, state.generator_optimizer, state.generator
         )
