@@ -25,8 +25,10 @@ class Likeness(NamedTuple):
     Attributes:
         pairs: `[S, S]`, 1 on the diagonal: 1 is equal, 0 (for `nearest`: `chance`) is chance.
         mean: over the pairs of different generators.
-        low, high: its 95 % jackknife interval over generators (Student's t with S − 1 degrees of
-            freedom), within [−1, 1]; NaN for fewer than three.
+        low, high: its 95 % interval over generators (Student's t with S − 1 degrees of freedom),
+            within [−1, 1]; NaN for fewer than three. Its variance is the jackknife's and, to be on
+            the safe side, that of the pairs over their number, which the jackknife does not see
+            where the generators fall into groups of one size.
         p_value: permutation p-value of a mean so large under classes renamed at random.
         chance: mean of `mean` under those permutations.
     """
@@ -160,8 +162,10 @@ def _likeness(
     low = high = np.nan
     if count > 2:
         without = np.array([mean(pairs, i) for i in range(count)])
-        error = np.sqrt((count - 1) / count * np.sum((without - without.mean()) ** 2))
-        reach = t.ppf(0.975, count - 1) * error
+        of_pairs = pairs[np.triu_indices(count, 1)]
+        variance = (count - 1) / count * np.sum((without - without.mean()) ** 2)
+        variance += of_pairs.var(ddof=1) / len(of_pairs)
+        reach = t.ppf(0.975, count - 1) * np.sqrt(variance)
         low, high = max(value - reach, -1.0), min(value + reach, 1.0)
     # Ties count as at least as large; the tolerance keeps rounding from breaking them.
     reached = np.sum(by_chance >= value - 1e-9)
