@@ -51,7 +51,7 @@ class Config:
     turns: int = 5
     """Turns of ours and of the peer, after the warm-ups."""
     chunk_steps: int = 16
-    """Training steps in one turn; take 200 on an accelerator."""
+    """Training steps of the GAN in one turn; take 200 on an accelerator."""
     latents: int = 5_000
     """Latents labelled in one turn; take 1000000 on an accelerator."""
     directions: int = 64
@@ -73,9 +73,9 @@ GROUPS: dict[str, Callable[[Config, Batch, MachineLimit], list[Row]]] = {
     "classifier": lambda c, data, limits: classifier_rows(data, limits, c.turns, c.chunk_steps),
     "seeds": lambda c, data, limits: [seeds_row(data, c.turns, max(1, c.chunk_steps // 16))],
     "whole": lambda c, data, limits: whole_rows(data, test_set()),
-    "labels": lambda c, data, limits: label_rows(c.turns, c.latents),
+    "labels": lambda c, data, limits: label_rows(c.turns, c.latents, limits),
     "memory": lambda c, data, limits: [memory_row()],
-    "search": lambda c, data, limits: search_rows(c.turns, c.directions),
+    "search": lambda c, data, limits: search_rows(c.turns, c.directions, limits),
     "growth": lambda c, data, limits: growth_rows(c.turns),
     "start": lambda c, data, limits: [start_row()],
     "devices": lambda c, data, limits: [exchange_row()],

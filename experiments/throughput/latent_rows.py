@@ -15,7 +15,7 @@ from magan_jax.training.classifier import classifier_function, init_classifier
 from magan_jax.training.gan import generator_function, init_gan
 from throughput import torch_peers
 from throughput.protocol import CLASSIFIER, GAN, IMAGE_SHAPE, NUM_CLASSES
-from throughput.turns import Row, Work, compare, printed_by, row_of, take_turns
+from throughput.turns import MachineLimit, Row, Work, compare, printed_by, row_of, take_turns
 
 
 def networks() -> tuple[Generate, Classify]:
@@ -28,33 +28,48 @@ def networks() -> tuple[Generate, Classify]:
     )
 
 
-def label_rows(turns: int, num_latents: int) -> list[Row]:
-    """Labelled latents per second, class moments included."""
-    batch = 1000
+def label_rows(turns: int, num_latents: int, limits: MachineLimit) -> list[Row]:
+    """Labelled latents per second, class moments included; a multiple of 1000 in each turn."""
+    num_latents = -(-num_latents // 1000) * 1000
     forms = {
-        f"PyTorch loop and NumPy, {form}": torch_peers.torch_labels(
-            torch_peers.torch_generator(GAN),
-            torch_peers.torch_classifier(CLASSIFIER),
-            NUM_CLASSES,
-            GAN.latent_dim,
-            batch,
-            form,
+        f"PyTorch loop and NumPy, {form}, batch {batch}": torch_peers.repeated(
+            torch_peers.torch_labels(
+                torch_peers.torch_generator(GAN),
+                torch_peers.torch_classifier(CLASSIFIER),
+                NUM_CLASSES,
+                GAN.latent_dim,
+                batch,
+                form,
+            ),
+            num_latents // batch,
         )
         for form in torch_peers.torch_forms(with_graphs=False)
+        for batch in (250, 1000)
     }
     if not forms:
         return []
+    functions = networks()
     row = compare(
         "labels: sample, G, C, class moments",
         "latents/s",
-        _analysis(*networks(), GAN.latent_dim, NUM_CLASSES, num_latents),
+        _analysis(*functions, GAN.latent_dim, NUM_CLASSES, num_latents),
         forms,
         turns,
         our_units=num_latents,
-        peer_units=batch,
+        peer_units=num_latents,
         must=1.5,
+        reachable=limits.operations_per_second / _flops_of_label(functions),
     )
     return [row]
+
+
+def _flops_of_label(functions: tuple[Generate, Classify]) -> float:
+    """Operations of G and C for one latent, in the accelerators' form (see `flops_of`)."""
+    num_latents = 1000
+    latents = jnp.zeros((num_latents, GAN.latent_dim))
+    traced = jax.jit(lambda z: functions[1](functions[0](z))).trace(latents)
+    cost: Any = traced.lower(lowering_platforms=("tpu",)).cost_analysis()
+    return float(cost["flops"]) / num_latents
 
 
 def _analysis(
@@ -122,7 +137,7 @@ class Search(NamedTuple):
         )
 
 
-def search_rows(turns: int, directions: int) -> list[Row]:
+def search_rows(turns: int, directions: int, limits: MachineLimit) -> list[Row]:
     """The bisection against the bare forward pass, a PyTorch loop and a grid."""
     random = np.random.default_rng(0)
     mean = random.normal(size=(NUM_CLASSES, GAN.latent_dim)).astype(np.float32) * 0.1
@@ -130,13 +145,13 @@ def search_rows(turns: int, directions: int) -> list[Row]:
     shifts = random.choice([-1.0, 1.0], shape).astype(np.float32)
     search = Search(*networks(), mean, shifts)
     return [
-        _search_against_forward(search, turns),
+        _search_against_forward(search, turns, limits),
         *_search_against_torch(search, turns),
         _search_against_grid(search),
     ]
 
 
-def _search_against_forward(search: Search, turns: int) -> Row:
+def _search_against_forward(search: Search, turns: int, limits: MachineLimit) -> Row:
     num_latents = 4000
     latents = jax.random.normal(jax.random.key(0), (num_latents, GAN.latent_dim))
     functions = search.generate, search.classify
@@ -146,12 +161,13 @@ def _search_against_forward(search: Search, turns: int) -> Row:
         search.ours,
         {
             f"bare C(G(z)), batch {batch}": partial(_forward, functions, latents, batch)
-            for batch in (250, 500, 1000, 2000)
+            for batch in (125, 250, 500, 1000)
         },
         turns,
         our_units=search.evaluations,
         peer_units=num_latents,
         must=0.9,
+        reachable=limits.operations_per_second / _flops_of_label(functions),
     )
 
 

@@ -44,6 +44,17 @@ def torch_wait() -> None:
         torch.cuda.synchronize()
 
 
+def repeated(work: Work, times: int) -> Work:
+    """PyTorch's work so many times, as one turn that ends when its device has done it."""
+
+    def run() -> None:
+        for _ in range(times):
+            work()
+        torch_wait()
+
+    return run
+
+
 def torch_gan(config: GANConfig, images: np.ndarray, form: str) -> Work:
     """One step of D and one of G, as `magan_jax.training.gan.gan_step` does it."""
     import torch
