@@ -7,6 +7,7 @@ ask `analyze` for the statistics of each class, `bisect_epsilon` for how far a s
 from magan_jax.data import Dataset, load_dataset
 from magan_jax.latent.agreement import Agreement, compare_geometries
 from magan_jax.latent.analysis import Analysis, analyze
+from magan_jax.latent.ascent import Ascent, ascend
 from magan_jax.latent.clustering import Clustering, cluster
 from magan_jax.latent.exits import Exits, bisect_epsilon
 from magan_jax.latent.invariance import (
@@ -24,6 +25,7 @@ __version__ = "0.1.0"
 __all__ = [
     "Agreement",
     "Analysis",
+    "Ascent",
     "Clustering",
     "Dataset",
     "Exits",
@@ -31,6 +33,7 @@ __all__ = [
     "Labels",
     "Purity",
     "analyze",
+    "ascend",
     "bisect_epsilon",
     "cluster",
     "compare_geometries",

@@ -44,14 +44,7 @@ def label_latents(
     Raises:
         ValueError: for latents that are not finite `[n, d]`, or whose logits are not finite.
     """
-    latents = np.asarray(latents, np.float32)
-    if latents.ndim != 2 or not latents.size:
-        raise ValueError(f"latents have the shape {latents.shape}; [n, d] with n, d ≥ 1 is needed.")
-    if not np.isfinite(latents).all():
-        raise ValueError(
-            f"latents have {np.sum(~np.isfinite(latents))} values that are not finite; leave out "
-            "classes without a mean."
-        )
+    latents = check_latents(latents)
     check_positive("batch_size", batch_size)
     networks, arrays = take_apart(generate, classify)
     compiled = _compiled_labels(networks, latents.shape[1], batch_size, num_devices)
@@ -99,6 +92,19 @@ def logits_and_finite(
         logits = classify(images)
     finite = jnp.isfinite(images).reshape(len(latents), -1).all(-1) & jnp.isfinite(logits).all(-1)
     return logits.astype(jnp.float32), finite
+
+
+def check_latents(latents: np.ndarray | jax.Array) -> np.ndarray:
+    """`latents [n, d]` as float32; refuses other shapes and values that are not finite."""
+    latents = np.asarray(latents, np.float32)
+    if latents.ndim != 2 or not latents.size:
+        raise ValueError(f"latents have the shape {latents.shape}; [n, d] with n, d ≥ 1 is needed.")
+    if not np.isfinite(latents).all():
+        raise ValueError(
+            f"latents have {np.sum(~np.isfinite(latents))} values that are not finite; leave out "
+            "classes without a mean."
+        )
+    return latents
 
 
 def check_positive(name: str, value: int) -> None:
