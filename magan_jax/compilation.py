@@ -1,10 +1,10 @@
 """Compiled programs, kept on disk for the next call."""
 
-import os
-import stat
 from pathlib import Path
 
 import jax
+
+from magan_jax.files import private_folder
 
 MAX_BYTES = 2 * 2**30
 """What the folder may hold; the programs longest unused go first."""
@@ -26,16 +26,8 @@ def keep_compiled(folder: Path | None = None) -> Path | None:
     named: str | None = getattr(jax.config, "jax_compilation_cache_dir", None)
     if named:
         return Path(named)
-    if not hasattr(os, "getuid"):  # no way to tell whose folder it is
-        return None
-    try:
-        if folder is None:
-            folder = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "magan_jax"
-        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        found = folder.stat()
-    except (OSError, RuntimeError):  # RuntimeError: a user without a home
-        return None
-    if found.st_uid != os.getuid() or stat.S_IMODE(found.st_mode) & 0o077:
+    folder = private_folder(folder)
+    if folder is None:
         return None
     jax.config.update("jax_compilation_cache_dir", str(folder))
     jax.config.update("jax_compilation_cache_max_size", MAX_BYTES)

@@ -6,6 +6,7 @@ import json
 import math
 import os
 import shutil
+import stat
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -79,6 +80,28 @@ def check_writable(folder: Path, name: str) -> None:
             f"{name} is {folder}, which cannot be written to ({error.strerror or error}); "
             "name another folder."
         ) from error
+
+
+def private_folder(folder: Path | None = None) -> Path | None:
+    """Create `folder` if needed; None where it is not this user's alone or cannot be made.
+
+    For what a later call takes on trust. Nobody else may be able to write to it.
+
+    Args:
+        folder: default `magan_jax` in $XDG_CACHE_HOME or ~/.cache.
+    """
+    if not hasattr(os, "getuid"):  # no way to tell whose folder it is
+        return None
+    try:
+        if folder is None:
+            folder = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "magan_jax"
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        found = folder.stat()
+    except (OSError, RuntimeError):  # RuntimeError: a user without a home
+        return None
+    if found.st_uid != os.getuid() or stat.S_IMODE(found.st_mode) & 0o077:
+        return None
+    return folder
 
 
 def jsonable(value: Any) -> Any:

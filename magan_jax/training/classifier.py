@@ -266,6 +266,33 @@ def _classifier_in_use(width: int, num_classes: int) -> Callable[[Any, jax.Array
     return classify
 
 
+def feature_function(
+    config: ClassifierConfig, num_classes: int, state: ClassifierState
+) -> Callable[[jax.Array], jax.Array]:
+    """The trained classifier's last hidden layer: `[N, H, W, C] -> [N, 4 · width]`, compiled.
+
+    For `magan_jax.metrics`. In full float32, as `classifier_function`, and a pytree of its
+    parameters too.
+    """
+    return jax.tree_util.Partial(
+        _features_in_use(config.width, num_classes), {"params": state.parameters}
+    )
+
+
+@cache
+def _features_in_use(width: int, num_classes: int) -> Callable[[Any, jax.Array], jax.Array]:
+    network = Classifier(num_classes, width)
+
+    @jax.jit
+    def features_of_last_layer(variables: Any, images: jax.Array) -> jax.Array:
+        with jax.default_matmul_precision("highest"):
+            features = network.apply(variables, images, features=True)
+        assert isinstance(features, jax.Array)
+        return features
+
+    return features_of_last_layer
+
+
 def _network(config: ClassifierConfig, num_classes: int) -> Classifier:
     return Classifier(num_classes, config.width, config.dropout, activation_dtype(config.dtype))
 

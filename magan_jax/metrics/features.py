@@ -1,0 +1,103 @@
+"""From images to the features that metrics compare.
+
+What an extractor sees decides what a metric can see, so a number is named after its extractor.
+The default is the project's own classifier trained on the same data: networks trained on
+photographs see little in images such as MNIST's.
+"""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from magan_jax.metrics.checks import checked_features
+
+
+class Extractor(NamedTuple):
+    """A function from images to features, and what to call it.
+
+    Attributes:
+        name: stands beside every number, "classifier of fashion_mnist" for example.
+        function: `images [n, H, W, C] -> [n, d]`; the images are float32 in [-1, 1], on the grid
+            of 256 values. Any library's arrays will do; it is called with equal batches.
+        test_accuracy: as a classifier of the data's test images; None where it is none.
+    """
+
+    name: str
+    function: Callable[[Any], Any]
+    test_accuracy: float | None = None
+
+
+def features_of(
+    function: Callable[[Any], Any],
+    images: np.ndarray,
+    *,
+    batch_size: int = 500,
+    name: str = "images",
+) -> np.ndarray:
+    """The features `[N, d]` of all images, the last partial batch included.
+
+    The last batch is filled up with copies of the last image, so that `function` sees one shape
+    only and is compiled once. Real and generated images go the same way: see `quantise_images`.
+
+    Args:
+        function: see `Extractor`; compile it yourself (`jax.jit`) if that helps.
+        images: `[N, H, W, C]`, uint8 or float in [-1, 1].
+        batch_size: images in each call.
+        name: what to call the images in a message.
+
+    Returns:
+        Features on the host, float32 or float64.
+
+    Raises:
+        ValueError: for images of another shape, type or range, or features that are not finite
+            `[n, d]`.
+    """
+    if isinstance(batch_size, bool) or int(batch_size) != batch_size or batch_size < 1:
+        raise ValueError(f"batch_size is {batch_size}; it must be a whole number, at least 1.")
+    quantised = quantise_images(images, name=name)
+    parts = []
+    for first in range(0, len(quantised), batch_size):
+        batch = quantised[first : first + batch_size]
+        count = len(batch)
+        padding = ((0, batch_size - count), (0, 0), (0, 0), (0, 0))
+        scaled = np.pad(batch, padding, mode="edge").astype(np.float32) / 127.5 - 1
+        features = np.asarray(function(scaled))
+        if features.ndim != 2 or len(features) != batch_size:
+            raise ValueError(
+                f"the extractor gave the shape {features.shape} for {batch_size} images of "
+                f"{name}; it must give features [n, d], one row for each image."
+            )
+        parts.append(features[:count])
+    return checked_features(f"features of {name}", np.concatenate(parts))
+
+
+def quantise_images(images: np.ndarray, *, name: str = "images") -> np.ndarray:
+    """Images `[N, H, W, C]` as uint8, as data sets hold them.
+
+    Floats in [-1, 1] are rounded to the nearest of the 256 values that real images have: otherwise
+    an extractor may tell generated images by values that no real image can have. The range is
+    fixed, never that of a batch. What is beyond [-1, 1] is refused rather than cut off.
+
+    Raises:
+        ValueError: for another shape, type or range.
+    """
+    array = np.asarray(images)
+    if array.ndim != 4 or not array.size:
+        raise ValueError(f"{name} has the shape {array.shape}; images [N, H, W, C] are needed.")
+    if array.dtype == np.uint8:
+        return array
+    if array.dtype.kind != "f" and array.dtype.name != "bfloat16":
+        raise ValueError(
+            f"{name} is of type {array.dtype}; images must be uint8, or floats in [-1, 1]."
+        )
+    quantised = np.empty(array.shape, np.uint8)
+    for first in range(0, len(array), 1000):
+        part = array[first : first + 1000].astype(np.float32)
+        if not (np.abs(part) <= 1 + 1e-5).all():  # NaN too
+            raise ValueError(
+                f"{name} goes from {part.min()} to {part.max()} in rows {first} to "
+                f"{first + len(part) - 1}; floats must be finite and lie in [-1, 1]; or pass uint8."
+            )
+        quantised[first : first + 1000] = np.clip(np.rint((part + 1) * 127.5), 0, 255)
+    return quantised

@@ -1,0 +1,193 @@
+"""Fréchet distance between two sets of features (Heusel et al., 2017, Section 4, "FID").
+
+With means μ and covariances Σ (divided by N − 1, as in the authors' code),
+
+    FD = |μ₁ − μ₂|² + tr Σ₁ + tr Σ₂ − 2 tr (Σ₁ Σ₂)^½,
+
+the squared Wasserstein-2 distance between the normal distributions with these moments. All of it
+is float64 on the host: the trace of the root is a small difference of large numbers. tr (Σ₁Σ₂)^½
+is computed as the sum of the singular values of Σ₁^½ Σ₂^½, the roots by `eigh`: the product Σ₁Σ₂
+is not symmetric, `scipy.linalg.sqrtm` is wrong for singular matrices in several releases, and the
+eigenvalues of Σ₁^½ Σ₂ Σ₁^½ would have to be rooted once more, which turns rounding errors of
+10⁻¹⁶ into 10⁻⁸ for each direction without variance.
+
+FD is biased upwards for finite N, the more the fewer samples there are: compare numbers at the
+same N only, or use `frechet_distance_infinity`.
+"""
+
+import warnings
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import jax
+import numpy as np
+from jax.typing import ArrayLike
+from scipy.stats import linregress
+
+from magan_jax.metrics.checks import check_same_width, checked_features
+
+_CHUNK = 4096  # rows converted to float64 at once
+
+
+class FeatureStatistics(NamedTuple):
+    """Mean and covariance of a set of features, float64 on the host.
+
+    Attributes:
+        mean: `[d]`.
+        covariance: `[d, d]`, divided by `num_samples − 1`.
+        num_samples: N.
+    """
+
+    mean: np.ndarray
+    covariance: np.ndarray
+    num_samples: int
+
+
+class FrechetInfinity(NamedTuple):
+    """The Fréchet distance extrapolated to infinitely many generated samples.
+
+    Attributes:
+        value: intercept of the line through the distances against 1/N. It may be a little below
+            zero for a generator as good as the data.
+        standard_error: of the intercept, from the scatter about the line. The subsets share
+            samples, so it is rather too small; another set of generated images tells more.
+        sizes: `[S]`, numbers of generated samples.
+        distances: `[S]`, the Fréchet distance at each size.
+    """
+
+    value: float
+    standard_error: float
+    sizes: np.ndarray
+    distances: np.ndarray
+
+
+def feature_statistics(features: ArrayLike, *, name: str = "features") -> FeatureStatistics:
+    """Mean and covariance of features `[n, d]`, in two passes of float64.
+
+    Args:
+        features: `[n, d]`, n ≥ 2.
+        name: what to call them in a message.
+
+    Raises:
+        ValueError: for features that are not finite `[n, d]`, or a single row.
+    """
+    array = checked_features(name, features)
+    if len(array) < 2:
+        raise ValueError(f"{name} has 1 row; a covariance needs at least 2.")
+    mean = sum(part.sum(axis=0) for part in _parts(array)) / len(array)
+    centred = (part - mean for part in _parts(array))
+    scatter: np.ndarray = sum(part.T @ part for part in centred)
+    return FeatureStatistics(mean, scatter / (len(array) - 1), len(array))
+
+
+def frechet_distance(
+    *, real: ArrayLike | FeatureStatistics, fake: ArrayLike | FeatureStatistics
+) -> float:
+    """The Fréchet distance of two sets of features.
+
+    Args:
+        real: features `[n, d]` or their `feature_statistics`.
+        fake: features `[m, d]` or their `feature_statistics`.
+
+    Returns:
+        The distance, at least 0 (rounding below it is cut off).
+
+    Raises:
+        ValueError: for features that are not finite `[n, d]` with n ≥ 2, or of different width.
+
+    Warns:
+        UserWarning: for no more rows than features: the covariance is then singular.
+    """
+    first, second = _statistics("real", real), _statistics("fake", fake)
+    check_same_width(len(first.mean), len(second.mean))
+    for name, statistics in (("real", first), ("fake", second)):
+        if statistics.num_samples <= len(statistics.mean):
+            warnings.warn(
+                f"{name} has {statistics.num_samples} rows for {len(statistics.mean)} features, so "
+                "its covariance is singular and the Fréchet distance much too large; use many more "
+                "rows than features.",
+                stacklevel=2,
+            )
+    return _distance(first, second)
+
+
+def frechet_distance_infinity(
+    key: jax.Array,
+    *,
+    real: ArrayLike | FeatureStatistics,
+    fake: ArrayLike,
+    num_sizes: int = 15,
+    smallest: int | None = None,
+) -> FrechetInfinity:
+    """FD∞: the distance without its bias in the number of generated samples.
+
+    The bias is a/N to first order, so a line is fitted to the distances of random subsets of
+    `fake` against 1/N, and its intercept taken (Chong and Forsyth, 2020, Section 4; they draw
+    Sobol points, we take subsets of what there is). The bias in the number of real samples stays:
+    it is the same for every generator compared with this real set.
+
+    Args:
+        key: for the subsets; subset i is drawn from `fold_in(key, i)`, without replacement.
+        real: features `[n, d]` or their `feature_statistics`.
+        fake: features `[m, d]`.
+        num_sizes: subsets, of equally spaced sizes, the last of all m.
+        smallest: size of the first; default m/10, but more than d.
+
+    Raises:
+        ValueError: for features that `frechet_distance` refuses, or sizes that do not fit.
+    """
+    reference = _statistics("real", real)
+    features = checked_features("fake", fake)
+    count, width = features.shape
+    check_same_width(len(reference.mean), width)
+    if isinstance(num_sizes, bool) or int(num_sizes) != num_sizes or num_sizes < 3:
+        raise ValueError(
+            f"num_sizes is {num_sizes}; a line and its error need a whole number, at least 3."
+        )
+    first = max(count // 10, width + 1) if smallest is None else smallest
+    if not 2 <= first <= count - num_sizes + 1:
+        raise ValueError(
+            f"smallest is {first}, but fake has {count} rows of {width} features; {num_sizes} "
+            f"different sizes need 2 to {count - num_sizes + 1}: pass more rows or fewer sizes."
+        )
+    sizes = np.linspace(first, count, num_sizes).astype(int)
+    distances = np.array(
+        [
+            _distance(reference, feature_statistics(features[_subset(key, i, count, size)]))
+            for i, size in enumerate(sizes)
+        ]
+    )
+    line = linregress(1 / sizes, distances)
+    return FrechetInfinity(float(line.intercept), float(line.intercept_stderr), sizes, distances)
+
+
+def _statistics(name: str, given: ArrayLike | FeatureStatistics) -> FeatureStatistics:
+    if isinstance(given, FeatureStatistics):
+        return given
+    return feature_statistics(given, name=name)
+
+
+def _distance(first: FeatureStatistics, second: FeatureStatistics) -> float:
+    shift = first.mean - second.mean
+    product = _root(first.covariance) @ _root(second.covariance)
+    trace_of_root = np.linalg.svd(product, compute_uv=False).sum()
+    traces = np.trace(first.covariance) + np.trace(second.covariance)
+    return float(max(shift @ shift + traces - 2 * trace_of_root, 0.0))
+
+
+def _root(covariance: np.ndarray) -> np.ndarray:
+    """The symmetric root of a covariance; eigenvalues that are rounding errors count as 0."""
+    values, vectors = np.linalg.eigh((covariance + covariance.T) / 2)
+    noise = len(values) * np.finfo(np.float64).eps * max(values[-1], 0.0)
+    return (vectors * np.sqrt(np.where(values > noise, values, 0.0))) @ vectors.T
+
+
+def _subset(key: jax.Array, number: int, count: int, size: int) -> np.ndarray:
+    """Rows of a random subset, in ascending order."""
+    drawn = jax.random.permutation(jax.random.fold_in(key, number), count)[:size]
+    return np.sort(np.asarray(drawn))
+
+
+def _parts(array: np.ndarray) -> Iterator[np.ndarray]:
+    for first in range(0, len(array), _CHUNK):
+        yield array[first : first + _CHUNK].astype(np.float64)

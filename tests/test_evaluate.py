@@ -1,0 +1,171 @@
+import jax
+import numpy as np
+import pytest
+from conftest import striped_images
+
+from magan_jax.metrics import (
+    Extractor,
+    density_coverage,
+    evaluate_images,
+    frechet_distance,
+    frechet_distance_infinity,
+    mean_pairwise_cosine,
+    precision_recall,
+    vendi_score,
+)
+from magan_jax.metrics.__main__ import main
+from magan_jax.metrics.selftest import checks
+from magan_jax.training.classifier import ClassifierConfig, feature_function, init_classifier
+from magan_jax.training.images import scale_images
+
+RANDOM = np.random.default_rng(0)
+PROJECTION = RANDOM.normal(size=(64, 6))
+KEY = jax.random.key(0)
+
+
+def project(images):
+    return np.asarray(images).reshape(len(images), -1) @ PROJECTION
+
+
+def some_images(n, seed):
+    return striped_images(np.random.default_rng(seed), np.arange(n) % 8)[..., None]
+
+
+REAL, FAKE, HELD_OUT = some_images(300, 0), some_images(120, 1) // 2, some_images(250, 2)
+EXTRACTOR = Extractor("a projection", project, 0.75)
+
+
+def features(images):
+    return project(images.astype(np.float32) / np.float32(127.5) - 1)
+
+
+def test_every_number_is_its_function_and_carries_what_it_depends_on():
+    found = evaluate_images(
+        EXTRACTOR, real=REAL, fake=FAKE, held_out=HELD_OUT, k_precision=2, batch_size=50
+    )
+    expected = {}
+    for part, images in (("value", FAKE), ("yardstick", HELD_OUT[np.arange(120) * 250 // 120])):
+        sets = {"real": features(REAL), "fake": features(images)}
+        expected[part] = {
+            "frechet_distance": frechet_distance(**sets),
+            **precision_recall(**sets, k=2)._asdict(),
+            **density_coverage(**sets)._asdict(),
+            "mean_pairwise_cosine": mean_pairwise_cosine(sets["fake"]),
+            "vendi_score": vendi_score(sets["fake"]),
+        }
+    assert list(found) == list(expected["value"])
+    ks = {"precision": 2, "recall": 2, "density": 5, "coverage": 5}
+    for name, score in found.items():
+        assert score.value == pytest.approx(expected["value"][name], rel=1e-9), name
+        assert score.yardstick == pytest.approx(expected["yardstick"][name], rel=1e-9), name
+        assert (score.extractor, score.test_accuracy) == ("a projection", 0.75)
+        assert score.k == ks.get(name)
+        alone = name in ("mean_pairwise_cosine", "vendi_score")
+        assert score.num_real == (None if alone else 300)
+        assert score.num_fake == score.num_yardstick == 120
+        assert score.standard_error is None
+    assert found["frechet_distance"].value > found["frechet_distance"].yardstick
+    assert found["recall"].value < found["recall"].yardstick
+
+
+def test_without_held_out_images_only_the_diversity_has_a_yardstick():
+    found = evaluate_images(EXTRACTOR, real=REAL, fake=FAKE)
+    spread = features(REAL)[np.arange(120) * 300 // 120]
+    for name, score in found.items():
+        if name == "vendi_score":
+            assert score.yardstick == pytest.approx(vendi_score(spread), rel=1e-9)
+        elif name == "mean_pairwise_cosine":
+            assert score.yardstick == pytest.approx(mean_pairwise_cosine(spread), rel=1e-9)
+        else:
+            assert (score.yardstick, score.num_yardstick) == (None, None)
+
+
+def test_infinity_has_a_standard_error():
+    found = evaluate_images(
+        EXTRACTOR, real=REAL, fake=FAKE, methods=["frechet_distance_infinity"], key=KEY
+    )
+    expected = frechet_distance_infinity(KEY, real=features(REAL), fake=features(FAKE))
+    score = found["frechet_distance_infinity"]
+    assert score.value == pytest.approx(expected.value, rel=1e-9)
+    assert score.standard_error == pytest.approx(expected.standard_error, rel=1e-6)
+
+
+def test_a_second_call_reads_the_statistics_of_the_real_set(tmp_path):
+    first = evaluate_images(EXTRACTOR, real=REAL, fake=FAKE, cache_folder=tmp_path)
+    (path,) = tmp_path.iterdir()
+    arrays = dict(np.load(path))
+    np.savez(path, **(arrays | {"mean": arrays["mean"] + 1}))  # so that a reader can be told
+    second = evaluate_images(EXTRACTOR, real=REAL, fake=FAKE, cache_folder=tmp_path)
+    assert second["frechet_distance"].value != first["frechet_distance"].value
+    assert second["recall"] == first["recall"]
+
+
+def test_too_few_images_are_warned_of_once_and_not_for_the_yardstick():
+    with pytest.warns(UserWarning, match="fake has 6 rows for 6 features") as record:
+        evaluate_images(EXTRACTOR, real=REAL, fake=FAKE[:6], held_out=HELD_OUT)
+    assert len(record) == 1
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"methods": ["fid"]}, "method is 'fid'; choose among frechet_distance, precision_re"),
+        ({"methods": ["frechet_distance_infinity"]}, "key is None, but"),
+        ({"k_density": 300}, r"k is 300, but real has 300 row\(s\)"),
+        ({"k_precision": 120}, r"k is 120, but fake has 120 row\(s\)"),
+        ({"fake": FAKE[:0]}, r"fake has the shape \(0, 8, 8, 1\)"),
+        ({"held_out": HELD_OUT.astype(float)}, "held_out goes from"),
+    ],
+)
+def test_what_cannot_be_computed_is_refused(changes, message):
+    with pytest.raises(ValueError, match=message):
+        evaluate_images(EXTRACTOR, **({"real": REAL, "fake": FAKE} | changes))
+
+
+def test_features_of_the_classifier_are_what_its_last_layer_sees():
+    config = ClassifierConfig(width=4)
+    state = init_classifier(KEY, config, (8, 8, 1), 8, 10)
+    extract = feature_function(config, 8, state)
+    images = scale_images(some_images(20, 3))
+    found = np.asarray(extract(images))
+    assert found.shape == (20, 16)
+    assert found.dtype == np.float32
+    assert (found >= 0).all()
+    assert (found > 0).any()
+    from magan_jax.training.classifier import classifier_function
+
+    last = state.parameters["Dense_1"]
+    np.testing.assert_allclose(
+        found @ np.asarray(last["kernel"]) + np.asarray(last["bias"]),
+        classifier_function(config, 8, state)(images),
+        atol=1e-5,
+    )
+    scores = evaluate_images(
+        Extractor("classifier", extract, 0.5), real=REAL, fake=FAKE, batch_size=64
+    )
+    assert scores["frechet_distance"].value > 0
+
+
+def test_the_selftest_passes_and_covers_every_metric():
+    found = list(checks())
+    assert [check.name for check in found if not check.ok] == []
+    for word in ("Fréchet", "precision", "recall", "density", "coverage", "cosine", "Vendi"):
+        assert any(word in check.name for check in found)
+
+
+def test_the_selftest_fails_where_a_number_is_wrong(monkeypatch, capsys):
+    monkeypatch.setattr("sys.argv", ["metrics", "selftest"])
+    main()
+    assert "WRONG" not in capsys.readouterr().out
+    monkeypatch.setattr("magan_jax.metrics.selftest.vendi_score", lambda features: float("nan"))
+    with pytest.raises(SystemExit, match=r"2 check\(s\) failed"):
+        main()
+    assert capsys.readouterr().out.count("WRONG") == 2
+
+
+def test_an_unknown_command_is_refused(monkeypatch, capsys):
+    monkeypatch.setattr("sys.argv", ["metrics", "test"])
+    with pytest.raises(SystemExit) as refused:
+        main()
+    assert refused.value.code == 2
+    assert "invalid choice: 'test'" in capsys.readouterr().err
