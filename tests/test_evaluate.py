@@ -6,11 +6,13 @@ from conftest import striped_images
 from magan_jax.metrics import (
     Extractor,
     density_coverage,
+    evaluate_against,
     evaluate_images,
     frechet_distance,
     frechet_distance_infinity,
     mean_pairwise_cosine,
     precision_recall,
+    reference_of,
     vendi_score,
 )
 from magan_jax.metrics.__main__ import main
@@ -66,6 +68,24 @@ def test_every_number_is_its_function_and_carries_what_it_depends_on():
         assert score.standard_error is None
     assert found["frechet_distance"].value > found["frechet_distance"].yardstick
     assert found["recall"].value < found["recall"].yardstick
+
+
+def test_one_reference_serves_several_sets():
+    reference = reference_of(EXTRACTOR, real=REAL, held_out=HELD_OUT)
+    for fake in (FAKE, some_images(90, 5)):
+        alone = evaluate_images(EXTRACTOR, real=REAL, fake=fake, held_out=HELD_OUT)
+        assert evaluate_against(reference, fake) == alone
+
+
+def test_a_reference_made_for_less_is_refused():
+    for methods, missing in (
+        (["vendi_score"], "frechet_distance"),
+        (["precision_recall"], "density_coverage"),
+    ):
+        reference = reference_of(EXTRACTOR, real=REAL, methods=methods)
+        evaluate_against(reference, FAKE, methods=methods)
+        with pytest.raises(ValueError, match=f"made without {missing}"):
+            evaluate_against(reference, FAKE, methods=[missing])
 
 
 def test_without_held_out_images_only_the_diversity_has_a_yardstick():

@@ -8,7 +8,15 @@ numbers on this machine.
 from magan_jax.metrics.cache import RealStatistics, real_statistics, statistics_folder
 from magan_jax.metrics.density_coverage import DensityCoverage, density_coverage, expected_coverage
 from magan_jax.metrics.diversity import mean_pairwise_cosine, vendi_score
-from magan_jax.metrics.evaluate import METHODS, Score, Scores, evaluate_images
+from magan_jax.metrics.evaluate import (
+    METHODS,
+    Reference,
+    Score,
+    Scores,
+    evaluate_against,
+    evaluate_images,
+    reference_of,
+)
 from magan_jax.metrics.features import Extractor, features_of, quantise_images
 from magan_jax.metrics.frechet import (
     FeatureStatistics,
@@ -27,9 +35,11 @@ __all__ = [
     "FrechetInfinity",
     "PrecisionRecall",
     "RealStatistics",
+    "Reference",
     "Score",
     "Scores",
     "density_coverage",
+    "evaluate_against",
     "evaluate_images",
     "expected_coverage",
     "feature_statistics",
@@ -40,6 +50,7 @@ __all__ = [
     "precision_recall",
     "quantise_images",
     "real_statistics",
+    "reference_of",
     "statistics_folder",
     "vendi_score",
 ]

@@ -66,6 +66,47 @@ class _Number(NamedTuple):
     standard_error: float | None = None
 
 
+class Reference(NamedTuple):
+    """Real images as an extractor sees them, computed once for all that is compared with them.
+
+    Attributes:
+        extractor: whose features.
+        features: `[N, d]`, of the real images.
+        held_out: `[L, d]`, of those behind the yardstick; None for no yardstick.
+        statistics: moments and neighbours of `features`; None where no method asks for them.
+        k_precision: of precision and recall.
+        k_density: of density and coverage.
+    """
+
+    extractor: Extractor
+    features: np.ndarray
+    held_out: np.ndarray | None
+    statistics: RealStatistics | None
+    k_precision: int
+    k_density: int
+
+
+def reference_of(
+    extractor: Extractor,
+    *,
+    real: np.ndarray,
+    held_out: np.ndarray | None = None,
+    methods: Sequence[str] = METHODS[:-1],
+    k_precision: int = 3,
+    k_density: int = 5,
+    batch_size: int = 500,
+    cache_folder: Path | None = None,
+) -> Reference:
+    """What `evaluate_against` compares with; the arguments are those of `evaluate_images`."""
+    _check_methods(methods)
+    features = features_of(extractor.function, real, batch_size=batch_size, name="real")
+    others = None
+    if held_out is not None:
+        others = features_of(extractor.function, held_out, batch_size=batch_size, name="held_out")
+    statistics = _statistics(methods, features, k_precision, k_density, cache_folder)
+    return Reference(extractor, features, others, statistics, k_precision, k_density)
+
+
 def evaluate_images(
     extractor: Extractor,
     *,
@@ -83,6 +124,8 @@ def evaluate_images(
 
     The yardstick answers how good a number could be: it is the number of real images that are not
     among `real`, as many as there are generated ones, since most of these numbers depend on N.
+    To compare several generators, make a `reference_of` the real images once and hold each against
+    it with `evaluate_against`.
 
     Args:
         extractor: see `Extractor`.
@@ -102,27 +145,50 @@ def evaluate_images(
         ValueError: for an unknown method, a missing key, and whatever the functions named in
             `methods` refuse.
     """
-    _check_methods(methods, key)
-    features = {
-        name: features_of(extractor.function, images, batch_size=batch_size, name=name)
-        for name, images in (("real", real), ("fake", fake), ("held_out", held_out))
-        if images is not None
-    }
-    count = len(features["fake"])
-    check_same_width(features["real"].shape[1], features["fake"].shape[1])
-    statistics = _statistics(methods, features["real"], k_precision, k_density, cache_folder)
-    found = _numbers(
-        methods, features["real"], features["fake"], statistics, k_precision, k_density, key
+    _check_methods(methods)
+    _check_key(methods, key)
+    reference = reference_of(
+        extractor,
+        real=real,
+        held_out=held_out,
+        methods=methods,
+        k_precision=k_precision,
+        k_density=k_density,
+        batch_size=batch_size,
+        cache_folder=cache_folder,
     )
+    return evaluate_against(reference, fake, methods=methods, batch_size=batch_size, key=key)
+
+
+def evaluate_against(
+    reference: Reference,
+    fake: np.ndarray,
+    *,
+    methods: Sequence[str] = METHODS[:-1],
+    batch_size: int = 500,
+    key: jax.Array | None = None,
+) -> Scores:
+    """`evaluate_images` with the real images' part already done.
+
+    Args:
+        reference: made for these methods (or more).
+        fake, methods, batch_size, key: see `evaluate_images`.
+    """
+    _check_methods(methods)
+    _check_key(methods, key)
+    _check_reference(methods, reference)
+    extractor, real = reference.extractor, reference.features
+    features = features_of(extractor.function, fake, batch_size=batch_size, name="fake")
+    check_same_width(real.shape[1], features.shape[1])
+    found = _numbers(methods, reference, features, key)
+    count = len(features)
     with warnings.catch_warnings():  # of too few rows it has been warned already
         warnings.simplefilter("ignore", UserWarning)
-        if held_out is not None:
-            others = _evenly_spaced(features["held_out"], count)
-            beside = _numbers(
-                methods, features["real"], others, statistics, k_precision, k_density, key
-            )
+        if reference.held_out is not None:
+            others = _evenly_spaced(reference.held_out, count)
+            beside = _numbers(methods, reference, others, key)
         else:
-            others = _evenly_spaced(features["real"], count)
+            others = _evenly_spaced(real, count)
             alone = [m for m in methods if m in _OF_ONE_SET]
             beside = {m: _Number(_OF_ONE_SET[m](others)) for m in alone}
     return {
@@ -132,7 +198,7 @@ def evaluate_images(
             extractor=extractor.name,
             test_accuracy=extractor.test_accuracy,
             k=number.k,
-            num_real=len(features["real"]) if number.compared else None,
+            num_real=len(real) if number.compared else None,
             num_fake=count,
             num_yardstick=len(others) if name in beside else None,
             standard_error=number.standard_error,
@@ -147,15 +213,30 @@ _OF_ONE_SET: dict[str, Callable[[np.ndarray], float]] = {
 }
 
 
-def _check_methods(methods: Sequence[str], key: jax.Array | None) -> None:
+def _check_methods(methods: Sequence[str]) -> None:
     for method in methods:
         if method not in METHODS:
             raise ValueError(f"method is {method!r}; choose among {', '.join(METHODS)}.")
+
+
+def _check_key(methods: Sequence[str], key: jax.Array | None) -> None:
     if "frechet_distance_infinity" in methods and key is None:
         raise ValueError(
             "key is None, but frechet_distance_infinity draws subsets; pass a key, "
             "jax.random.key(0) for example."
         )
+
+
+def _check_reference(methods: Sequence[str], reference: Reference) -> None:
+    known = reference.statistics
+    needed = {"precision_recall": reference.k_precision, "density_coverage": reference.k_density}
+    for method in methods:
+        neighbours = 0 if known is None else known.squared_neighbours.shape[1]
+        compares = method not in _OF_ONE_SET
+        if compares and (known is None or neighbours < needed.get(method, 0)):
+            raise ValueError(
+                f"reference was made without {method}; name it in the methods of reference_of."
+            )
 
 
 def _statistics(
@@ -179,22 +260,17 @@ def _statistics(
 
 
 def _numbers(
-    methods: Sequence[str],
-    real: np.ndarray,
-    fake: np.ndarray,
-    statistics: RealStatistics | None,
-    k_precision: int,
-    k_density: int,
-    key: jax.Array | None,
+    methods: Sequence[str], reference: Reference, fake: np.ndarray, key: jax.Array | None
 ) -> dict[str, _Number]:
     """The numbers of one set of features, by name."""
     found: dict[str, _Number] = {}
+    real, k_precision, k_density = reference.features, reference.k_precision, reference.k_density
     for method in methods:
         if method in _OF_ONE_SET:
             found[method] = _Number(_OF_ONE_SET[method](fake), compared=False)
             continue
-        assert statistics is not None
-        moments, near = statistics
+        assert reference.statistics is not None
+        moments, near = reference.statistics
         if method == "frechet_distance":
             found[method] = _Number(frechet_distance(real=moments, fake=fake))
         elif method == "precision_recall":
