@@ -21,8 +21,10 @@ All float64 distances come from one function, whose value for a pair does not de
 pair stands or which point comes first: a distance equal to a radius is seen as equal. Duplicates
 have the distance 0, and a ball of radius 0 holds them.
 
-The price is about one pair in a million computed twice. Sets whose clusters lie further apart than
-about 500 times a radius (at d = 128) leave whole clusters to the host: right, but slow.
+The price is small where the sets are, as features are, not much wider than their balls: a few
+pairs in a million are computed twice. It is high in two cases, right but slow: clusters further
+apart than some hundred radii (r² below the error of the expansion) leave all pairs within a
+cluster to the host, and many points at exactly equal distances leave it whole rows.
 """
 
 from collections.abc import Iterator
