@@ -1,5 +1,6 @@
 """MAGAN's Algorithm 1 on a stream of latents, with what is needed to trust its results."""
 
+from functools import partial
 from typing import NamedTuple
 
 import jax
@@ -18,7 +19,13 @@ from magan_jax.latent.labels import check_finite, check_positive, label_latents
 from magan_jax.latent.moments import Moments, merge_all, standard_deviation
 from magan_jax.latent.networks import Classify, Generate, take_apart
 from magan_jax.latent.prior import Prior, standard_normal
-from magan_jax.latent.stream import BLOCK, LabelledStream, compiled_stream, label_stream
+from magan_jax.latent.stream import (
+    BLOCK,
+    LabelledStream,
+    compiled_stream,
+    empty_stream,
+    label_stream,
+)
 
 
 class Analysis(NamedTuple):
@@ -141,6 +148,7 @@ def analyze(
         arrays,
         key,
         num_samples,
+        partial(empty_stream, num_classes, latent_dim, num_permutations),
         batch_size=batch_size,
         num_devices=num_devices,
         quiet=quiet,
