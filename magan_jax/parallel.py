@@ -20,7 +20,11 @@ DEVICES = "devices"
 
 
 def on_devices(
-    function: Callable[..., Any], *, num_devices: int | None = None, donate_first: bool = False
+    function: Callable[..., Any],
+    *,
+    num_devices: int | None = None,
+    donate_first: bool = False,
+    donate_last: bool = False,
 ) -> Callable[..., Any]:
     """Compile `function(*arrays)` to run on every device with replicated inputs and outputs.
 
@@ -29,6 +33,7 @@ def on_devices(
             devices (a sum, a mean, a gather): only one copy is kept.
         num_devices: use the first `num_devices` local devices, default all. One process only.
         donate_first: give the first argument's memory to the result (a training state).
+        donate_last: give the last argument's (a running sum).
 
     Returns:
         A compiled function of the same arguments.
@@ -48,12 +53,13 @@ def on_devices(
         arguments = jax.device_put(arguments, everywhere)
         # One pmap per number of arguments: `in_axes` has an entry for each.
         if len(arguments) not in compiled:
+            donated = [1] * donate_first + [len(arguments)] * donate_last
             compiled[len(arguments)] = jax.pmap(
                 replicated,
                 axis_name=DEVICES,
                 in_axes=(0, *(None,) * len(arguments)),
                 out_axes=None,
-                donate_argnums=1 if donate_first else (),
+                donate_argnums=donated,
             )
         return compiled[len(arguments)](jnp.arange(count), *arguments)
 

@@ -191,6 +191,63 @@ def test_batch_size_and_devices_change_nothing(changes):
     np.testing.assert_allclose(found.p_value, wanted.p_value, atol=0.0051)
 
 
+MANY = 150
+
+
+def first_many(x):
+    return x[:, :MANY]
+
+
+def many_classes(n, **changes):
+    settings = {"latent_dim": 160, "num_classes": MANY, "num_samples": n, "num_permutations": 3}
+    return analyze(KEY, identity, first_many, **(settings | changes))
+
+
+def test_many_classes_equal_algorithm_1_and_a_jackknife_by_hand():
+    n = 7_500
+    key, _ = jax.random.split(KEY)
+    z = jax.vmap(lambda i: jax.random.normal(jax.random.fold_in(key, i), (1, 160))[0])(
+        jnp.arange(n, dtype=jnp.uint32)
+    )
+    z = np.asarray(z, np.float64)
+    labels = z[:, :MANY].argmax(1)
+    part = np.arange(n) % 20
+
+    def by_hand(kept):
+        groups = [z[kept & (labels == k)] for k in range(MANY)]
+        mean = np.array([g.mean(0) for g in groups])
+        std = np.array([g.std(0, ddof=1) for g in groups])
+        return mean, std, np.linalg.norm(mean[:, None] - mean, axis=-1)
+
+    found = many_classes(n)
+    mean, std, distance = by_hand(part >= 0)
+    np.testing.assert_array_equal(found.counts, np.bincount(labels, minlength=MANY))
+    np.testing.assert_allclose(found.mean, mean, atol=1e-5)
+    np.testing.assert_allclose(found.std, std, rtol=1e-4)
+    np.testing.assert_allclose(found.distance, distance, rtol=1e-5, atol=1e-5)
+    others = distance + np.diag(np.full(MANY, np.inf))
+    np.testing.assert_array_equal(found.nearest, others.argmin(1))
+    without = np.array([by_hand(part != r)[2] for r in range(20)])
+    reach = 2.0930240544 * np.sqrt(19 * without.var(0))  # t₁₉ at 97.5 %
+    np.testing.assert_allclose(found.distance_interval.high - distance, reach, atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    "changes", [{"batch_size": 64}, {"batch_size": 3500}, {"num_devices": 1}, {"num_devices": 3}]
+)
+def test_batch_size_and_devices_change_nothing_with_many_classes(changes, monkeypatch):
+    wanted = many_classes(5_432)
+    monkeypatch.setattr(module, "_SEGMENT_ITERATIONS", 1)
+    monkeypatch.setattr(module, "_PER_GROUP", 1)  # 3000 latents on the devices, then on the host
+    found = many_classes(5_432, **changes)
+    np.testing.assert_array_equal(found.replicates.count, wanted.replicates.count)
+    chex.assert_trees_all_close(found.replicates, wanted.replicates, rtol=1e-4, atol=1e-3)
+    np.testing.assert_allclose(found.distance, wanted.distance, rtol=1e-4, atol=1e-4)
+    chex.assert_trees_all_close(
+        found.distance_interval, wanted.distance_interval, rtol=1e-3, atol=1e-3
+    )
+
+
 def test_same_key_same_bits_and_functions_traced_once():
     traced = chex.assert_max_traces(lambda z: z * 1.0, n=4)  # two shape checks, two programs
     settings = {"latent_dim": 4, "num_classes": 3}

@@ -56,6 +56,27 @@ def test_random_rays_through_rotated_half_spaces():
     np.testing.assert_allclose(found.epsilon[leaves & clear], exact[leaves & clear], atol=1.5e-4)
 
 
+def test_many_classes_leave_where_another_coordinate_overtakes():
+    random = np.random.default_rng(4)
+    mean = random.normal(size=(200, 200)) * 0.1 + 2 * np.eye(200)
+    shifts = random.normal(size=(200, 3, 200))
+    found = bisect_epsilon(identity, identity, mean, shifts, upper=2.0, tolerance=1e-4)
+    own = np.arange(200)
+    ahead = mean[own, own][:, None] - mean
+    faster = shifts - shifts[own, :, own][:, :, None]
+    exact = np.where(faster > 0, ahead[:, None] / np.where(faster > 0, faster, 1), np.inf).min(-1)
+    np.testing.assert_array_equal(found.prototype_label, own)
+    np.testing.assert_allclose(found.epsilon, np.minimum(exact, 2.0), atol=1.5e-4)
+
+
+def test_labels_of_means_that_are_of_other_classes():
+    mean = np.eye(40)[np.arange(40) // 2]
+    found = bisect_epsilon(identity, identity, mean, np.zeros((40, 2, 40)), upper=3.0)
+    np.testing.assert_array_equal(found.prototype_label, np.arange(40) // 2)
+    np.testing.assert_array_equal(found.censored.all(1), np.arange(40) < 1)
+    np.testing.assert_array_equal(found.epsilon[1:], 0)
+
+
 def test_the_first_of_several_exits_is_found():
     """Class 0 holds on [0, 0.7) and again on [1.1, 2.5): plain bisection would miss the gap."""
 

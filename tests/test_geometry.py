@@ -2,8 +2,9 @@ import itertools
 
 import numpy as np
 import pytest
-from scipy.spatial.distance import pdist, squareform
+from scipy.spatial.distance import cdist, pdist, squareform
 from scipy.stats import permutation_test
+from scipy.stats import t as student_t
 
 from magan_jax.latent.geometry import (
     Interval,
@@ -12,6 +13,7 @@ from magan_jax.latent.geometry import (
     permutation_p_values,
     root,
     root_interval,
+    squared_distances,
 )
 from magan_jax.latent.moments import Moments, merge_all
 
@@ -63,6 +65,44 @@ def test_debiased_square_has_the_expectation_of_infinite_samples():
     assert ((plain.mean(0) - truth)[off] > 0.3).all()  # what is taken out is not small
 
 
+def means_of(kind, random):
+    """400 means in 30 dimensions: some much nearer to each other than to their centre."""
+    means = random.normal(size=(400, 30))
+    if kind == "far from zero":
+        return means * 1e-3 + 1e4
+    if kind == "pairs":
+        means[1::2] = means[::2] + 10.0 ** -np.arange(2, 12).repeat(20)[:, None]
+    if kind == "two heaps":
+        means = 1e-6 * means + np.arange(400)[:, None] % 2
+    if kind == "equal":
+        means[100:] = means[0]
+    return means
+
+
+@pytest.mark.parametrize("kind", ["spread", "far from zero", "pairs", "two heaps", "equal"])
+def test_distances_from_products_equal_those_from_differences(kind):
+    means = means_of(kind, np.random.default_rng(5))
+    found = squared_distances(means)
+    np.testing.assert_allclose(found, cdist(means, means, "sqeuclidean"), rtol=1e-10)
+    np.testing.assert_array_equal(found, found.T)
+    np.testing.assert_array_equal(np.diag(found), 0)
+
+
+def test_many_classes_with_missing_ones():
+    means = means_of("spread", np.random.default_rng(6))
+    count = np.full(400, 9.0)
+    count[[3, 70, 399]] = 1, 0, 0
+    found = geometry(Moments(count, means, np.ones((400, 30))))
+    there = count >= 2
+    distance = cdist(means[there], means[there])
+    np.testing.assert_allclose(found.distance[np.ix_(there, there)], distance)
+    np.testing.assert_array_equal(np.isnan(found.distance), ~np.outer(there, there))
+    np.fill_diagonal(distance, np.inf)
+    np.testing.assert_array_equal(found.nearest[there], np.flatnonzero(there)[distance.argmin(1)])
+    np.testing.assert_allclose(found.nearest_distance[there], distance.min(1))
+    np.testing.assert_array_equal(found.nearest[~there], -1)
+
+
 def test_missing_classes_take_part_in_nothing():
     moments = Moments(np.array([5.0, 1, 5, 0]), MEANS, np.ones((4, 4)))
     found = geometry(moments)
@@ -86,6 +126,19 @@ def test_jackknife_of_a_mean_is_the_t_interval():
     np.testing.assert_allclose(
         [found.low[0], found.high[0]], [values.mean() - reach, values.mean() + reach]
     )
+
+
+def test_jackknife_of_several_statistics_at_once():
+    parts = draw(np.random.default_rng(7), (100, 200, 80, 1))  # the last class is too small
+    found = jackknife(lambda m: geometry(m)._asdict(), parts)
+    for name in ("distance", "squared_debiased", "nearest_distance"):
+        without = np.array(
+            [getattr(geometry(merge_all(parts, 1.0 - np.eye(20)[r])), name) for r in range(20)]
+        )
+        reach = student_t.ppf(0.975, 19) * np.sqrt(19 / 20 * 20 * without.var(0))
+        value = getattr(geometry(merge_all(parts)), name)
+        np.testing.assert_allclose(found[name].low, value - reach, rtol=1e-9, atol=1e-9)
+        np.testing.assert_allclose(found[name].high, value + reach, rtol=1e-9, atol=1e-9)
 
 
 def test_jackknife_intervals_of_debiased_squares_cover_the_truth():

@@ -48,7 +48,12 @@ def entry_points(monkeypatch):
         state = init_classifier(KEY, classifier, SHAPE, 3, 4)
         yield f"classifier{name}", trained(classifier_step(classifier, 3, 4), state)
     segment = stream.compiled_stream(networks, standard_normal(4), 4, 3, 1000, 19, None)
-    yield "stream", (segment, (arrays, KEY, jnp.uint32(0), jnp.uint32(1500)))
+    so_far = stream.empty_stream(3, 4, 19)
+    yield "stream", (segment, (arrays, KEY, jnp.uint32(0), jnp.uint32(1500), so_far))
+    many, _ = take_apart(lambda z: generate(z), lambda x: x.reshape(len(x), -1))
+    segment = stream.compiled_stream(many, standard_normal(4), 4, 64, 3000, 0, None)
+    so_far = stream.empty_stream(64, 4, 0)
+    yield "many classes", (segment, (arrays, KEY, jnp.uint32(0), jnp.uint32(1500), so_far))
     label = labels._compiled_labels(networks, 4, 8, None)
     yield "labels", (label, (arrays, jnp.zeros((8, 4))))
     search, _ = exits._compiled_search(networks, 4, 8, 5, 6, None)
@@ -78,6 +83,7 @@ def entry_points(monkeypatch):
         "classifier",
         "classifier in bfloat16",
         "stream",
+        "many classes",
         "labels",
         "search",
     ],

@@ -1,6 +1,6 @@
 """MAGAN's Algorithm 1 on a stream of latents, with what is needed to trust its results."""
 
-from collections.abc import Callable
+from functools import partial
 from typing import NamedTuple
 
 import jax
@@ -10,8 +10,7 @@ from magan_jax.latent.geometry import (
     Geometry,
     Interval,
     geometry,
-    jackknife_interval,
-    leave_one_out,
+    jackknife,
     permutation_p_values,
     root,
     root_interval,
@@ -20,7 +19,13 @@ from magan_jax.latent.labels import check_finite, check_positive, label_latents
 from magan_jax.latent.moments import Moments, merge_all, standard_deviation
 from magan_jax.latent.networks import Classify, Generate, take_apart
 from magan_jax.latent.prior import Prior, standard_normal
-from magan_jax.latent.stream import BLOCK, LabelledStream, compiled_stream, label_stream
+from magan_jax.latent.stream import (
+    BLOCK,
+    LabelledStream,
+    compiled_stream,
+    empty_stream,
+    label_stream,
+)
 
 
 class Analysis(NamedTuple):
@@ -143,6 +148,7 @@ def analyze(
         arrays,
         key,
         num_samples,
+        partial(empty_stream, num_classes, latent_dim, num_permutations),
         batch_size=batch_size,
         num_devices=num_devices,
         quiet=quiet,
@@ -162,6 +168,28 @@ def analyze(
     return _describe(labelled, num_samples, total, means, mean_label, mean_confidence)
 
 
+class _Estimates(NamedTuple):
+    """What has an interval, of K classes; distances that may be debiased to zero as squares."""
+
+    distance: np.ndarray
+    squared_debiased: np.ndarray
+    nearest_distance: np.ndarray
+    nearest_squared_debiased: np.ndarray
+    epsilon: np.ndarray
+    squared_epsilon: np.ndarray
+
+
+def _estimates(found: Geometry) -> _Estimates:
+    return _Estimates(
+        found.distance,
+        found.squared_debiased,
+        found.nearest_distance,
+        found.nearest_squared_debiased,
+        found.nearest_distance / found.spread,
+        found.nearest_squared_debiased / found.spread**2,
+    )
+
+
 def _describe(
     labelled: LabelledStream,
     num_samples: int,
@@ -171,17 +199,9 @@ def _describe(
     mean_confidence: np.ndarray,
 ) -> Analysis:
     """All statistics of a labelled stream, in float64 on the host."""
-    replicates = labelled.replicates
     found = geometry(total)
-    without_a_part = [geometry(moments) for moments in leave_one_out(replicates)]
-
-    def interval(statistic: Callable[[Geometry], np.ndarray]) -> Interval:
-        values = np.stack([statistic(part) for part in without_a_part])
-        return jackknife_interval(statistic(found), values, replicates)
-
-    def squared_epsilon(g: Geometry) -> np.ndarray:
-        return g.nearest_squared_debiased / g.spread**2
-
+    interval = jackknife(lambda moments: _estimates(geometry(moments)), labelled.replicates)
+    squared_epsilon = found.nearest_squared_debiased / found.spread**2
     n = np.maximum(total.count, 2)
     permuted_mean = np.asarray(labelled.permuted_mean, np.float64)[..., :-1]
     mean_square = np.asarray(labelled.permuted_mean, np.float64)[..., -1]
@@ -195,25 +215,23 @@ def _describe(
         mean_label=mean_label,
         mean_confidence=mean_confidence,
         distance=found.distance,
-        distance_interval=interval(lambda g: g.distance),
+        distance_interval=interval.distance,
         distance_debiased=root(found.squared_debiased),
-        distance_debiased_interval=root_interval(
-            interval(lambda g: g.squared_debiased), found.squared_debiased
-        ),
+        distance_debiased_interval=root_interval(interval.squared_debiased, found.squared_debiased),
         nearest=found.nearest,
         nearest_distance=found.nearest_distance,
-        nearest_distance_interval=interval(lambda g: g.nearest_distance),
+        nearest_distance_interval=interval.nearest_distance,
         nearest_distance_debiased=root(found.nearest_squared_debiased),
         nearest_distance_debiased_interval=root_interval(
-            interval(lambda g: g.nearest_squared_debiased), found.nearest_squared_debiased
+            interval.nearest_squared_debiased, found.nearest_squared_debiased
         ),
         epsilon=found.nearest_distance / found.spread,
-        epsilon_interval=interval(lambda g: g.nearest_distance / g.spread),
+        epsilon_interval=interval.epsilon,
         epsilon_debiased=root(found.nearest_squared_debiased) / found.spread,
-        epsilon_debiased_interval=root_interval(interval(squared_epsilon), squared_epsilon(found)),
+        epsilon_debiased_interval=root_interval(interval.squared_epsilon, squared_epsilon),
         num_permutations=len(labelled.permuted_mean),
         p_value=permutation_p_values(
             found.distance, found.spread, total.count, permuted_mean, np.sqrt(scatter * n / (n - 1))
         ),
-        replicates=replicates,
+        replicates=labelled.replicates,
     )

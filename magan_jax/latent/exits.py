@@ -14,7 +14,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from magan_jax.latent.labels import check_finite, check_positive, logits_and_finite
+from magan_jax.latent.labels import (
+    check_finite,
+    check_positive,
+    keeps_label,
+    logits_and_finite_image,
+)
 from magan_jax.latent.networks import Classify, Generate, Networks, check_networks, take_apart
 from magan_jax.parallel import DEVICES, device_count, local_part, on_devices
 
@@ -174,34 +179,45 @@ def _compiled_search(
             which = chunk // directions
             start, direction, wanted = mean[which], shifts[chunk], target[which]
 
-            def label(t: jax.Array) -> tuple[jax.Array, jax.Array]:
-                logits, ok = logits_and_finite(generate, classify, start + t[:, None] * direction)
-                return jnp.argmax(logits, axis=-1), ok
+            def look(t: jax.Array) -> tuple[jax.Array, ...]:
+                """Logits `[n, C]`, and `[n]`: the label is the wanted one; all is finite."""
+                logits, finite_image = logits_and_finite_image(
+                    generate, classify, start + t[:, None] * direction
+                )
+                holds, finite = keeps_label(logits, wanted)
+                return logits, holds, finite & finite_image
 
-            def scan(i: jax.Array, carry: tuple[jax.Array, ...]) -> tuple[jax.Array, ...]:
-                inside, start_label, finite = carry
-                here, ok = label(jnp.broadcast_to(i * step, wanted.shape))
-                inside = jnp.where((inside == i) & (here == wanted), i + 1, inside)
-                return inside, jnp.where(i == 0, here, start_label), finite & ok
+            def last_inside(inside: jax.Array) -> jax.Array:
+                return jnp.maximum(inside - 1, 0) * step
 
-            # `inside` counts the points 0, step, 2·step, … that hold before the first that fails.
-            zero = jnp.zeros_like(wanted)
-            inside, start_label, finite = jax.lax.fori_loop(
-                0, scan_points + 1, scan, (zero, zero, jnp.ones(wanted.shape, bool))
+            def visit(i: jax.Array, carry: tuple[jax.Array, ...]) -> tuple[jax.Array, ...]:
+                inside, low, high, finite = carry
+                scanning = i <= scan_points
+                t = jnp.where(scanning, i * step, (low + high) / 2)
+                _, holds, ok = look(t)
+                inside = jnp.where(scanning & (inside == i) & holds, i + 1, inside)
+                low = jnp.where(scanning, last_inside(inside), jnp.where(holds, t, low))
+                high = jnp.where(scanning, inside * step, jnp.where(holds, high, t))
+                return inside, low, high, finite & ok
+
+            logits, holds, finite = look(jnp.zeros(wanted.shape))
+            start_label = jax.lax.cond(
+                holds.all(),
+                lambda _: wanted,
+                lambda logits: jnp.argmax(logits, axis=-1).astype(wanted.dtype),
+                logits,
             )
-
-            def halve(_: jax.Array, bracket: tuple[jax.Array, ...]) -> tuple[jax.Array, ...]:
-                low, high, finite = bracket
-                middle = (low + high) / 2
-                here, ok = label(middle)
-                holds = here == wanted
-                return jnp.where(holds, middle, low), jnp.where(holds, high, middle), finite & ok
-
-            low = jnp.maximum(inside - 1, 0) * step
-            low_end, _, finite = jax.lax.fori_loop(0, halvings, halve, (low, inside * step, finite))
+            # `inside` counts the points 0, step, 2·step, … that hold before the first that fails.
+            # The halvings follow the scan in one loop: the networks are compiled once for both.
+            inside = holds.astype(jnp.int32)
+            inside, low, _, finite = jax.lax.fori_loop(
+                1,
+                scan_points + halvings + 1,
+                visit,
+                (inside, last_inside(inside), inside * step, finite),
+            )
             undecided = (inside >= 1) & (inside <= scan_points)
-            epsilon = jnp.where(undecided, low_end, low)
-            return epsilon, inside, start_label, finite
+            return jnp.where(undecided, low, last_inside(inside)), inside, start_label, finite
 
         mine = local_part(rays)[0]  # [chunks, batch_size]
         results = jax.tree.map(lambda x: x.reshape(-1), jax.lax.map(follow, mine))

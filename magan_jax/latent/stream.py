@@ -7,7 +7,7 @@ block are merged into those of the stream.
 """
 
 from collections.abc import Callable
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any, NamedTuple
 
 import jax
@@ -16,7 +16,14 @@ import numpy as np
 from tqdm import tqdm
 
 from magan_jax.latent.labels import logits_and_finite
-from magan_jax.latent.moments import Moments, group_sums, merge, moments_of_groups
+from magan_jax.latent.moments import (
+    FEW_GROUPS,
+    Moments,
+    add_rows,
+    group_sums,
+    merge,
+    merge_over_axis,
+)
 from magan_jax.latent.networks import Networks, check_networks
 from magan_jax.latent.prior import Prior
 from magan_jax.parallel import DEVICES, device_count, on_devices
@@ -26,6 +33,10 @@ BLOCK = 1000
 
 _SEGMENT_ITERATIONS = 50
 """Loop iterations in one compiled call: long enough to cost nothing, short enough for a bar."""
+
+_PER_GROUP = 100
+"""Latents for each class and part, on average, after which float32 hands over to the host: not
+more often, for what is handed over grows with the classes."""
 
 REPLICATES = 20
 """Disjoint parts of the stream for the jackknife: latent i belongs to part i mod REPLICATES."""
@@ -46,7 +57,20 @@ class LabelledStream(NamedTuple):
     nonfinite: jax.Array
 
 
-Segment = Callable[[Any, jax.Array, jax.Array, jax.Array], LabelledStream]
+Segment = Callable[[Any, jax.Array, jax.Array, jax.Array, LabelledStream], LabelledStream]
+
+
+def empty_stream(num_classes: int, latent_dim: int, num_permutations: int) -> LabelledStream:
+    """The stream before its first latent."""
+    return LabelledStream(
+        Moments(
+            jnp.zeros((REPLICATES, num_classes), jnp.int32),
+            jnp.zeros((REPLICATES, num_classes, latent_dim)),
+            jnp.zeros((REPLICATES, num_classes, latent_dim)),
+        ),
+        jnp.zeros((num_permutations, num_classes, latent_dim + 1)),
+        jnp.zeros((), jnp.int32),
+    )
 
 
 @lru_cache(maxsize=16)
@@ -59,7 +83,8 @@ def compiled_stream(
     num_permutations: int,
     num_devices: int | None,
 ) -> Segment:
-    """`segment(arrays, key, first, end)`: latents first, first + 1, …, end − 1, compiled once.
+    """`segment(arrays, key, first, end, so_far)`, compiled once: latents first, first + 1, …,
+    end − 1, added to the stream so far.
 
     `arrays` are those of the networks; `first` must be a whole number of iterations.
     """
@@ -84,7 +109,9 @@ def compiled_stream(
         )
         return label, finite
 
-    def segment(arrays: Any, key: jax.Array, start: jax.Array, end: jax.Array) -> LabelledStream:
+    def segment(
+        arrays: Any, key: jax.Array, start: jax.Array, end: jax.Array, so_far: LabelledStream
+    ) -> LabelledStream:
         latent_key, permutation_key = jax.random.split(key)
         devices = jax.lax.axis_size(DEVICES)
         together = drawn * devices
@@ -94,16 +121,21 @@ def compiled_stream(
         def iteration(number: jax.Array, so_far: LabelledStream) -> LabelledStream:
             first = (number * devices + jax.lax.axis_index(DEVICES).astype(jnp.uint32)) * drawn
             index = first + jnp.arange(drawn, dtype=jnp.uint32)
-            latents = jax.vmap(draw, (None, 0))(latent_key, index)
-            label_of, finite = label(arrays, latents)
+            # In two halves where an argmax is long: what a loop gives is kept, and the argmax
+            # cannot draw each latent anew, one number after another.
+            halves = 2 if num_classes > FEW_GROUPS else 1
+            latents = jax.lax.map(partial(draw, latent_key), index, batch_size=drawn // halves)
+            found, finite = label(arrays, latents)
             wanted = index < end
-            group = jnp.where(wanted & finite, label_of, num_classes)  # num_classes: in no class
-            parts = jax.vmap(lambda z, g: moments_of_groups(z, g, num_classes), (1, 1))(
-                latents.reshape(-1, REPLICATES, latent_dim), group.reshape(-1, REPLICATES)
+            group = jnp.where(wanted & finite, found, num_classes)  # num_classes: in no class
+            replicates = add_rows(
+                so_far.replicates,
+                latents.reshape(-1, REPLICATES, latent_dim),
+                group.reshape(-1, REPLICATES),
             )
-            before = jnp.sum(so_far.replicates.count, axis=0)
-            here = jnp.sum(parts.count, axis=0)
-            share = (here / jnp.maximum(before + here, 1))[:, None]
+            total = jnp.sum(replicates.count, axis=0)
+            here = total - jnp.sum(so_far.replicates.count, axis=0)
+            share = (here / jnp.maximum(total, 1))[:, None]
             centred = latents - centre
             square = jnp.sum(centred**2, axis=-1, keepdims=True)
             permuted = _permuted_means(
@@ -116,25 +148,19 @@ def compiled_stream(
                 num_permutations,
             )
             return LabelledStream(
-                merge(so_far.replicates, parts),
+                replicates,
                 so_far.permuted_mean + (permuted - so_far.permuted_mean) * share,
                 so_far.nonfinite + jnp.sum(wanted & ~finite),
             )
 
-        nothing = LabelledStream(
-            Moments(
-                jnp.zeros((REPLICATES, num_classes), jnp.int32),
-                jnp.zeros((REPLICATES, num_classes, latent_dim)),
-                jnp.zeros((REPLICATES, num_classes, latent_dim)),
-            ),
-            jnp.zeros((num_permutations, num_classes, latent_dim + 1)),
-            jnp.zeros((), jnp.int32),
-        )
+        if devices > 1:  # the first device goes on from there, the others begin anew
+            first_one = jax.lax.axis_index(DEVICES) == 0
+            so_far = jax.tree.map(lambda x: jnp.where(first_one, x, 0), so_far)
         last = (end + together - 1) // together
-        mine = jax.lax.fori_loop(start // together, last, iteration, nothing)
+        mine = jax.lax.fori_loop(start // together, last, iteration, so_far)
         return _over_devices(mine)
 
-    return on_devices(segment, num_devices=num_devices)
+    return on_devices(segment, num_devices=num_devices, donate_last=True)
 
 
 def label_stream(
@@ -142,6 +168,7 @@ def label_stream(
     arrays: Any,
     key: jax.Array,
     num_samples: int,
+    nothing: Callable[[], LabelledStream],
     *,
     batch_size: int,
     num_devices: int | None,
@@ -149,7 +176,9 @@ def label_stream(
 ) -> LabelledStream:
     """The whole stream, in as many calls as a progress bar needs, merged in float64 on the host."""
     size = _SEGMENT_ITERATIONS * _drawn_at_once(batch_size) * device_count(num_devices)
-    whole = None
+    so_far = nothing()
+    together = _PER_GROUP * so_far.replicates.count.size
+    whole, begun = None, 0
     with tqdm(
         total=num_samples,
         desc="latents",
@@ -160,11 +189,13 @@ def label_stream(
     ) as bar:
         for first in range(0, num_samples, size):
             end = min(first + size, num_samples)
-            part = jax.device_get(segment(arrays, key, jnp.uint32(first), jnp.uint32(end)))
-            whole = part if whole is None else _joined(whole, part)
+            so_far = segment(arrays, key, jnp.uint32(first), jnp.uint32(end), so_far)
+            jax.block_until_ready(so_far)  # the bar shows what is done
             bar.update(end - first)
-    assert whole is not None
-    return whole
+            if end - begun >= together and end < num_samples:
+                whole, begun = _joined(whole, jax.device_get(so_far)), end
+                so_far = nothing()
+    return _joined(whole, jax.device_get(so_far))
 
 
 def _drawn_at_once(batch_size: int) -> int:
@@ -172,17 +203,24 @@ def _drawn_at_once(batch_size: int) -> int:
     return max(1, batch_size // BLOCK) * BLOCK
 
 
-def _joined(a: LabelledStream, b: LabelledStream) -> LabelledStream:
-    """Two parts of one stream as one, in float64."""
-    a, b = (
-        jax.tree.map(lambda x: np.asarray(x, np.float64 if x.dtype.kind == "f" else np.int64), x)
-        for x in (a, b)
-    )
-    before, here = (np.sum(x.replicates.count, axis=0) for x in (a, b))
+def _joined(a: LabelledStream | None, b: LabelledStream) -> LabelledStream:
+    """Two stretches of one stream as one, in float64; the second alone is left as it is."""
+    if a is None:
+        return b
+
+    def wide(x: Any) -> np.ndarray:
+        return np.asarray(x, np.float64 if x.dtype.kind == "f" else np.int64)
+
+    # One part after another: all of them at once would not fit a cache.
+    parts = [
+        merge(*(Moments(*(wide(x[r]) for x in stream.replicates)) for stream in (a, b)))
+        for r in range(REPLICATES)
+    ]
+    before, here = (np.sum(x.replicates.count, axis=0, dtype=np.int64) for x in (a, b))
     share = (here / np.maximum(before + here, 1))[:, None]
     return LabelledStream(
-        merge(a.replicates, b.replicates),
-        a.permuted_mean + (b.permuted_mean - a.permuted_mean) * share,
+        Moments(*(np.stack(x) for x in zip(*parts, strict=True))),
+        a.permuted_mean + (wide(b.permuted_mean) - a.permuted_mean) * share,
         a.nonfinite + b.nonfinite,
     )
 
@@ -226,20 +264,15 @@ def _permuted_means(
 
 
 def _over_devices(mine: LabelledStream) -> LabelledStream:
-    """The streams of all devices as one."""
-    parts = jax.lax.all_gather(mine, DEVICES)
-    counts = jnp.sum(parts.replicates.count, axis=1)  # [D, K]
-    share = counts / jnp.maximum(jnp.sum(counts, axis=0), 1)
-    devices = [
-        jax.tree.map(lambda x, i=i: x[i], parts.replicates) for i in range(len(parts.nonfinite))
-    ]
-    merged = devices[0]
-    for other in devices[1:]:
-        merged = merge(merged, other)
+    """The streams of all devices as one, in sums: memory does not grow with the devices."""
+    if jax.lax.axis_size(DEVICES) == 1:
+        return mine
+    here = jnp.sum(mine.replicates.count, axis=0)
+    share = (here / jnp.maximum(jax.lax.psum(here, DEVICES), 1))[:, None]
     return LabelledStream(
-        merged,
-        jnp.sum(parts.permuted_mean * share[:, None, :, None], axis=0),
-        jnp.sum(parts.nonfinite),
+        merge_over_axis(mine.replicates, DEVICES),
+        jax.lax.psum(mine.permuted_mean * share, DEVICES),
+        jax.lax.psum(mine.nonfinite, DEVICES),
     )
 
 

@@ -1,0 +1,38 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from magan_jax.latent.labels import keeps_label, logits_and_finite
+
+
+def logits_with_ties(num_classes, n=300):
+    """Whole numbers, so that the greatest often stands in several places; also −0 beside 0."""
+    random = np.random.default_rng(num_classes)
+    logits = random.integers(-2, 3, (n, num_classes)).astype(np.float32)
+    logits[0] = 0
+    logits[1] = -0.0
+    logits[1, -1] = 0
+    logits[2] = -np.finfo(np.float32).max
+    return logits
+
+
+@pytest.mark.parametrize("num_classes", [1, 2, 10, 33, 1000])
+def test_a_label_is_kept_where_it_is_the_label(num_classes):
+    logits = logits_with_ties(num_classes)
+    label = np.argmax(logits, axis=1).astype(np.int32)
+    label[::3] = np.random.default_rng(0).integers(0, num_classes, len(label[::3]))
+    holds, finite = jax.jit(keeps_label)(logits, label)
+    np.testing.assert_array_equal(holds, np.argmax(logits, axis=1) == label)
+    assert finite.all()
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize("place", [0, 2, 4])
+def test_logits_that_are_not_finite_are_found(bad, place):
+    logits = np.zeros((3, 5), np.float32)
+    logits[1, place] = bad
+    _, finite = keeps_label(jnp.array(logits), jnp.full(3, 2))
+    np.testing.assert_array_equal(finite, [True, False, True])
+    _, finite = logits_and_finite(lambda z: z, lambda x: x, jnp.array(logits))
+    np.testing.assert_array_equal(finite, [True, False, True])
