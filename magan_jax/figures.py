@@ -31,7 +31,7 @@ class FigureEntry(NamedTuple):
 
 
 def study_figures(
-    findings: Findings, names: Sequence[str], *, batch_size: int, num_devices: int | None
+    findings: Findings, names: Sequence[str], *, batch_size: int | None, num_devices: int | None
 ) -> list[FigureEntry]:
     """The paper's figures from our numbers, and those it lacks, in reading order.
 
@@ -145,7 +145,7 @@ def _geometry_figures(
 
 
 def _shift_figures(
-    findings: Findings, names: Sequence[str], batch_size: int, num_devices: int | None
+    findings: Findings, names: Sequence[str], batch_size: int | None, num_devices: int | None
 ) -> list[FigureEntry]:
     """Figure 13, for the paper's ε and for the measured exits."""
     generate, classify = findings.gan.generate, findings.classifier.classify
@@ -252,7 +252,7 @@ def _shifts(
     epsilon: np.ndarray,
     names: Sequence[str],
     title: str,
-    batch_size: int,
+    batch_size: int | None,
     num_devices: int | None,
 ) -> Figure:
     """Figure 13 for one choice of ε."""

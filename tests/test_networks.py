@@ -1,9 +1,10 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 
 from magan_jax import analyze, bisect_epsilon, label_latents
-from magan_jax.latent.networks import take_apart
+from magan_jax.latent.networks import chosen_batch_size, take_apart
 
 KEY = jax.random.key(0)
 
@@ -68,3 +69,14 @@ def test_functions_come_together_again():
         again = networks.functions(parameters)
         np.testing.assert_array_equal(again[0](x), x)
         np.testing.assert_array_equal(again[1](x), half_spaces(normal, x))
+
+
+@pytest.mark.parametrize("size", [0, -3, 2.5, True])
+def test_a_batch_that_is_no_number_of_latents_is_refused(size):
+    with pytest.raises(ValueError, match=f"batch_size is {size}; it must be a whole number"):
+        chosen_batch_size(size)
+
+
+def test_a_batch_asked_for_is_taken():
+    assert chosen_batch_size(7) == 7
+    assert chosen_batch_size(None) == 125  # tests run on a CPU

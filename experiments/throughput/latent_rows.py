@@ -73,7 +73,12 @@ def _flops_of_label(functions: tuple[Generate, Classify]) -> float:
 
 
 def _analysis(
-    generate: Generate, classify: Classify, latent_dim: int, num_classes: int, num_samples: int
+    generate: Generate,
+    classify: Classify,
+    latent_dim: int,
+    num_classes: int,
+    num_samples: int,
+    batch_size: int | None = None,
 ) -> Work:
     def work() -> None:
         analyze(
@@ -84,6 +89,7 @@ def _analysis(
             num_classes=num_classes,
             num_samples=num_samples,
             num_permutations=0,
+            batch_size=batch_size,
             quiet=True,
         )
 
@@ -123,7 +129,7 @@ class Search(NamedTuple):
         """Of the networks, in all: the mean, the scan, the halvings."""
         return self.num_rays * (1 + self.scan_points + self.halvings)
 
-    def ours(self, batch_size: int = 1000) -> None:
+    def ours(self, batch_size: int | None = None) -> None:
         """`bisect_epsilon`."""
         bisect_epsilon(
             self.generate,
@@ -231,7 +237,8 @@ def growth_rows(turns: int) -> list[Row]:
 
 def _analysis_growth(turns: int) -> list[Row]:
     def of(n: int, num_classes: int = 10, d: int = 100) -> Work:
-        return _analysis(_itself, _first_logits(num_classes), d, num_classes, n)
+        # These networks cost nothing, so no batch suits them better than another.
+        return _analysis(_itself, _first_logits(num_classes), d, num_classes, n, 1000)
 
     return [
         _growth("analyze, N 10⁶ against 10⁴", of(10**6), of(10**4), turns, factor=100),

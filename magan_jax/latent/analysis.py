@@ -17,15 +17,9 @@ from magan_jax.latent.geometry import (
 )
 from magan_jax.latent.labels import check_finite, check_positive, label_latents
 from magan_jax.latent.moments import Moments, merge_all, standard_deviation
-from magan_jax.latent.networks import Classify, Generate, take_apart
+from magan_jax.latent.networks import Classify, Generate, chosen_batch_size, take_apart
 from magan_jax.latent.prior import Prior, standard_normal
-from magan_jax.latent.stream import (
-    BLOCK,
-    LabelledStream,
-    compiled_stream,
-    empty_stream,
-    label_stream,
-)
+from magan_jax.latent.stream import LabelledStream, compiled_stream, empty_stream, label_stream
 
 
 class Analysis(NamedTuple):
@@ -100,7 +94,7 @@ def analyze(
     num_classes: int,
     num_samples: int = 1000,
     prior: Prior | None = None,
-    batch_size: int = BLOCK,
+    batch_size: int | None = None,
     num_permutations: int = 199,
     num_devices: int | None = None,
     quiet: bool | None = None,
@@ -118,7 +112,8 @@ def analyze(
         num_classes: K.
         num_samples: N; the paper has 1000.
         prior: `(key, n) -> z [n, d]` with independent rows; default standard normal.
-        batch_size: latents in one forward pass; it changes memory and speed, not the result.
+        batch_size: latents in one forward pass; it changes memory and speed, not the result. None:
+            see `chosen_batch_size`.
         num_permutations: B, for the p-values; 0 leaves them out (they are then NaN).
         num_devices: see `magan_jax.parallel.on_devices`.
         quiet: no progress bar; None: quiet when stderr is not a terminal.
@@ -129,7 +124,7 @@ def analyze(
     """
     check_positive("latent_dim", latent_dim)
     check_positive("num_classes", num_classes)
-    check_positive("batch_size", batch_size)
+    batch_size = chosen_batch_size(batch_size)
     check_positive("num_samples", num_samples)
     if not 2 <= num_samples < 2**31:
         raise ValueError(

@@ -13,7 +13,14 @@ import jax.numpy as jnp
 import numpy as np
 
 from magan_jax.latent.labels import check_finite, check_latents, check_positive, logits_and_finite
-from magan_jax.latent.networks import Classify, Generate, Networks, check_networks, take_apart
+from magan_jax.latent.networks import (
+    Classify,
+    Generate,
+    Networks,
+    check_networks,
+    chosen_batch_size,
+    take_apart,
+)
 from magan_jax.parallel import DEVICES, device_count, local_part, on_devices
 
 
@@ -50,7 +57,7 @@ def ascend(
     num_steps: int = 100,
     pull: float = 0.0,
     radius: float | None = None,
-    batch_size: int = 1000,
+    batch_size: int | None = None,
     num_devices: int | None = None,
 ) -> Ascent:
     """Climb log p(target | G(z)) from each latent, all latents in one compiled call.
@@ -68,7 +75,8 @@ def ascend(
         num_steps: steps, the same for all latents.
         pull: weight of the pull towards the shell, 0 for none.
         radius: of the shell; None: √d, that of N(0, I).
-        batch_size: latents that each device moves at once; memory and speed, not results.
+        batch_size: latents that each device moves at once; memory and speed, not results. None:
+            see `chosen_batch_size`.
         num_devices: see `magan_jax.parallel.on_devices`.
 
     Raises:
@@ -77,7 +85,7 @@ def ascend(
     """
     latents = check_latents(latents)
     check_positive("num_steps", num_steps)
-    check_positive("batch_size", batch_size)
+    batch_size = chosen_batch_size(batch_size)
     if not 0 < step_size < np.inf:
         raise ValueError(f"step_size is {step_size}; it must be positive and finite.")
     if not 0 <= pull < np.inf:

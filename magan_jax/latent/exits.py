@@ -20,7 +20,14 @@ from magan_jax.latent.labels import (
     keeps_label,
     logits_and_finite_image,
 )
-from magan_jax.latent.networks import Classify, Generate, Networks, check_networks, take_apart
+from magan_jax.latent.networks import (
+    Classify,
+    Generate,
+    Networks,
+    check_networks,
+    chosen_batch_size,
+    take_apart,
+)
 from magan_jax.parallel import DEVICES, device_count, local_part, on_devices
 
 
@@ -50,7 +57,7 @@ def bisect_epsilon(
     tolerance: float = 1e-4,
     scan_points: int = 32,
     labels: np.ndarray | None = None,
-    batch_size: int = 1000,
+    batch_size: int | None = None,
     num_devices: int | None = None,
 ) -> Exits:
     """The first t in (0, upper] at which C(G(mean_k + t · shift)) is not k, for every shift.
@@ -69,7 +76,8 @@ def bisect_epsilon(
         tolerance: width of the bracket at the end; at least upper · 2⁻²², float32's resolution.
         scan_points: points of the coarse scan.
         labels: `[K]`, the class that each row of `mean` must keep; default 0..K−1.
-        batch_size: rays that each device follows at once; memory, not results.
+        batch_size: rays that each device follows at once; memory and speed, not results. None:
+            see `chosen_batch_size`.
         num_devices: see `magan_jax.parallel.on_devices`.
 
     Raises:
@@ -79,7 +87,7 @@ def bisect_epsilon(
     target = np.arange(mean.shape[0] if mean.ndim else 0) if labels is None else np.asarray(labels)
     _check_rays(mean, shifts, target)
     _check_search(upper, tolerance, scan_points)
-    check_positive("batch_size", batch_size)
+    batch_size = chosen_batch_size(batch_size)
     latent_dim = mean.shape[1]
     halvings = max(0, math.ceil(math.log2(upper / scan_points / tolerance)))
     num_rays = shifts.shape[0] * shifts.shape[1]

@@ -92,7 +92,7 @@ def measure_invariance(
     num_directions: int = 1024,
     upper: float = 3.0,
     tolerance: float = 1e-3,
-    batch_size: int = 1000,
+    batch_size: int | None = None,
     num_devices: int | None = None,
 ) -> Invariance:
     """Bisect the exits along +σ, −σ and random signs of σ from every class mean.
@@ -164,7 +164,7 @@ def measure_purity(
     epsilon: np.ndarray,
     *,
     num_shifts: int = 1000,
-    batch_size: int = 1000,
+    batch_size: int | None = None,
     num_devices: int | None = None,
 ) -> Purity:
     """The share of random shifts p · u ∘ σ, p ~ U[0, ε_k], u random signs, that keep class k.
@@ -222,7 +222,7 @@ def labels_along_rays(
     *,
     reach: float = 3.0,
     num_points: int = 121,
-    batch_size: int = 1000,
+    batch_size: int | None = None,
     num_devices: int | None = None,
 ) -> RayLabels:
     """Labels at μ_k + p σ_k for p from −reach to reach, for every class."""

@@ -8,7 +8,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from magan_jax.latent.networks import Classify, Generate, Networks, check_networks, take_apart
+from magan_jax.latent.networks import (
+    Classify,
+    Generate,
+    Networks,
+    check_networks,
+    chosen_batch_size,
+    take_apart,
+)
 from magan_jax.parallel import DEVICES, device_count, local_part, on_devices
 
 
@@ -29,7 +36,7 @@ def label_latents(
     classify: Classify,
     latents: np.ndarray | jax.Array,
     *,
-    batch_size: int = 1000,
+    batch_size: int | None = None,
     num_devices: int | None = None,
 ) -> Labels:
     """Label latents by the classifier's view of their images.
@@ -38,14 +45,14 @@ def label_latents(
         generate: `[n, d] -> images`, JAX-traceable; compiled once (see `analyze`).
         classify: `images -> logits [n, K]`, JAX-traceable.
         latents: `[n, d]`.
-        batch_size: latents that each device handles at once.
+        batch_size: latents that each device handles at once; None: see `chosen_batch_size`.
         num_devices: see `magan_jax.parallel.on_devices`.
 
     Raises:
         ValueError: for latents that are not finite `[n, d]`, or whose logits are not finite.
     """
     latents = check_latents(latents)
-    check_positive("batch_size", batch_size)
+    batch_size = chosen_batch_size(batch_size)
     networks, arrays = take_apart(generate, classify)
     compiled = _compiled_labels(networks, latents.shape[1], batch_size, num_devices)
     size = batch_size * device_count(num_devices)

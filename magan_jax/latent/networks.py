@@ -47,6 +47,25 @@ def take_apart(generate: Generate, classify: Classify) -> tuple[Networks, tuple[
     return Networks(structure, static, shapes), arrays
 
 
+def chosen_batch_size(batch_size: int | None) -> int:
+    """Latents in one forward pass: what was asked for, or what suits this machine.
+
+    On a CPU 125, whose activations stay in its caches (the paper's networks label a quarter to a
+    third more latents per second than with 1000); on an accelerator 4000, which fill it.
+
+    Raises:
+        ValueError: for a size below one.
+    """
+    if batch_size is None:
+        return 125 if jax.default_backend() == "cpu" else 4000
+    if isinstance(batch_size, bool) or int(batch_size) != batch_size or batch_size < 1:
+        raise ValueError(
+            f"batch_size is {batch_size}; it must be a whole number, at least 1, or None for what "
+            "suits the machine."
+        )
+    return int(batch_size)
+
+
 def check_networks(networks: Networks, latent_dim: int, num_classes: int | None = None) -> int:
     """Refuse functions whose shapes do not fit, without computing anything.
 

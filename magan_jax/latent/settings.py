@@ -25,14 +25,16 @@ class AnalysisConfig:
     """The measured exits are exact to this many standard deviations."""
     num_shifts: int = 1000
     """Random shifts per class for each purity."""
-    batch_size: int = 1000
-    """Latents in one forward pass."""
+    batch_size: int | None = None
+    """Latents in one forward pass; None: 125 on a CPU, 4000 on an accelerator."""
 
 
 def check_analysis_config(config: AnalysisConfig, num_classes: int) -> None:
     """Refuse settings that cannot work, naming the field; to be called before any training."""
-    for name in ("num_directions", "num_shifts", "batch_size"):
+    for name in ("num_directions", "num_shifts"):
         check_positive(f"analysis.{name}", getattr(config, name))
+    if config.batch_size is not None:
+        check_positive("analysis.batch_size", config.batch_size)
     for name in ("num_samples", "large_num_samples"):
         if not 2 <= getattr(config, name) < 2**31:
             raise ValueError(
