@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from functools import cache, partial
 from typing import Any, NamedTuple
 
+import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -264,6 +265,40 @@ def _classifier_in_use(width: int, num_classes: int) -> Callable[[Any, jax.Array
         return logits
 
     return classify
+
+
+def layer_features(
+    config: ClassifierConfig, num_classes: int, state: ClassifierState
+) -> Callable[[jax.Array], tuple[jax.Array, ...]]:
+    """The trained classifier's hidden layers, each after its rectifier, as a function of images.
+
+    `[N, H, W, C] -> ([N, H/2, W/2, width], [N, H/4, W/4, 2·width], [N, 4·width])`, in float32 and
+    without dropout: the φ_l of a perceptual loss. It is a pytree of its parameters, as
+    `classifier_function`.
+    """
+    return jax.tree_util.Partial(
+        _layers_in_use(config.width, num_classes), {"params": state.parameters}
+    )
+
+
+@cache
+def _layers_in_use(
+    width: int, num_classes: int
+) -> Callable[[Any, jax.Array], tuple[jax.Array, ...]]:
+    network = Classifier(num_classes, width)
+    rectified = ("LayerNorm_0", "LayerNorm_1", "Dense_0")
+
+    def layers(variables: Any, images: jax.Array) -> tuple[jax.Array, ...]:
+        _, seen = network.apply(
+            variables,
+            images,
+            capture_intermediates=lambda module, _: module.name in rectified,
+            mutable=["intermediates"],
+        )
+        captured = seen["intermediates"]
+        return tuple(nn.relu(captured[name]["__call__"][0]) for name in rectified)
+
+    return layers
 
 
 def _network(config: ClassifierConfig, num_classes: int) -> Classifier:
