@@ -32,9 +32,11 @@ from magan_jax.training.classifier import (
     ClassifierConfig,
     TrainedClassifier,
     check_classifier_config,
+    layer_features,
     train_classifiers,
 )
-from magan_jax.training.gan import GANConfig, TrainedGAN, check_gan_config, train_gans
+from magan_jax.training.gan import TrainedGAN, train_gans
+from magan_jax.training.gan_config import GANConfig, check_gan_config, compares_features
 
 
 @dataclass(frozen=True)
@@ -63,7 +65,8 @@ def main() -> None:
     run = prepare()
     config, num_classes = run.config, len(run.dataset.class_names)
 
-    # Section 3: the classifier learns from labelled images, the GAN from the images alone.
+    # Section 3: the classifier learns from labelled images, the GAN from the images alone (but for
+    # an objective that compares features: it is given the classifier's).
     with run.timed("classifier"):
         classifiers = train_classifiers(
             run.keys(0),
@@ -80,6 +83,10 @@ def main() -> None:
             config.gan,
             run.dataset.train_images,
             stage=run.stage("gan"),
+            features=[
+                layer_features(config.classifier, num_classes, one.progress.state)
+                for one in classifiers
+            ],
             num_devices=config.num_devices,
         )
 
@@ -106,6 +113,7 @@ def study(run: Run, seed: int, classifier: TrainedClassifier, gan: TrainedGAN) -
                 latent_dim=run.config.gan.latent_dim,
                 num_classes=len(names),
                 num_samples=n,
+                prior=gan.prior,
                 num_permutations=settings.num_permutations,
                 **sharing,
             )
@@ -166,7 +174,8 @@ def prepare() -> Run:
     check_classifier_config(config.classifier, len(dataset.train_images), config.num_devices)
     check_gan_config(config.gan, dataset.train_images.shape, config.num_devices)
     check_analysis_config(config.analysis, len(dataset.class_names))
-    return start_run("fashion", preset, config, dataset, stages=("classifier", "gan"))
+    uses = {"gan": ("classifier",)} if compares_features(config.gan) else {}
+    return start_run("fashion", preset, config, dataset, ("classifier", "gan"), uses)
 
 
 def decided(config: Config, dataset: str) -> Config:

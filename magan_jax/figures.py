@@ -65,7 +65,7 @@ def _training_figures(findings: Findings, names: Sequence[str]) -> list[FigureEn
     """How the networks were trained, and what they draw."""
     gan, classifier = findings.gan, findings.classifier
     large = findings.studies[-1].analysis
-    latents = jax.random.normal(jax.random.key(0), (100, large.mean.shape[1]))
+    latents = gan.prior(jax.random.key(0), 100)
     return [
         FigureEntry(
             "training",
@@ -75,6 +75,7 @@ def _training_figures(findings: Findings, names: Sequence[str]) -> list[FigureEn
                 classifier.progress.history,
                 gan.progress.steps_per_epoch,
                 classifier.progress.steps_per_epoch,
+                gan.equilibrium,
             ),
         ),
         FigureEntry(

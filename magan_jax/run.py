@@ -2,7 +2,7 @@
 
 import dataclasses
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -57,6 +57,7 @@ class Run:
         config: all settings, a subclass of `RunConfig`.
         dataset: the data.
         workdir: the folder, which exists and can be written to.
+        uses: for a training by name, the other trainings on whose networks its result depends.
         seconds: wall-clock time by part of the run, all seeds together.
     """
 
@@ -64,6 +65,7 @@ class Run:
     config: Any
     dataset: Dataset
     workdir: Path
+    uses: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     seconds: dict[str, float] = field(default_factory=dict)
 
     @property
@@ -87,8 +89,9 @@ class Run:
 
     def stage(self, name: str) -> Stage:
         """The training called `name`, configured by the field of this name."""
+        deciding = (name, *self.uses.get(name, ()))
         description = {
-            name: dataclasses.asdict(getattr(self.config, name)),
+            **{one: dataclasses.asdict(getattr(self.config, one)) for one in deciding},
             "seeds": list(self.seeds),
             "data": [self.dataset.name, self.dataset.sha256],
         }
@@ -111,7 +114,12 @@ class Run:
 
 
 def start_run(
-    experiment: str, preset: str, config: Any, dataset: Dataset, stages: tuple[str, ...]
+    experiment: str,
+    preset: str,
+    config: Any,
+    dataset: Dataset,
+    stages: tuple[str, ...],
+    uses: Mapping[str, tuple[str, ...]] | None = None,
 ) -> Run:
     """Prepare the folder of a run; refuse what cannot work before anything is computed.
 
@@ -121,6 +129,7 @@ def start_run(
         config: a subclass of `RunConfig` with a field for each stage.
         dataset: the data.
         stages: names of the trainings.
+        uses: see `Run`.
 
     Raises:
         ValueError: if the folder cannot be written to, or holds other trainings.
@@ -132,7 +141,7 @@ def start_run(
     last = "" if config.num_seeds == 1 else f"to{config.seed + config.num_seeds - 1}"
     default = f"{experiment}-{dataset.name}-{preset}-seed{config.seed}{last}"
     workdir = Path(config.workdir or Path("runs") / default)
-    run = Run(preset, config, dataset, workdir)
+    run = Run(preset, config, dataset, workdir, uses or {})
     if is_first_host():
         for folder in (workdir, workdir / "checkpoints", workdir / "figures"):
             check_writable(folder, "--workdir")

@@ -4,11 +4,13 @@ import numpy as np
 import pytest
 from conftest import striped_images
 
+from magan_jax.models import Classifier
 from magan_jax.training.classifier import (
     ClassifierConfig,
     check_classifier_config,
     classifier_step,
     init_classifier,
+    layer_features,
     train_classifier,
 )
 from magan_jax.training.engine import Batch, train
@@ -109,3 +111,22 @@ def test_half_of_the_images_are_mirrored():
 def test_settings_that_cannot_work_are_refused(changes, message):
     with pytest.raises(ValueError, match=message):
         check_classifier_config(ClassifierConfig(**changes), 600)
+
+
+def test_layer_features_are_what_the_hidden_layers_hand_on():
+    """The logits are the last layer's of the last of them, and so on down."""
+    config = ClassifierConfig(width=4)
+    state = init_classifier(KEY, config, SHAPE, 3, 4)
+    images = np.random.default_rng(0).normal(size=(5, *SHAPE)).astype(np.float32)
+    features = jax.jit(layer_features(config, 3, state))(images)
+    assert [f.shape for f in features] == [(5, 4, 4, 4), (5, 2, 2, 8), (5, 16)]
+    assert all(float(f.min()) == 0 for f in features)
+    p = jax.tree.map(lambda x: np.asarray(x, np.float64), state.parameters)
+    hidden = np.asarray(features[1], np.float64).reshape(5, -1)
+    hidden = np.maximum(0, hidden @ p["Dense_0"]["kernel"] + p["Dense_0"]["bias"])
+    np.testing.assert_allclose(features[2], hidden, rtol=1e-4, atol=1e-5)
+    logits = hidden @ p["Dense_1"]["kernel"] + p["Dense_1"]["bias"]
+    used = Classifier(3, 4).apply({"params": state.parameters}, images)
+    np.testing.assert_allclose(used, logits, rtol=1e-4, atol=1e-5)
+    normalised = np.asarray(features[0], np.float64)  # LayerNorm over channels, then rectified
+    assert normalised.max() <= np.sqrt(3) + 1e-6  # the largest of 4 numbers of mean 0, variance 1

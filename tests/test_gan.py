@@ -7,7 +7,8 @@ import numpy as np
 import optax
 import pytest
 
-from magan_jax.models import Discriminator, Generator
+from magan_jax.models.dcgan import Generator, Trunk
+from magan_jax.objectives import Constants
 from magan_jax.parallel import DEVICES, on_devices
 from magan_jax.training.engine import Batch, train
 from magan_jax.training.gan import (
@@ -49,9 +50,17 @@ def train_on(num_devices, **changes):
     )
 
 
+def logits(parameters, images):
+    """A trunk of width 2 and a linear last layer."""
+    trunk = {"params": parameters["trunk"]}
+    features = Trunk(2).apply(trunk, images, mutable=["batch_stats"])[0]
+    last = parameters["last"]["Dense_0"]
+    return features @ last["kernel"][:, 0] + last["bias"][0]
+
+
 def reference_step(state, images, key):
     """One update of D and one of G, written out without the engine, on one device."""
-    generator, discriminator = Generator(2, SHAPE), Discriminator(2)
+    generator = Generator(2, SHAPE)
     z = jax.random.normal(key, (8, 5))
 
     def fake_of(parameters):
@@ -62,9 +71,6 @@ def reference_step(state, images, key):
             mutable=["batch_stats"],
         )
         return images, new["batch_stats"]
-
-    def logits(parameters, images):
-        return discriminator.apply({"params": parameters}, images, mutable=["batch_stats"])[0]
 
     real = images.astype(np.float32) / 127.5 - 1
     fake, statistics = fake_of(state.generator)
@@ -81,7 +87,9 @@ def reference_step(state, images, key):
     def loss_g(parameters):
         return -jnp.mean(jnp.log(jax.nn.sigmoid(logits(new_d, fake_of(parameters)[0]))))
 
-    updates, _ = adam.update(jax.grad(loss_g)(state.generator), state.generator_optimizer)
+    # E has no parameters here; its moments stand beside G's.
+    gradient = jax.grad(loss_g)(state.generator), {}
+    (updates, _), _ = adam.update(gradient, state.generator_optimizer)
     return optax.apply_updates(state.generator, updates), new_d, statistics
 
 
@@ -112,13 +120,11 @@ def test_same_seed_same_bits():
 
 
 def test_compiled_gradients_equal_eager_ones():
-    discriminator = Discriminator(2)
     images = jax.random.normal(KEY, (8, *SHAPE))
-    parameters = discriminator.init(KEY, images)["params"]
+    parameters = init_gan(KEY, CONFIG, SHAPE).discriminator
 
     def loss(p):
-        logits, _ = discriminator.apply({"params": p}, images, mutable=["batch_stats"])
-        return jnp.mean(jax.nn.softplus(logits))
+        return jnp.mean(jax.nn.softplus(logits(p, images)))
 
     with jax.disable_jit():
         eager = jax.grad(loss)(parameters)
@@ -154,13 +160,27 @@ def test_images_are_scaled_to_minus_one_and_one():
 @pytest.mark.parametrize(
     ("changes", "shape", "message"),
     [
+        ({"network": "mlp"}, (600, 8, 8), "gan.network 'mlp' needs"),
         ({"latent_dim": 0}, (600, *SHAPE), "gan.latent_dim is 0"),
         ({"epochs": 0}, (600, *SHAPE), "gan.epochs is 0"),
         ({"generator_width": -1}, (600, *SHAPE), "gan.generator_width is -1"),
         ({"learning_rate": 0.0}, (600, *SHAPE), "gan.learning_rate is 0.0"),
         ({"learning_rate": float("nan")}, (600, *SHAPE), "gan.learning_rate is nan"),
         ({"beta1": 1.0}, (600, *SHAPE), "gan.beta1 is 1.0"),
-        ({"objective": "magic"}, (600, *SHAPE), "choose one of vanilla"),
+        ({"beta2": -0.1}, (600, *SHAPE), "gan.beta2 is -0.1"),
+        ({"objective": "magic"}, (600, *SHAPE), "'magic'; choose one of vanilla, wasserstein, was"),
+        ({"network": "vit"}, (600, *SHAPE), "gan.network is 'vit'; choose one of dcgan, mlp"),
+        ({"optimizer": "sgd"}, (600, *SHAPE), "gan.optimizer is 'sgd'; choose one of adam, rmsp"),
+        ({"prior": "flat"}, (600, *SHAPE), "gan.prior is 'flat'; choose one of normal, cluster"),
+        ({"sampling_prior": "flat"}, (600, *SHAPE), "gan.sampling_prior is 'flat'; choose one of"),
+        ({"prior": "cluster", "latent_dim": 10}, (600, *SHAPE), "latent_dim is 10 and num_clust"),
+        ({"sampling_prior": "mixture", "latent_dim": 9}, (600, *SHAPE), "latent_dim is 9 and num"),
+        ({"objective": "cluster"}, (600, *SHAPE), "gan.prior is 'normal', but gan.objective 'clu"),
+        ({"critic_steps": 0}, (600, *SHAPE), "gan.critic_steps is 0"),
+        ({"critic_steps": 5}, (600, *SHAPE), "gan.critic_steps is 5, with gan.batch_size 128 mor"),
+        ({"generator_layers": ()}, (600, *SHAPE), r"gan.generator_layers is \(\)"),
+        ({"discriminator_layers": (4, 0)}, (600, *SHAPE), r"gan.discriminator_layers is \(4, 0\)"),
+        ({"constants": Constants(clip=0)}, (600, *SHAPE), "gan.constants.clip is 0"),
         ({"dtype": "float16"}, (600, *SHAPE), "gan.dtype is 'float16'; choose one of float32, bf"),
         ({}, (9, 10, 8, 1), "divisible by 4"),
         ({}, (600, 8, 8), "divisible by 4"),

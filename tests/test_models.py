@@ -1,17 +1,33 @@
 from functools import partial
+from typing import Any
 
 import chex
+import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
 
-from magan_jax.models import Classifier, Discriminator, Generator
+from magan_jax.models import Classifier
 from magan_jax.models.classifier import _drop
+from magan_jax.models.dcgan import Generator, Trunk
 from magan_jax.models.dense import dense
 
 KEY = jax.random.key(0)
+
+
+class Discriminator(nn.Module):
+    """A trunk and a last layer."""
+
+    width: int
+    axis_name: str | None = None
+    dtype: Any = jnp.float32
+
+    @nn.compact
+    def __call__(self, images):
+        features = Trunk(self.width, self.axis_name, self.dtype)(images)
+        return dense(1, self.dtype, kernel_init=nn.initializers.normal(0.02))(features)[:, 0]
 
 
 def init(network, *inputs, **settings):

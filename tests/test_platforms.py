@@ -11,10 +11,13 @@ from jax import export
 from magan_jax.latent import exits, labels, stream
 from magan_jax.latent.networks import take_apart
 from magan_jax.latent.prior import standard_normal
+from magan_jax.models import NETWORKS
+from magan_jax.objectives import OBJECTIVES
 from magan_jax.parallel import DEVICES
 from magan_jax.training.classifier import ClassifierConfig, classifier_step, init_classifier
 from magan_jax.training.engine import Batch, chunk_function
-from magan_jax.training.gan import GANConfig, gan_step, init_gan
+from magan_jax.training.gan import gan_step, init_gan
+from magan_jax.training.gan_config import GANConfig, compares_features
 
 PLATFORMS = ("cpu", "cuda", "tpu")
 KEY = jax.random.key(0)
@@ -31,9 +34,9 @@ def classify(images):
     return images.reshape(len(images), -1)[:, :3]
 
 
-def trained(step, state):
+def trained(step, state, batch_size=8):
     data = Batch(np.zeros((32, *SHAPE), np.uint8), np.zeros(32, np.int32))
-    return chunk_function(step, 32, 8, 2), (state, data, KEY, jnp.uint32(0))
+    return chunk_function(step, 32, batch_size, 2), (state, data, KEY, jnp.uint32(0))
 
 
 def entry_points(monkeypatch):
@@ -90,6 +93,30 @@ def entry_points(monkeypatch):
 )
 def test_entry_point_lowers_for_every_platform(name, monkeypatch):
     function, arguments = dict(entry_points(monkeypatch))[name]
+    check_lowering(function, arguments)
+
+
+@pytest.mark.parametrize("network", NETWORKS)
+@pytest.mark.parametrize("objective", OBJECTIVES)
+def test_a_step_of_every_objective_lowers_for_every_platform(objective, network):
+    gan = replace(
+        GAN,
+        latent_dim=5,
+        objective=objective,
+        prior="cluster",
+        num_clusters=3,
+        critic_steps=2,
+        network=network,
+        generator_layers=(4,),
+        discriminator_layers=(4,),
+    )
+    features = jax.tree.structure(jax.tree_util.Partial(lambda x: (classify(x),)))
+    step = gan_step(gan, SHAPE, features if compares_features(gan) else None)
+    state = jax.eval_shape(lambda: init_gan(KEY, gan, SHAPE))
+    check_lowering(*trained(step, state, 16))
+
+
+def check_lowering(function, arguments):
     one_device = jax.make_mesh((1,), (DEVICES,), devices=jax.devices()[:1])
     mapped = jax.shard_map(
         function, mesh=one_device, in_specs=jax.P(), out_specs=jax.P(), check_vma=False

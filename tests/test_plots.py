@@ -61,7 +61,9 @@ def figures(study):
             "train_accuracy",
         )
     }
-    yield plots.plot_training(history, history | {"test_accuracy": np.array([0.7, 0.8])}, 20, 20)
+    yield plots.plot_training(
+        history, history | {"test_accuracy": np.array([0.7, 0.8])}, 20, 20, (2, 1)
+    )
 
 
 def test_every_figure_keeps_everything_inside_its_edges(study):

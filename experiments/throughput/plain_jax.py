@@ -10,7 +10,6 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from magan_jax.objectives import ADVERSARIAL
 from magan_jax.training.gan import GANConfig
 from magan_jax.training.images import scale_images
 from throughput.turns import Work
@@ -46,7 +45,7 @@ class PlainDiscriminator(nn.Module):
 
 
 def plain_jax_gan(config: GANConfig, images: np.ndarray, steps: int) -> Work:
-    """`steps` steps of D and of G in one compiled call."""
+    """`steps` steps of D and of G in one compiled call, of the vanilla objective."""
     generator = PlainGenerator(config.generator_width)
     discriminator = PlainDiscriminator(config.discriminator_width)
     adam = optax.adam(config.learning_rate, b1=config.beta1)
@@ -78,8 +77,6 @@ def _plain_step(
     discriminator: nn.Module,
     adam: optax.GradientTransformation,
 ) -> Callable[[Any, jax.Array, jax.Array], Any]:
-    objective = ADVERSARIAL[config.objective]
-
     def step(state: Any, data: jax.Array, key: jax.Array) -> Any:
         g, d, g_adam, d_adam = state
         index_key, latent_key = jax.random.split(key)
@@ -87,14 +84,15 @@ def _plain_step(
         z = jax.random.normal(latent_key, (config.batch_size, config.latent_dim))
         fake = _apply(generator, g, z)
         gradient = jax.grad(
-            lambda d: objective.discriminator(
-                _apply(discriminator, d, real), _apply(discriminator, d, fake)
+            lambda d: (
+                jnp.mean(jax.nn.softplus(-_apply(discriminator, d, real)))
+                + jnp.mean(jax.nn.softplus(_apply(discriminator, d, fake)))
             )
         )(d)
         updates, d_adam = adam.update(gradient, d_adam)
         d = optax.apply_updates(d, updates)
         gradient = jax.grad(
-            lambda g: objective.generator(_apply(discriminator, d, _apply(generator, g, z)))
+            lambda g: jnp.mean(jax.nn.softplus(-_apply(discriminator, d, _apply(generator, g, z))))
         )(g)
         updates, g_adam = adam.update(gradient, g_adam)
         return optax.apply_updates(g, updates), d, g_adam, d_adam

@@ -29,23 +29,18 @@ class Classifier(nn.Module):
     dtype: DTypeLike = jnp.float32
 
     @nn.compact
-    def __call__(
-        self, images: jax.Array, dropout_keys: jax.Array | None = None, *, features: bool = False
-    ) -> jax.Array:
-        """`[N, H, W, C] -> [N, K]`, or with `features` the last hidden layer `[N, 4 · width]`.
+    def __call__(self, images: jax.Array, dropout_keys: jax.Array | None = None) -> jax.Array:
+        """`[N, H, W, C] -> [N, K]`.
 
         In training, `dropout_keys [N]` has a key for each image, so that what is dropped does not
         depend on how a batch is shared among devices; without them nothing is.
         """
         x = images
-        for channels in (self.width, 2 * self.width):
-            x = nn.relu(nn.LayerNorm(dtype=self.dtype)(StridedConv(channels, dtype=self.dtype)(x)))
+        for features in (self.width, 2 * self.width):
+            x = nn.relu(nn.LayerNorm(dtype=self.dtype)(StridedConv(features, dtype=self.dtype)(x)))
         x = _drop(dropout_keys, 0, self.dropout, x.reshape(x.shape[0], -1))
         hidden = dense(4 * self.width, self.dtype, kernel_init=nn.initializers.he_normal())
-        x = nn.relu(hidden(x))
-        if features:
-            return x
-        x = _drop(dropout_keys, 1, self.dropout, x)
+        x = _drop(dropout_keys, 1, self.dropout, nn.relu(hidden(x)))
         return dense(self.num_classes, self.dtype)(x)
 
 

@@ -60,8 +60,8 @@ class Generator(nn.Module):
         return jnp.tanh(x + self.param("bias", nn.initializers.zeros, (channels,)))
 
 
-class Discriminator(nn.Module):
-    """Images `[N, H, W, C]` to logits `[N]`: positive for real.
+class Trunk(nn.Module):
+    """Images `[N, H, W, C]` to features `[N, F]`: the discriminator without its last layer.
 
     BatchNorm always takes the statistics of the batch at hand: a discriminator is only used in
     training, on batches that are all real or all generated (DCGAN, Section 3).
@@ -69,23 +69,28 @@ class Discriminator(nn.Module):
     Attributes:
         width: channels of the first convolution; the second has twice as many.
         axis_name: see `Generator`.
-        dtype: of activations; parameters, the statistics of BatchNorm and logits are float32.
+        dtype: of activations and features; parameters and the statistics of BatchNorm are float32.
+        batch_norm: without it, an image's features do not depend on the others of its batch.
     """
 
     width: int = 64
     axis_name: str | None = None
     dtype: DTypeLike = jnp.float32
+    batch_norm: bool = True
 
     @nn.compact
     def __call__(self, images: jax.Array) -> jax.Array:
-        """`[N, H, W, C] -> [N]`; apply with `mutable=["batch_stats"]` and drop these."""
+        """`[N, H, W, C] -> [N, F]`; apply with `mutable=["batch_stats"]` and drop these."""
         x = StridedConv(self.width, dtype=self.dtype)(images)
         x = nn.leaky_relu(x + self.param("bias", nn.initializers.zeros, (self.width,)), _SLOPE)
-        norm = nn.BatchNorm(
-            use_running_average=False,
-            axis_name=None if self.is_initializing() else self.axis_name,
-            use_fast_variance=False,
-            dtype=self.dtype,
-        )
-        x = nn.leaky_relu(norm(StridedConv(2 * self.width, dtype=self.dtype)(x)), _SLOPE)
-        return dense(1, self.dtype, kernel_init=_NORMAL)(x.reshape(x.shape[0], -1))[:, 0]
+        x = StridedConv(2 * self.width, dtype=self.dtype)(x)
+        if self.batch_norm:
+            x = nn.BatchNorm(
+                use_running_average=False,
+                axis_name=None if self.is_initializing() else self.axis_name,
+                use_fast_variance=False,
+                dtype=self.dtype,
+            )(x)
+        else:
+            x = x + self.param("second_bias", nn.initializers.zeros, (2 * self.width,))
+        return nn.leaky_relu(x, _SLOPE).astype(self.dtype).reshape(x.shape[0], -1)

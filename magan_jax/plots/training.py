@@ -13,8 +13,13 @@ def plot_training(
     classifier: Mapping[str, np.ndarray],
     gan_steps_per_epoch: int,
     classifier_steps_per_epoch: int,
+    equilibrium: tuple[float, float] | None,
 ) -> Figure:
-    """Losses of G and D, what D takes for real, and the classifier's accuracy, over epochs."""
+    """Losses of G and D, what D takes for real, and the classifier's accuracy, over epochs.
+
+    `equilibrium` are the losses of D and of G when the generated images are as good as real ones,
+    None where there are no such numbers.
+    """
     figure, axes = plt.subplots(1, 3, figsize=(13, 3.8), layout="constrained")
 
     def draw(axis, values, steps_per_epoch, label, colour):
@@ -23,9 +28,11 @@ def plot_training(
 
     draw(axes[0], gan["discriminator_loss"], gan_steps_per_epoch, "discriminator", COLOURS[0])
     draw(axes[0], gan["generator_loss"], gan_steps_per_epoch, "generator", COLOURS[1])
-    axes[0].axhline(2 * np.log(2), color=GREY, ls=":", lw=1)
-    axes[0].axhline(np.log(2), color=GREY, ls="--", lw=1)
-    axes[0].set(title="GAN losses (dotted: D, dashed: G at equilibrium)", ylabel="loss [nats]")
+    axes[0].set(title="GAN losses", ylabel="loss")
+    if equilibrium is not None:
+        axes[0].axhline(equilibrium[0], color=GREY, ls=":", lw=1)
+        axes[0].axhline(equilibrium[1], color=GREY, ls="--", lw=1)
+        axes[0].set(title="GAN losses (dotted: D, dashed: G at equilibrium)")
     draw(axes[1], gan["real_taken_for_real"], gan_steps_per_epoch, "real images", COLOURS[0])
     draw(axes[1], gan["fake_taken_for_real"], gan_steps_per_epoch, "generated images", COLOURS[1])
     axes[1].set(title="what D takes for real", ylabel="share of images", ylim=(0, 1))

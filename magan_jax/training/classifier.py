@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from functools import cache, partial
 from typing import Any, NamedTuple
 
+import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -266,31 +267,63 @@ def _classifier_in_use(width: int, num_classes: int) -> Callable[[Any, jax.Array
     return classify
 
 
+def layer_features(
+    config: ClassifierConfig, num_classes: int, state: ClassifierState
+) -> Callable[[jax.Array], tuple[jax.Array, ...]]:
+    """The trained classifier's hidden layers, each after its rectifier, as a function of images.
+
+    `[N, H, W, C] -> ([N, H/2, W/2, width], [N, H/4, W/4, 2·width], [N, 4·width])`, in float32 and
+    without dropout: the φ_l of a perceptual loss. It is a pytree of its parameters, as
+    `classifier_function`.
+    """
+    return jax.tree_util.Partial(
+        _layers_in_use(config.width, num_classes), {"params": state.parameters}
+    )
+
+
 def feature_function(
     config: ClassifierConfig, num_classes: int, state: ClassifierState
 ) -> Callable[[jax.Array], jax.Array]:
-    """The trained classifier's last hidden layer: `[N, H, W, C] -> [N, 4 · width]`, compiled.
+    """The last of `layer_features`: `[N, H, W, C] -> [N, 4 · width]`, compiled.
 
     For `magan_jax.metrics`. In full float32, as `classifier_function`, and a pytree of its
     parameters too.
     """
     return jax.tree_util.Partial(
-        _features_in_use(config.width, num_classes), {"params": state.parameters}
+        _last_layer_in_use(config.width, num_classes), {"params": state.parameters}
     )
 
 
 @cache
-def _features_in_use(width: int, num_classes: int) -> Callable[[Any, jax.Array], jax.Array]:
+def _layers_in_use(
+    width: int, num_classes: int
+) -> Callable[[Any, jax.Array], tuple[jax.Array, ...]]:
     network = Classifier(num_classes, width)
+    rectified = ("LayerNorm_0", "LayerNorm_1", "Dense_0")
+
+    def layers(variables: Any, images: jax.Array) -> tuple[jax.Array, ...]:
+        _, seen = network.apply(
+            variables,
+            images,
+            capture_intermediates=lambda module, _: module.name in rectified,
+            mutable=["intermediates"],
+        )
+        captured = seen["intermediates"]
+        return tuple(nn.relu(captured[name]["__call__"][0]) for name in rectified)
+
+    return layers
+
+
+@cache
+def _last_layer_in_use(width: int, num_classes: int) -> Callable[[Any, jax.Array], jax.Array]:
+    layers = _layers_in_use(width, num_classes)
 
     @jax.jit
-    def features_of_last_layer(variables: Any, images: jax.Array) -> jax.Array:
+    def last_layer(variables: Any, images: jax.Array) -> jax.Array:
         with jax.default_matmul_precision("highest"):
-            features = network.apply(variables, images, features=True)
-        assert isinstance(features, jax.Array)
-        return features
+            return layers(variables, images)[-1]
 
-    return features_of_last_layer
+    return last_layer
 
 
 def _network(config: ClassifierConfig, num_classes: int) -> Classifier:

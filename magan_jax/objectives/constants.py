@@ -1,0 +1,32 @@
+"""The numbers in the objectives' equations."""
+
+import math
+from dataclasses import dataclass, fields
+
+
+@dataclass(frozen=True)
+class Constants:
+    """The numbers in the objectives' equations; each objective reads its own."""
+
+    clip: float = 0.01
+    """wasserstein: every parameter of D stays in [-clip, clip]."""
+    penalty: float = 10.0
+    """wasserstein_gp: weight λ of the gradient penalty."""
+    direction: float = 1.0
+    """san: weight λ of the direction's loss."""
+    perceptual: float = 0.01
+    """perceptual: weight of the distance of features."""
+    continuous: float = 10.0
+    """cluster: weight β_n of the error in z_n."""
+    label: float = 10.0
+    """cluster: weight β_c of the cross-entropy of the cluster."""
+
+
+def check_constants(constants: Constants, name: str) -> None:
+    """Refuse constants with which an equation makes no sense; `name` is how the user calls them."""
+    for one in fields(constants):
+        value = getattr(constants, one.name)
+        if not 0 <= value < math.inf:
+            raise ValueError(f"{name}.{one.name} is {value}; it must be 0 or more, and finite.")
+    if constants.clip == 0:
+        raise ValueError(f"{name}.clip is 0; it must be positive, or D is 0 for all images.")
