@@ -75,7 +75,7 @@ GROUPS: dict[str, Callable[[Config, Batch, MachineLimit], list[Row]]] = {
     "whole": lambda c, data, limits: whole_rows(data, test_set()),
     "labels": lambda c, data, limits: label_rows(c.turns, c.latents, limits),
     "memory": lambda c, data, limits: [memory_row()],
-    "search": lambda c, data, limits: search_rows(c.turns, c.directions, limits),
+    "search": lambda c, data, limits: search_rows(data, c.turns, c.directions, limits),
     "growth": lambda c, data, limits: growth_rows(c.turns),
     "start": lambda c, data, limits: [start_row()],
     "devices": lambda c, data, limits: [exchange_row()],

@@ -27,7 +27,7 @@ from magan_jax.findings import Findings
 from magan_jax.latent.settings import AnalysisConfig, check_analysis_config
 from magan_jax.parallel import check_num_devices
 from magan_jax.report import report
-from magan_jax.run import Run, RunConfig, start_run
+from magan_jax.run import Run, RunConfig, Trainings, start_run
 from magan_jax.training.classifier import (
     ClassifierConfig,
     TrainedClassifier,
@@ -174,8 +174,12 @@ def prepare() -> Run:
     check_classifier_config(config.classifier, len(dataset.train_images), config.num_devices)
     check_gan_config(config.gan, dataset.train_images.shape, config.num_devices)
     check_analysis_config(config.analysis, len(dataset.class_names))
-    uses = {"gan": ("classifier",)} if compares_features(config.gan) else {}
-    return start_run("fashion", preset, config, dataset, ("classifier", "gan"), uses)
+    trainings: Trainings = {
+        "classifier": {"classifier": config.classifier},
+        "gan": {"gan": config.gan}
+        | ({"classifier": config.classifier} if compares_features(config.gan) else {}),
+    }
+    return start_run("fashion", preset, config, dataset, trainings)
 
 
 def decided(config: Config, dataset: str) -> Config:

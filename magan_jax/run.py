@@ -48,6 +48,9 @@ class RunConfig:
     """Join the hosts that run this same command; see README."""
 
 
+Trainings = Mapping[str, Mapping[str, Any]]
+
+
 @dataclass(frozen=True)
 class Run:
     """A run under way.
@@ -57,7 +60,8 @@ class Run:
         config: all settings, a subclass of `RunConfig`.
         dataset: the data.
         workdir: the folder, which exists and can be written to.
-        uses: for a training by name, the other trainings on whose networks its result depends.
+        trainings: for each training by name, the configurations that decide its result, by what
+            they are of.
         seconds: wall-clock time by part of the run, all seeds together.
     """
 
@@ -65,7 +69,7 @@ class Run:
     config: Any
     dataset: Dataset
     workdir: Path
-    uses: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    trainings: Trainings
     seconds: dict[str, float] = field(default_factory=dict)
 
     @property
@@ -88,10 +92,9 @@ class Run:
         return Batch(self.dataset.test_images, self.dataset.test_labels)
 
     def stage(self, name: str) -> Stage:
-        """The training called `name`, configured by the field of this name."""
-        deciding = (name, *self.uses.get(name, ()))
+        """The training called `name`, one of `trainings`."""
         description = {
-            **{one: dataclasses.asdict(getattr(self.config, one)) for one in deciding},
+            **{of: dataclasses.asdict(settings) for of, settings in self.trainings[name].items()},
             "seeds": list(self.seeds),
             "data": [self.dataset.name, self.dataset.sha256],
         }
@@ -114,12 +117,7 @@ class Run:
 
 
 def start_run(
-    experiment: str,
-    preset: str,
-    config: Any,
-    dataset: Dataset,
-    stages: tuple[str, ...],
-    uses: Mapping[str, tuple[str, ...]] | None = None,
+    experiment: str, preset: str, config: Any, dataset: Dataset, trainings: Trainings
 ) -> Run:
     """Prepare the folder of a run; refuse what cannot work before anything is computed.
 
@@ -128,8 +126,7 @@ def start_run(
         preset: the preset in force.
         config: a subclass of `RunConfig` with a field for each stage.
         dataset: the data.
-        stages: names of the trainings.
-        uses: see `Run`.
+        trainings: see `Run`.
 
     Raises:
         ValueError: if the folder cannot be written to, or holds other trainings.
@@ -141,11 +138,11 @@ def start_run(
     last = "" if config.num_seeds == 1 else f"to{config.seed + config.num_seeds - 1}"
     default = f"{experiment}-{dataset.name}-{preset}-seed{config.seed}{last}"
     workdir = Path(config.workdir or Path("runs") / default)
-    run = Run(preset, config, dataset, workdir, uses or {})
+    run = Run(preset, config, dataset, workdir, trainings)
     if is_first_host():
         for folder in (workdir, workdir / "checkpoints", workdir / "figures"):
             check_writable(folder, "--workdir")
-        for name in stages:
+        for name in trainings:
             check_stage(run.stage(name))
     if config.compilation_cache and keep_compiled() is None:
         run.say(

@@ -85,10 +85,16 @@ def test_engine_pays_for_its_share_of_a_checkpoint(monkeypatch):
     assert training_rows.engine_row(data, turns=2, chunk_steps=2).ratio < row.ratio / 10
 
 
-def test_search_counts_the_evaluations_of_every_ray():
-    search = Search(lambda z: z, lambda x: x, np.eye(2), np.ones((2, 3, 2)), 3.0, 1e-4, 32)
+def test_search_counts_the_evaluations_that_decide_something():
+    """Class 0 ends at 0.5, behind the 5th of 32 points up to 3; the second mean is not of it."""
+
+    def classify(x):
+        return jnp.concatenate([0.5 - x, x - 0.5], axis=1)
+
+    mean, shifts = np.array([[0.0], [1.0]]), np.array([[[1.0], [-1.0]], [[1.0], [-1.0]]])
+    search = Search(lambda z: z, classify, mean, shifts, np.array([0, 0]))
     assert search.halvings == 10  # 3 / 32 / 2¹⁰ ≤ 1e-4 < 3 / 32 / 2⁹
-    assert search.evaluations == 6 * (1 + 32 + 10)
+    assert search.evaluations() == 2 + (6 + 10) + 32
 
 
 def test_a_loss_of_quality_is_counted_in_deviations_over_seeds():

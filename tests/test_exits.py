@@ -77,6 +77,38 @@ def test_labels_of_means_that_are_of_other_classes():
     np.testing.assert_array_equal(found.epsilon[1:], 0)
 
 
+def test_the_networks_are_asked_about_little_that_decides_nothing():
+    """Rays that end early make place for others: few more calls than all evaluations need."""
+    calls = []
+
+    def generate(z):
+        jax.debug.callback(lambda n: calls.append(int(n)), len(z))
+        return z
+
+    random = np.random.default_rng(1)
+    exact = random.uniform(0.01, 1.0, (1, 500))
+    shifts = np.stack([1 / exact, random.normal(size=exact.shape)], axis=-1)
+
+    def classify(x):  # class 0 up to x₀ = 1, which a ray reaches at t = exact
+        return jnp.stack([1 - x[:, 0], x[:, 0] - 1], axis=1)
+
+    found = bisect_epsilon(
+        generate,
+        classify,
+        np.zeros((1, 2)),
+        shifts,
+        upper=3.0,
+        tolerance=1e-3,
+        batch_size=50,
+        num_devices=1,
+    )
+    jax.effects_barrier()
+    np.testing.assert_allclose(found.epsilon, exact, atol=1.1e-3)
+    needed = int(np.sum(np.floor(exact * 32 / 3) + 1 + 7))
+    # At the end, when no ray waits any more, lanes stand idle: for one ray's points at most.
+    assert needed <= sum(calls) <= needed + 50 * (11 + 7) + 1
+
+
 def test_the_first_of_several_exits_is_found():
     """Class 0 holds on [0, 0.7) and again on [1.1, 2.5): plain bisection would miss the gap."""
 
@@ -141,29 +173,6 @@ def test_the_returned_end_keeps_its_label():
     assert left.sum() >= 0.97 * (held[:, None] & ~found.censored).sum() > 0
 
 
-def test_cost_is_scan_points_and_halvings_for_all_rays_in_one_program():
-    """1 + 32 + ⌈log₂(3 / 32 / 1e-4)⌉ = 43 evaluations of each ray, counted as they run."""
-    evaluated = []
-
-    def counted(z):
-        jax.debug.callback(lambda n: evaluated.append(int(n)), z.shape[0])
-        return z
-
-    mean, shifts = half_space_rays()
-    bisect_epsilon(
-        counted,
-        sign_of_first,
-        mean,
-        np.tile(shifts, (1, 20, 1)),
-        upper=3.0,
-        tolerance=1e-4,
-        num_devices=1,
-    )
-    jax.effects_barrier()
-    assert sum(evaluated) == 80 * (1 + 32 + 10)
-    assert sum(evaluated) < 80 * 3.0 / 1e-4 / 100  # a grid as fine as the tolerance
-
-
 def test_functions_are_traced_once_for_any_bound():
     traced = chex.assert_max_traces(lambda z: z + 0.0, n=3)  # shape check, scan and halving
     mean, shifts = half_space_rays()
@@ -211,5 +220,6 @@ def test_values_that_are_not_finite_are_refused():
     def broken(z):
         return jnp.where(z > 1, jnp.nan, z)
 
-    with pytest.raises(ValueError, match="not finite for 8 of 8"):
+    # The rays of class 1 end at their mean, which is of class 0: nobody looks beyond it.
+    with pytest.raises(ValueError, match="not finite for 4 of 8"):
         bisect_epsilon(broken, sign_of_first, MEAN, SHIFTS, upper=3.0)

@@ -60,20 +60,12 @@ def entry_points(monkeypatch):
     label = labels._compiled_labels(networks, 4, 8, None)
     yield "labels", (label, (arrays, jnp.zeros((8, 4))))
     search, _ = exits._compiled_search(networks, 4, 8, 5, 6, None)
-    rays = jnp.zeros((1, 2, 6), jnp.int32)
     shifts = jnp.ones((12, 4))
     yield (
         "search",
         (
             search,
-            (
-                arrays,
-                jnp.zeros((3, 4)),
-                shifts,
-                jnp.arange(3, dtype=jnp.int32),
-                rays,
-                jnp.float32(1),
-            ),
+            (arrays, jnp.zeros((3, 4)), shifts, jnp.arange(3, dtype=jnp.int32), jnp.float32(1)),
         ),
     )
 

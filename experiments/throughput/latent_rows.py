@@ -1,6 +1,7 @@
 """Rows about the latent analysis: labelling, the search for exits, growth, memory."""
 
 import math
+from dataclasses import replace
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -8,11 +9,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from magan_jax import analyze, bisect_epsilon
+from magan_jax import Exits, analyze, bisect_epsilon
 from magan_jax.latent.labels import logits_and_finite
 from magan_jax.latent.networks import Classify, Generate
-from magan_jax.training.classifier import classifier_function, init_classifier
-from magan_jax.training.gan import generator_function, init_gan
+from magan_jax.training.classifier import classifier_function, classifier_step, init_classifier
+from magan_jax.training.engine import Batch, train
+from magan_jax.training.gan import gan_step, generator_function, init_gan
 from throughput import torch_peers
 from throughput.protocol import CLASSIFIER, GAN, IMAGE_SHAPE, NUM_CLASSES
 from throughput.turns import MachineLimit, Row, Work, compare, printed_by, row_of, take_turns
@@ -104,12 +106,14 @@ class Search(NamedTuple):
         classify: C.
         mean: `[K, d]`.
         shifts: `[K, M, d]`.
+        labels: `[K]`, of the means.
     """
 
     generate: Generate
     classify: Classify
     mean: np.ndarray
     shifts: np.ndarray
+    labels: np.ndarray
     upper: float = 3.0
     tolerance: float = 1e-4
     scan_points: int = 32
@@ -124,14 +128,9 @@ class Search(NamedTuple):
         """Of each bracket, to the tolerance."""
         return math.ceil(math.log2(self.upper / self.scan_points / self.tolerance))
 
-    @property
-    def evaluations(self) -> int:
-        """Of the networks, in all: the mean, the scan, the halvings."""
-        return self.num_rays * (1 + self.scan_points + self.halvings)
-
-    def ours(self, batch_size: int | None = None) -> None:
+    def ours(self, batch_size: int | None = None) -> Exits:
         """`bisect_epsilon`."""
-        bisect_epsilon(
+        return bisect_epsilon(
             self.generate,
             self.classify,
             self.mean,
@@ -139,22 +138,77 @@ class Search(NamedTuple):
             upper=self.upper,
             tolerance=self.tolerance,
             scan_points=self.scan_points,
+            labels=self.labels,
             batch_size=batch_size,
         )
 
+    def evaluations(self) -> int:
+        """Of the networks: each mean, the scan of each ray to its exit, the halvings there."""
+        found = self.ours()
+        step = self.upper / self.scan_points
+        scanned = np.minimum(np.floor(found.epsilon / step) + 1, self.scan_points)
+        kept = (found.prototype_label == self.labels)[:, None]
+        each = np.where(kept, scanned + np.where(found.censored, 0, self.halvings), 0)
+        return int(each.sum()) + len(self.mean)
 
-def search_rows(turns: int, directions: int, limits: MachineLimit) -> list[Row]:
-    """The bisection against the bare forward pass, a PyTorch loop and a grid."""
-    random = np.random.default_rng(0)
-    mean = random.normal(size=(NUM_CLASSES, GAN.latent_dim)).astype(np.float32) * 0.1
-    shape = (NUM_CLASSES, directions, GAN.latent_dim)
-    shifts = random.choice([-1.0, 1.0], shape).astype(np.float32)
-    search = Search(*networks(), mean, shifts)
+
+def search_rows(
+    data: Batch, turns: int, directions: int, limits: MachineLimit, train_steps: int = 150
+) -> list[Row]:
+    """The bisection against the bare forward pass, a PyTorch loop and a grid.
+
+    Where rays leave their class decides how long the search takes, so the networks are trained,
+    if only for a moment, and the rays start at the means of the classes that they then have.
+    """
+    generate, classify = _briefly_trained(data, train_steps)
+    analysis = analyze(
+        jax.random.key(2),
+        generate,
+        classify,
+        latent_dim=GAN.latent_dim,
+        num_classes=NUM_CLASSES,
+        num_samples=2000,
+        num_permutations=0,
+        quiet=True,
+    )
+    own = np.flatnonzero(analysis.valid & (analysis.mean_label == np.arange(NUM_CLASSES)))
+    shape = (len(own), NUM_CLASSES * directions // len(own), GAN.latent_dim)
+    signs = np.random.default_rng(0).choice([-1.0, 1.0], shape)
+    shifts = (signs * analysis.std[own, None]).astype(np.float32)
+    search = Search(generate, classify, analysis.mean[own].astype(np.float32), shifts, own)
     return [
         _search_against_forward(search, turns, limits),
         *_search_against_torch(search, turns),
         _search_against_grid(search),
     ]
+
+
+def _briefly_trained(data: Batch, steps: int) -> tuple[Generate, Classify]:
+    """G and C of the paper's size after so many steps."""
+    keys = jax.random.split(jax.random.key(3), 4)
+    gan_config = replace(GAN, learning_rate=1e-3)
+    gan = train(
+        keys[0],
+        gan_step(gan_config, IMAGE_SHAPE),
+        init_gan(keys[1], gan_config, IMAGE_SHAPE),
+        jax.tree.map(lambda x: x[: steps * GAN.batch_size], data),
+        num_epochs=1,
+        batch_size=GAN.batch_size,
+        quiet=True,
+    )
+    classifier = train(
+        keys[2],
+        classifier_step(CLASSIFIER, NUM_CLASSES, steps),
+        init_classifier(keys[3], CLASSIFIER, IMAGE_SHAPE, NUM_CLASSES, steps),
+        jax.tree.map(lambda x: x[: steps * CLASSIFIER.batch_size], data),
+        num_epochs=1,
+        batch_size=CLASSIFIER.batch_size,
+        quiet=True,
+    )
+    return (
+        generator_function(gan_config, IMAGE_SHAPE, gan.state),
+        classifier_function(CLASSIFIER, NUM_CLASSES, classifier.state),
+    )
 
 
 def _search_against_forward(search: Search, turns: int, limits: MachineLimit) -> Row:
@@ -170,7 +224,7 @@ def _search_against_forward(search: Search, turns: int, limits: MachineLimit) ->
             for batch in (125, 250, 500, 1000)
         },
         turns,
-        our_units=search.evaluations,
+        our_units=search.evaluations(),
         peer_units=num_latents,
         must=0.9,
         reachable=limits.operations_per_second / _flops_of_label(functions),
@@ -222,10 +276,10 @@ def _search_against_grid(search: Search) -> Row:
     return row_of(
         "search: network evaluations",
         "evaluations",
-        search.evaluations,
+        search.evaluations(),
         grid,
         "a grid as fine as the tolerance",
-        grid / search.evaluations,
+        grid / search.evaluations(),
         must=100.0,
     )
 
@@ -267,7 +321,8 @@ def _search_growth(turns: int) -> list[Row]:
     def of(num_classes: int, directions: int, d: int = 100) -> Work:
         shifts = random.standard_normal((num_classes, directions, d), np.float32)
         mean = np.eye(num_classes, d, dtype=np.float32)
-        search = Search(_itself, _first_logits(num_classes), mean, shifts)
+        labels = np.arange(num_classes)
+        search = Search(_itself, _first_logits(num_classes), mean, shifts, labels)
         # A batch that divides 10 · 512: a padded last one would flatter the larger search.
         return partial(search.ours, batch_size=1024)
 

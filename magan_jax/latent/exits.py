@@ -18,6 +18,7 @@ from magan_jax.latent.labels import (
     check_finite,
     check_positive,
     keeps_label,
+    logits_and_finite,
     logits_and_finite_image,
 )
 from magan_jax.latent.networks import (
@@ -28,7 +29,7 @@ from magan_jax.latent.networks import (
     chosen_batch_size,
     take_apart,
 )
-from magan_jax.parallel import DEVICES, device_count, local_part, on_devices
+from magan_jax.parallel import DEVICES, device_count, on_devices
 
 
 class Exits(NamedTuple):
@@ -62,9 +63,11 @@ def bisect_epsilon(
 ) -> Exits:
     """The first t in (0, upper] at which C(G(mean_k + t · shift)) is not k, for every shift.
 
-    The mean, a scan of `scan_points` points upper/scan_points, 2·upper/scan_points, …, upper,
-    then ⌈log₂(step / tolerance)⌉ halvings: so many network evaluations for each ray, all rays of
-    all classes in one compiled call, in chunks of `batch_size` shared over the devices.
+    A scan of the points upper/scan_points, 2·upper/scan_points, …, upper up to the first that
+    leaves the class, then ⌈log₂(step / tolerance)⌉ halvings: all rays of all classes in one
+    compiled call, shared over the devices. Each device follows `batch_size` rays at once, and a
+    ray that has found its exit makes place for the next: the networks are asked about no point
+    that decides nothing.
 
     Args:
         generate: `z [n, d] -> images`, JAX-traceable; compiled once (see `analyze`).
@@ -91,12 +94,10 @@ def bisect_epsilon(
     latent_dim = mean.shape[1]
     halvings = max(0, math.ceil(math.log2(upper / scan_points / tolerance)))
     num_rays = shifts.shape[0] * shifts.shape[1]
-    devices = device_count(num_devices)
-    batch = min(batch_size, -(-num_rays // devices))
-    chunks = -(-num_rays // (batch * devices))
+    lanes = min(batch_size, -(-num_rays // device_count(num_devices)))
     networks, arrays = take_apart(generate, classify)
     search, num_classes = _compiled_search(
-        networks, latent_dim, scan_points, halvings, batch, num_devices
+        networks, latent_dim, scan_points, halvings, lanes, num_devices
     )
     if target.min() < 0 or target.max() >= num_classes:
         wrong = target[(target < 0) | (target >= num_classes)][0]
@@ -104,27 +105,17 @@ def bisect_epsilon(
             f"a row of mean is to keep the label {wrong}, but classify has the classes 0 to "
             f"{num_classes - 1}; name the class of each row with labels=."
         )
-    # Ray r belongs to mean r // M. Rays beyond the last repeat it and are dropped.
-    ray = np.minimum(np.arange(devices * chunks * batch), num_rays - 1)
-    rays = ray.reshape(devices, chunks, batch)
-    epsilon, inside, start_label, finite = jax.device_get(
-        search(
-            arrays,
-            mean,
-            shifts.reshape(num_rays, -1),
-            target.astype(np.int32),
-            rays,
-            jnp.float32(upper),
-        )
+    found = search(
+        arrays,
+        mean,
+        shifts.reshape(num_rays, -1),  # ray r belongs to mean r // M
+        target.astype(np.int32),
+        jnp.float32(upper),
     )
+    start_label, epsilon, censored, finite = jax.device_get(found)
+    check_finite(int(np.sum(~finite)), num_rays, "rays")
     shape = shifts.shape[:2]
-    check_finite(int(np.sum(~finite[:num_rays])), num_rays, "rays")
-    censored = (inside[:num_rays] > scan_points).reshape(shape)
-    return Exits(
-        epsilon=np.where(censored, np.float32(upper), epsilon[:num_rays].reshape(shape)),
-        censored=censored,
-        prototype_label=start_label[:num_rays].reshape(shape)[:, 0],
-    )
+    return Exits(epsilon.reshape(shape), censored.reshape(shape), start_label)
 
 
 def _check_rays(mean: np.ndarray, shifts: np.ndarray, target: np.ndarray) -> None:
@@ -159,76 +150,113 @@ def _check_search(upper: float, tolerance: float, scan_points: int) -> None:
     check_positive("scan_points", scan_points)
 
 
+class _Lanes(NamedTuple):
+    """The rays that a device follows at the moment, one in each of n lanes.
+
+    Attributes:
+        place: int `[n]`, of the ray in the queue; at or beyond its end for an idle lane.
+        point: int `[n]`, the scan point to look at next; 0 for a ray whose bracket is halved.
+        halved: int `[n]`, how often that was done.
+        low: `[n]`, seen to keep the label.
+        high: `[n]`, seen to have lost it.
+        finite: bool `[n]`, all images and logits of the ray were.
+    """
+
+    place: jax.Array
+    point: jax.Array
+    halved: jax.Array
+    low: jax.Array
+    high: jax.Array
+    finite: jax.Array
+
+
+class _Found(NamedTuple):
+    """What is known of all rays, `[R]` each."""
+
+    epsilon: jax.Array
+    censored: jax.Array
+    finite: jax.Array
+
+
 @lru_cache(maxsize=16)
 def _compiled_search(
     networks: Networks,
     latent_dim: int,
     scan_points: int,
     halvings: int,
-    batch_size: int,
+    lanes: int,
     num_devices: int | None,
 ) -> tuple[Callable[..., tuple[jax.Array, ...]], int]:
     """The search, compiled at its first call, and the number of classes."""
     num_classes = check_networks(networks, latent_dim)
 
     def search(
-        arrays: Any,
-        mean: jax.Array,
-        shifts: jax.Array,
-        target: jax.Array,
-        rays: jax.Array,
-        upper: jax.Array,
+        arrays: Any, mean: jax.Array, shifts: jax.Array, target: jax.Array, upper: jax.Array
     ) -> tuple[jax.Array, ...]:
         generate, classify = networks.functions(arrays)
-        directions = shifts.shape[0] // mean.shape[0]
+        num_rays, directions = len(shifts), len(shifts) // len(mean)
         step = upper / scan_points
 
-        def follow(chunk: jax.Array) -> tuple[jax.Array, ...]:
-            which = chunk // directions
-            start, direction, wanted = mean[which], shifts[chunk], target[which]
+        def label(z: jax.Array) -> tuple[jax.Array, jax.Array]:
+            logits, finite = logits_and_finite(generate, classify, z[None])
+            return jnp.argmax(logits[0]).astype(target.dtype), finite[0]
 
-            def look(t: jax.Array) -> tuple[jax.Array, ...]:
-                """Logits `[n, C]`, and `[n]`: the label is the wanted one; all is finite."""
-                logits, finite_image = logits_and_finite_image(
-                    generate, classify, start + t[:, None] * direction
-                )
-                holds, finite = keeps_label(logits, wanted)
-                return logits, holds, finite & finite_image
+        # Rays from a mean that has another label itself end there; the others form a queue.
+        start_label, start_finite = jax.lax.map(label, mean, batch_size=min(lanes, len(mean)))
+        starts = jnp.repeat(start_label == target, directions, total_repeat_length=num_rays)
+        queue = jnp.argsort(~starts, stable=True)
+        waiting = jnp.sum(starts)
+        # Device i of D takes the places i, i + D, i + 2D, … of the queue.
+        devices, device = jax.lax.axis_size(DEVICES), jax.lax.axis_index(DEVICES)
 
-            def last_inside(inside: jax.Array) -> jax.Array:
-                return jnp.maximum(inside - 1, 0) * step
+        def begin(place: jax.Array) -> _Lanes:
+            whole, real = jnp.zeros(lanes, jnp.int32), jnp.zeros(lanes)
+            return _Lanes(place, whole + 1, whole, real, real, jnp.ones(lanes, bool))
 
-            def visit(i: jax.Array, carry: tuple[jax.Array, ...]) -> tuple[jax.Array, ...]:
-                inside, low, high, finite = carry
-                scanning = i <= scan_points
-                t = jnp.where(scanning, i * step, (low + high) / 2)
-                _, holds, ok = look(t)
-                inside = jnp.where(scanning & (inside == i) & holds, i + 1, inside)
-                low = jnp.where(scanning, last_inside(inside), jnp.where(holds, t, low))
-                high = jnp.where(scanning, inside * step, jnp.where(holds, high, t))
-                return inside, low, high, finite & ok
-
-            logits, holds, finite = look(jnp.zeros(wanted.shape))
-            start_label = jax.lax.cond(
-                holds.all(),
-                lambda _: wanted,
-                lambda logits: jnp.argmax(logits, axis=-1).astype(wanted.dtype),
-                logits,
+        def follow(state: tuple[_Lanes, jax.Array, _Found]) -> tuple[_Lanes, jax.Array, _Found]:
+            now, next_place, found = state
+            ray = queue[jnp.minimum(now.place, num_rays - 1)]
+            scanning = now.point > 0
+            t = jnp.where(scanning, now.point * step, (now.low + now.high) / 2)
+            logits, finite_image = logits_and_finite_image(
+                generate, classify, mean[ray // directions] + t[:, None] * shifts[ray]
             )
-            # `inside` counts the points 0, step, 2·step, … that hold before the first that fails.
-            # The halvings follow the scan in one loop: the networks are compiled once for both.
-            inside = holds.astype(jnp.int32)
-            inside, low, _, finite = jax.lax.fori_loop(
-                1,
-                scan_points + halvings + 1,
-                visit,
-                (inside, last_inside(inside), inside * step, finite),
+            holds, finite = keeps_label(logits, target[ray // directions])
+            low = jnp.where(holds, t, now.low)
+            after = _Lanes(
+                place=now.place,
+                point=jnp.where(scanning & holds, now.point + 1, 0),
+                halved=now.halved + ~scanning,
+                low=low,
+                high=jnp.where(holds, now.high, t),
+                finite=now.finite & finite & finite_image,
             )
-            undecided = (inside >= 1) & (inside <= scan_points)
-            return jnp.where(undecided, low, last_inside(inside)), inside, start_label, finite
+            censored = after.point > scan_points
+            done = censored | ((after.point == 0) & (after.halved == halvings))
+            # Where nothing is written: beyond the last ray.
+            where = jnp.where(done & (now.place < waiting), ray, num_rays)
+            found = _Found(
+                found.epsilon.at[where].set(jnp.where(censored, upper, low), mode="drop"),
+                found.censored.at[where].set(censored, mode="drop"),
+                found.finite.at[where].set(after.finite, mode="drop"),
+            )
+            taken = jnp.cumsum(done.astype(jnp.int32))
+            fresh = begin(next_place + (taken - 1) * devices)
+            now = jax.tree.map(lambda new, old: jnp.where(done, new, old), fresh, after)
+            return now, next_place + taken[-1] * devices, found
 
-        mine = local_part(rays)[0]  # [chunks, batch_size]
-        results = jax.tree.map(lambda x: x.reshape(-1), jax.lax.map(follow, mine))
-        return jax.lax.all_gather(results, DEVICES, tiled=True)
+        none = jnp.zeros(num_rays, bool)
+        state = (
+            begin(device + jnp.arange(lanes, dtype=jnp.int32) * devices),
+            device + lanes * devices,
+            _Found(jnp.zeros(num_rays), none, none),
+        )
+        _, _, found = jax.lax.while_loop(
+            lambda state: (state[0].place < waiting).any(), follow, state
+        )
+        # Every ray was followed by one device at most: the others have zeros there.
+        epsilon, censored, finite = (jax.lax.psum(x.astype(jnp.float32), DEVICES) for x in found)
+        start_finite = jnp.repeat(start_finite, directions, total_repeat_length=num_rays)
+        return (start_label, epsilon, censored > 0, jnp.where(starts, finite > 0, start_finite))
 
     return on_devices(search, num_devices=num_devices), num_classes

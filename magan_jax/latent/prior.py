@@ -64,6 +64,11 @@ class ClusterPrior:
         """Dimension of z_n."""
         return self.latent_dim - self.num_clusters
 
+    @property
+    def first_cluster_entry(self) -> int:
+        """Where z_c begins in z."""
+        return self.continuous_dim
+
     def __call__(self, key: jax.Array, n: int) -> jax.Array:
         """`(key, n) -> z [n, d]`."""
         noise_key, cluster_key, hot_key = jax.random.split(key, 3)
@@ -107,6 +112,11 @@ class MixturePrior:
     def continuous_dim(self) -> int:
         """Dimension of z_n, which is d: the noise is in all dimensions."""
         return self.latent_dim
+
+    @property
+    def first_cluster_entry(self) -> int:
+        """Where the entries begin that the mean e_k is one of."""
+        return 0
 
     def __call__(self, key: jax.Array, n: int) -> jax.Array:
         """`(key, n) -> z [n, d]`."""

@@ -21,6 +21,14 @@ from magan_jax.plots.seeds import (
     plot_nearest_of_seeds,
 )
 from magan_jax.plots.style import class_colours
+from magan_jax.plots.systems import (
+    plot_embeddings,
+    plot_image_rows,
+    plot_losses_of_systems,
+    plot_metric_curves,
+    plot_precision_recall,
+    plot_samples_of_systems,
+)
 from magan_jax.plots.training import plot_training
 
 __all__ = [
@@ -32,14 +40,20 @@ __all__ = [
     "plot_dendrograms_of_seeds",
     "plot_distances",
     "plot_distances_of_seeds",
+    "plot_embeddings",
     "plot_epsilon",
     "plot_epsilon_of_seeds",
+    "plot_image_rows",
     "plot_likenesses",
+    "plot_losses_of_systems",
     "plot_map",
+    "plot_metric_curves",
     "plot_nearest",
     "plot_nearest_of_seeds",
+    "plot_precision_recall",
     "plot_rays",
     "plot_samples",
+    "plot_samples_of_systems",
     "plot_shifts",
     "plot_training",
 ]

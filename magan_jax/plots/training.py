@@ -23,7 +23,7 @@ def plot_training(
     figure, axes = plt.subplots(1, 3, figsize=(13, 3.8), layout="constrained")
 
     def draw(axis, values, steps_per_epoch, label, colour):
-        x, y = _windows(values, steps_per_epoch)
+        x, y = windows(values, steps_per_epoch)
         axis.plot(x, y, color=colour, label=label)
 
     draw(axes[0], gan["discriminator_loss"], gan_steps_per_epoch, "discriminator", COLOURS[0])
@@ -57,7 +57,7 @@ def plot_training(
     return figure
 
 
-def _windows(values: np.ndarray, steps_per_epoch: int) -> tuple[np.ndarray, np.ndarray]:
+def windows(values: np.ndarray, steps_per_epoch: int) -> tuple[np.ndarray, np.ndarray]:
     """Means over tenths of an epoch, and where their middles lie."""
     size = max(1, steps_per_epoch // 10)
     count = max(1, len(values) // size)

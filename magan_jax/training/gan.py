@@ -19,7 +19,7 @@ from magan_jax.models import NETWORKS, Encoder, NetworkName, Size
 from magan_jax.objectives import OBJECTIVES, Judged, Made, Objective
 from magan_jax.parallel import DEVICES, local_part
 from magan_jax.training.engine import Batch, Info, Progress, Step
-from magan_jax.training.ensemble import stacked
+from magan_jax.training.ensemble import member, stacked
 from magan_jax.training.gan_config import (
     GANConfig,
     check_gan_config,
@@ -34,6 +34,9 @@ from magan_jax.training.stage import Stage, train_stage
 
 Features = Callable[[jax.Array], tuple[jax.Array, ...]]
 """A frozen network: images `[N, H, W, C]` to its features, one array `[N, ...]` per layer."""
+
+Evaluate = Callable[[Callable[[jax.Array], jax.Array], Prior], dict[str, float]]
+"""From a generator and its prior to numbers."""
 
 _OBJECTIVE_STREAM = 2**32 - 1
 """Latents are drawn from a step's key itself, what the objective draws from this part of it."""
@@ -260,11 +263,14 @@ def train_gans(
     *,
     stage: Stage,
     features: Sequence[Features] | None = None,
+    evaluate: Evaluate | None = None,
     num_devices: int | None = None,
+    title: str = "GAN",
 ) -> list[TrainedGAN]:
     """`train_gan` for each of the keys `[S]`, all at once; each as it would be trained alone.
 
-    `features` are S frozen networks that differ in their parameters only.
+    `features` are S frozen networks that differ in their parameters only. `evaluate` is asked about
+    each generator after each epoch; its numbers join the history.
     """
     image_shape: Any = images.shape[1:]
     check_gan_config(config, images.shape, num_devices)
@@ -273,6 +279,16 @@ def train_gans(
     states = [
         init_gan(key, config, image_shape, one) for key, one in zip(init_keys, frozen, strict=True)
     ]
+
+    def evaluate_all(states: GANState) -> dict[str, np.ndarray]:
+        assert evaluate is not None
+        prior = prior_in_use(config)
+        found = [
+            evaluate(generator_function(config, image_shape, member(states, i)), prior)
+            for i in range(len(keys))
+        ]
+        return {name: np.array([one[name] for one in found]) for name in found[0]}
+
     progress = train_stage(
         stage,
         train_keys,
@@ -283,7 +299,8 @@ def train_gans(
         num_epochs=config.epochs,
         batch_size=images_per_step(config),
         num_devices=num_devices,
-        title="GAN" if len(keys) == 1 else f"{len(keys)} GANs",
+        evaluate=None if evaluate is None else evaluate_all,
+        title=title if len(keys) == 1 else f"{title}, {len(keys)} seeds",
     )
     return [
         TrainedGAN(
