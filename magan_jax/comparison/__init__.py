@@ -1,0 +1,1 @@
+"""Several ways of training one generator, held against each other and against their reports."""

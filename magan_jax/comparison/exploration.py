@@ -1,0 +1,75 @@
+"""The clustering report's look into latent spaces: gradient ascent and t-SNE."""
+
+from collections.abc import Mapping
+
+import jax
+import numpy as np
+from sklearn.manifold import TSNE
+
+from magan_jax.comparison.outcome import Embedding, Exploration, Outcome
+from magan_jax.latent.ascent import ascend
+from magan_jax.latent.labels import label_latents
+from magan_jax.latent.networks import Classify, Generate
+from magan_jax.latent.prior import Prior
+from magan_jax.latent.sampling import images_of
+from magan_jax.metrics import Extractor, features_of
+
+
+def explore(
+    key: jax.Array,
+    outcomes: Mapping[str, Outcome],
+    untrained: Generate,
+    classify: Classify,
+    extractor: Extractor,
+    num_classes: int,
+    *,
+    num_starts: int,
+    num_points: int,
+    num_devices: int | None = None,
+) -> Exploration:
+    """Climb towards every class, and embed latents and features in the plane.
+
+    The first seed of the first system with a normal prior, and of the first ClusterGAN, are looked
+    into; what was not trained is left out.
+
+    Args:
+        key: of latents and embeddings.
+        outcomes: by name.
+        untrained: a generator of the normal prior's dimension before any training.
+        classify: C.
+        extractor: whose features are embedded.
+        num_classes: K.
+        num_starts: latents that climb towards each of the K classes.
+        num_points: points of each embedding.
+        num_devices: see `magan_jax.parallel.on_devices`.
+    """
+    trained = [one for one in outcomes.values() if one.judged]
+    plain = [one for one in trained if one.judged[0].gan.encode is None]
+    clustered = [one for one in trained if one.judged[0].gan.encode is not None]
+    looked_into: dict[str, tuple[Generate, Prior]] = {}
+    if plain:
+        prior = plain[0].judged[0].gan.prior
+        looked_into["before training"] = untrained, prior
+    for one in (*plain[:1], *clustered[:1]):
+        gan = one.judged[0].gan
+        looked_into[one.system.title] = gan.generate, gan.prior
+    embeddings: dict[str, Embedding] = {}
+    for number, (title, (generate, prior)) in enumerate(looked_into.items()):
+        latents = np.asarray(prior(jax.random.fold_in(key, number), num_points))
+        labels = label_latents(generate, classify, latents, num_devices=num_devices).label
+        features = features_of(extractor.function, images_of(generate, latents))
+        embeddings[f"latents, {title}"] = Embedding(_plane(latents), labels)
+        embeddings[f"features of images, {title}"] = Embedding(_plane(features), labels)
+    if not plain:
+        return Exploration(None, None, "", embeddings)
+    gan = plain[0].judged[0].gan
+    starts = np.asarray(gan.prior(jax.random.fold_in(key, len(looked_into)), num_starts))
+    every = np.repeat(starts, num_classes, axis=0)
+    wanted = np.tile(np.arange(num_classes), num_starts)
+    ascent = ascend(gan.generate, classify, every, wanted, num_devices=num_devices)
+    return Exploration(every, ascent, plain[0].system.title, embeddings)
+
+
+def _plane(points: np.ndarray) -> np.ndarray:
+    """t-SNE with a fixed seed, as scikit-learn does it by default."""
+    return TSNE(random_state=0).fit_transform(np.asarray(points, np.float32))

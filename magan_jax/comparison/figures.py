@@ -1,0 +1,174 @@
+"""The figures of several systems, in reading order."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from magan_jax import plots
+from magan_jax.comparison.outcome import Exploration, Outcome
+from magan_jax.comparison.results import METRICS
+from magan_jax.figures import FigureEntry
+from magan_jax.latent.prior import ClusteredPrior
+from magan_jax.latent.sampling import images_of, sample_images
+
+
+def systems_figures(
+    outcomes: Mapping[str, Outcome], exploration: Exploration, class_names: Sequence[str]
+) -> list[FigureEntry]:
+    """Images, curves, losses, metrics, exploration."""
+    by_title = {one.system.title: one for one in outcomes.values()}
+    trained = {title: one for title, one in by_title.items() if one.judged}
+    entries = [_samples(by_title)]
+    if trained:
+        entries += _measured(trained)
+    clustered = [one for one in trained.values() if one.judged[0].gan.encode is not None]
+    if clustered:
+        entries += _clustered(clustered[0])
+    return [*entries, *_explored(exploration, trained, class_names)]
+
+
+def _samples(by_title: Mapping[str, Outcome]) -> FigureEntry:
+    return FigureEntry(
+        "samples",
+        "Images of random latents, not selected, the same number for each system (first seed).",
+        plots.plot_samples_of_systems(
+            {
+                title: sample_images(
+                    jax.random.key(0), one.judged[0].gan.generate, one.judged[0].gan.prior, 16
+                )
+                if one.judged
+                else None
+                for title, one in by_title.items()
+            },
+            {title: one.failure or "" for title, one in by_title.items()},
+        ),
+    )
+
+
+def _measured(trained: Mapping[str, Outcome]) -> list[FigureEntry]:
+    """Metrics and losses."""
+    first = next(iter(trained.values())).judged[0].scores
+    yardstick = {name: first[name].yardstick or float("nan") for name in METRICS}
+    histories = {t: one.judged[0].gan.progress for t, one in trained.items()}
+    points = {
+        title: np.array(
+            [[s.scores["precision"].value, s.scores["recall"].value] for s in one.judged]
+        )
+        for title, one in trained.items()
+    }
+    return [
+        FigureEntry(
+            "metric_curves",
+            "Each metric over the epochs; lines are means over seeds, bands their range, dotted "
+            "what real test images reach.",
+            plots.plot_metric_curves(
+                {
+                    title: {
+                        name: np.stack([s.gan.progress.history[name] for s in one.judged])
+                        for name in METRICS
+                    }
+                    for title, one in trained.items()
+                },
+                yardstick,
+            ),
+        ),
+        FigureEntry(
+            "precision_recall",
+            "Precision against recall: ours filled, the report's own numbers hollow (their "
+            "features differ, so only orders compare).",
+            plots.plot_precision_recall(
+                points, {title: one.system.reported for title, one in trained.items()}
+            ),
+        ),
+        FigureEntry(
+            "losses",
+            "Losses of each system (first seed); their units differ from objective to objective.",
+            plots.plot_losses_of_systems(
+                {title: p.history for title, p in histories.items()},
+                {title: p.steps_per_epoch for title, p in histories.items()},
+            ),
+        ),
+    ]
+
+
+def _clustered(outcome: Outcome) -> list[FigureEntry]:
+    """A row of images for each cluster, and the way from cluster to cluster."""
+    gan, title = outcome.judged[0].gan, outcome.system.title
+    prior: Any = gan.prior
+    assert isinstance(prior, ClusteredPrior)
+    clusters = np.arange(prior.num_clusters)
+    drawn = np.asarray(prior(jax.random.key(1), 2000))
+    _, of = (np.asarray(part) for part in prior.split(jnp.asarray(drawn)))
+    rows = [images_of(gan.generate, drawn[of == k][:12]) for k in clusters]
+    # The same noise in all rows; only the cluster's place moves, on a straight line.
+    start = drawn[of == 0][0]
+    centre = np.asarray([_moved(prior, start, int(k)) for k in clusters])
+    share = np.linspace(0, 1, 12)[:, None]
+    ways = [
+        images_of(gan.generate, (1 - share) * centre[k] + share * centre[(k + 1) % len(clusters)])
+        for k in clusters
+    ]
+    return [
+        FigureEntry(
+            "clusters",
+            f"{title}: a row of images for each z_c, the noise z_n drawn at random.",
+            plots.plot_image_rows(rows, [f"z_c = {k}" for k in clusters], title),
+        ),
+        FigureEntry(
+            "interpolation",
+            f"{title}: from one z_c to the next at the same z_n.",
+            plots.plot_image_rows(
+                ways, [f"{k} → {(k + 1) % len(clusters)}" for k in clusters], title
+            ),
+        ),
+    ]
+
+
+def _moved(prior: ClusteredPrior, latent: np.ndarray, cluster: int) -> np.ndarray:
+    """The same latent in another cluster."""
+    first = prior.first_cluster_entry
+    moved, found = latent.copy(), int(prior.split(jnp.asarray(latent[None]))[1][0])
+    moved[first + found] -= 1
+    moved[first + cluster] += 1
+    return moved
+
+
+def _explored(
+    exploration: Exploration, trained: Mapping[str, Outcome], class_names: Sequence[str]
+) -> list[FigureEntry]:
+    entries = []
+    ascent, starts = exploration.ascent, exploration.starts
+    if ascent is not None and starts is not None:
+        generate = trained[exploration.ascent_of].judged[0].gan.generate
+        k = len(class_names)
+        shown = 8 * k  # each start has one row: itself, then its end for every class
+        ends = images_of(generate, ascent.latents[:shown])
+        before = images_of(generate, starts[:shown:k])
+        rows = [np.concatenate([before[i : i + 1], ends[i * k : (i + 1) * k]]) for i in range(8)]
+        entries.append(
+            FigureEntry(
+                "ascent",
+                f"Gradient ascent on latents ({exploration.ascent_of}): the image of a random "
+                f"latent, then where it ends for each class wanted ({', '.join(class_names)}).",
+                plots.plot_image_rows(
+                    rows, [f"latent {i + 1}" for i in range(8)], "before, then towards each class"
+                ),
+            )
+        )
+    if exploration.embeddings:
+        entries.append(
+            FigureEntry(
+                "embeddings",
+                "t-SNE of latents and of the classifier's features of their images, coloured by "
+                "the class that the classifier sees.",
+                plots.plot_embeddings(
+                    {title: one.points for title, one in exploration.embeddings.items()},
+                    {title: one.labels for title, one in exploration.embeddings.items()},
+                    class_names,
+                ),
+            )
+        )
+    return entries

@@ -1,0 +1,160 @@
+"""What results.json says of several systems: plain values."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from magan_jax.comparison.orders import Order, difference
+from magan_jax.comparison.outcome import Exploration, Judged, Outcome
+
+METRICS = ("frechet_distance", "precision", "recall")
+"""What the reports give, and what is followed over epochs."""
+
+
+def systems_results(
+    outcomes: Mapping[str, Outcome], orders: Sequence[Order], exploration: Exploration
+) -> dict[str, Any]:
+    """`methods`, `orders` and `exploration` of results.json."""
+    return {
+        "methods": {name: _method_entry(outcome) for name, outcome in outcomes.items()},
+        "orders": [order_entry(order, outcomes) for order in orders],
+        "exploration": _exploration_entry(exploration),
+    }
+
+
+def _method_entry(outcome: Outcome) -> dict[str, Any]:
+    judged = outcome.judged
+    return {
+        "title": outcome.system.title,
+        "reported": outcome.system.reported._asdict(),
+        "failure": outcome.failure,
+        "ours": {
+            name: over_seeds([one.scores[name].value for one in judged]) for name in _names(judged)
+        },
+        "measured_with": {name: _conditions(judged[0], name) for name in _names(judged)},
+        "curves": {
+            name: np.stack([one.gan.progress.history[name] for one in judged])
+            for name in METRICS
+            if judged
+        },
+        "latent": _latent_entry(judged),
+        "encoder": {
+            name: over_seeds([getattr(one.partition, name) for one in judged if one.partition])
+            for name in ("purity", "hungarian", "nmi", "ari")
+            if judged and judged[0].partition
+        }
+        or None,
+        "missing_classes": [missing_classes(one) for one in judged],
+        "epochs": judged[0].gan.progress.epochs if judged else None,
+        "seconds": judged[0].gan.progress.seconds if judged else None,
+    }
+
+
+def missing_classes(judged: Judged) -> list[int]:
+    """Classes that no latent of the analysis gives: a sign of collapse."""
+    return [int(k) for k in np.flatnonzero(judged.analysis.counts == 0)]
+
+
+def order_entry(order: Order, outcomes: Mapping[str, Outcome]) -> dict[str, Any]:
+    """One claimed order, decided over seeds."""
+    entry = order._asdict() | {"difference": None, "interval": None, "verdict": "open"}
+    both = [outcomes.get(order.more), outcomes.get(order.less)]
+    entry |= {
+        "reported": [
+            None if one is None else getattr(one.system.reported, order.metric) for one in both
+        ]
+    }
+    if any(one is None for one in both):
+        return entry | {"reason": "not both systems were trained (--methods)"}
+    if not all(one.judged for one in both if one is not None):
+        return entry | {"reason": "a training failed"}
+    values = [
+        np.array([judged.scores[order.metric].value for judged in one.judged])
+        for one in both
+        if one is not None
+    ]
+    found = difference(*values)
+    return entry | {
+        "ours": [over_seeds(list(v)) for v in values],
+        "difference": found.mean,
+        "interval": [found.low, found.high],
+        "verdict": found.verdict,
+        "reason": "one seed has no interval" if len(values[0]) < 2 else None,
+    }
+
+
+def over_seeds(values: Sequence[float]) -> dict[str, Any]:
+    """Mean and standard deviation of one number per seed, and the numbers."""
+    array = np.asarray(values, np.float64)
+    return {
+        "mean": float(array.mean()),
+        "std": float(array.std(ddof=1)) if len(array) > 1 else None,
+        "values": array,
+    }
+
+
+def _names(judged: Sequence[Judged]) -> list[str]:
+    return list(judged[0].scores) if judged else []
+
+
+def _conditions(judged: Judged, name: str) -> dict[str, Any]:
+    """What a number depends on besides the images, and the real images' own value."""
+    return {k: v for k, v in judged.scores[name]._asdict().items() if k != "value"}
+
+
+def _latent_entry(judged: Sequence[Judged]) -> dict[str, Any] | None:
+    """The latent geometry of a system, in a few numbers per seed."""
+    if not judged:
+        return None
+    analyses, exits = [one.analysis for one in judged], [one.exits for one in judged]
+
+    def mean_over_classes(values: np.ndarray) -> float:
+        there = values[np.isfinite(values)]
+        return float(there.mean()) if len(there) else float("nan")
+
+    own = [float(np.mean(a.mean_label[a.valid] == np.flatnonzero(a.valid))) for a in analyses]
+    return {
+        "num_samples": analyses[0].num_samples,
+        "means_with_own_label": over_seeds(own),
+        "confidence_of_means": over_seeds([mean_over_classes(a.mean_confidence) for a in analyses]),
+        "nearest_distance_debiased": over_seeds(
+            [mean_over_classes(a.nearest_distance_debiased) for a in analyses]
+        ),
+        "spread": over_seeds([mean_over_classes(a.spread) for a in analyses]),
+        "epsilon_debiased": over_seeds([mean_over_classes(a.epsilon_debiased) for a in analyses]),
+        "epsilon_measured": over_seeds([mean_over_classes(e.measured) for e in exits]),
+        "class_entropy": over_seeds([_entropy(a.counts) for a in analyses]),
+    }
+
+
+def _entropy(counts: np.ndarray) -> float:
+    """Of the labels of random latents, in nats; log K where all classes are drawn alike."""
+    share = counts[counts > 0] / counts.sum()
+    return float(-np.sum(share * np.log(share)))
+
+
+def _exploration_entry(exploration: Exploration) -> dict[str, Any]:
+    ascent = exploration.ascent
+    if ascent is None:
+        return {"ascent": None}
+    classes = np.unique(ascent.target)
+    return {
+        "ascent": {
+            "system": exploration.ascent_of,
+            "latents": len(ascent.target),
+            "reached": float(ascent.reached.mean()),
+            "confidence": float(ascent.after[ascent.reached].mean())
+            if ascent.reached.any()
+            else None,
+            "by_class": [
+                {
+                    "label": int(k),
+                    "reached": float(ascent.reached[ascent.target == k].mean()),
+                    "before": float(ascent.before[ascent.target == k].mean()),
+                    "after": float(ascent.after[ascent.target == k].mean()),
+                }
+                for k in classes
+            ],
+        }
+    }

@@ -1,0 +1,118 @@
+"""The twelve systems of the two MNIST reports: settings, published numbers, claimed orders.
+
+Clustering report: "Assignment 2: latent space representation" (Sun, Rizk, Hys, 2024), Tables 1
+and 2. SAN report: "Learning latent space representations, and application to image generation"
+(Behaegel, Cornilleau, Lafaye), Figures 4, 6 and 10. Neither says which features its Fréchet
+distance was taken in; values are not comparable with ours, orders are. Neither gives its
+optimiser: settings that the reports leave open are those of each method's own paper.
+"""
+
+from dataclasses import replace
+from typing import Any, NamedTuple
+
+from magan_jax.comparison.orders import Order
+from magan_jax.training.gan_config import GANConfig
+
+
+class Reported(NamedTuple):
+    """What a report gives of a system; None where it gives nothing."""
+
+    frechet_distance: float | None = None
+    precision: float | None = None
+    recall: float | None = None
+
+
+class System(NamedTuple):
+    """One way of training the reports' generator.
+
+    Attributes:
+        title: for tables and figures.
+        settings: fields of `GANConfig` that make it what it is.
+        reported: its report's numbers.
+        epochs: of the report.
+    """
+
+    title: str
+    settings: dict[str, Any]
+    reported: Reported = Reported()
+    epochs: int = 100
+
+
+_CLUSTER: dict[str, Any] = {"objective": "cluster", "prior": "cluster"}
+_CRITIC: dict[str, Any] = {"critic_steps": 5}
+_SAN: dict[str, Any] = {"batch_size": 64, "learning_rate": 1e-3, "beta1": 0.0, "beta2": 0.99}
+
+SYSTEMS: dict[str, System] = {
+    "vanilla": System("vanilla", {}, Reported(15.13, 0.62, 0.47)),
+    "vanilla_small": System(
+        "vanilla, small D", {"discriminator_layers": (512, 256)}, Reported(44.12, 0.56, 0.18)
+    ),
+    "wasserstein": System(
+        "Wasserstein, clipped",
+        {"objective": "wasserstein", "optimizer": "rmsprop", "learning_rate": 5e-5} | _CRITIC,
+        Reported(89.84, 0.19, 0.00),
+        epochs=150,
+    ),
+    "wasserstein_gp": System(
+        "Wasserstein, penalty",
+        {"objective": "wasserstein_gp", "learning_rate": 1e-4, "beta1": 0.5, "beta2": 0.9}
+        | _CRITIC,
+    ),
+    "hinge": System(
+        "hinge", {"objective": "hinge"} | _SAN, Reported(22.08, 0.40, 0.20), epochs=150
+    ),
+    "san": System("SAN", {"objective": "san"} | _SAN, Reported(19.04), epochs=150),
+    "perceptual": System("perceptual", {"objective": "perceptual"}),
+    "cluster_20": System(
+        "ClusterGAN, d = 20", _CLUSTER | {"latent_dim": 20}, Reported(9.60, 0.77, 0.32)
+    ),
+    "cluster_100": System(
+        "ClusterGAN, d = 100", _CLUSTER | {"latent_dim": 100}, Reported(9.66, 0.76, 0.31)
+    ),
+    "cluster_200": System(
+        "ClusterGAN, d = 200", _CLUSTER | {"latent_dim": 200}, Reported(12.61, 0.65, 0.41)
+    ),
+    "cluster_recall": System(
+        "ClusterGAN, recall",
+        _CLUSTER | {"latent_dim": 20, "sampling_prior": "cluster_recall"},
+        Reported(10.06, 0.76, 0.33),
+    ),
+    "cluster_mixture": System(
+        "ClusterGAN, mixture",
+        {"objective": "cluster", "prior": "mixture", "latent_dim": 20},
+        Reported(14.0, 0.8636, 0.14),
+    ),
+}
+"""By the name that `--methods` uses."""
+
+ORDERS: tuple[Order, ...] = (
+    Order(
+        "ClusterGAN has the smaller Fréchet distance", "frechet_distance", "vanilla", "cluster_20"
+    ),
+    Order("ClusterGAN raises precision", "precision", "cluster_20", "vanilla"),
+    Order("ClusterGAN lowers recall", "recall", "vanilla", "cluster_20"),
+    Order("d = 200 is worse than d = 20", "frechet_distance", "cluster_200", "cluster_20"),
+    Order(
+        "the mixture is more precise than ClusterGAN", "precision", "cluster_mixture", "cluster_20"
+    ),
+    Order("the mixture is more precise than vanilla", "precision", "cluster_mixture", "vanilla"),
+    Order("the mixture is less diverse than ClusterGAN", "recall", "cluster_20", "cluster_mixture"),
+    Order("the mixture is less diverse than vanilla", "recall", "vanilla", "cluster_mixture"),
+    Order("a random hot entry improves recall", "recall", "cluster_recall", "cluster_20"),
+    Order("hinge is better than Wasserstein", "frechet_distance", "wasserstein", "hinge"),
+    Order("hinge is better than vanilla", "frechet_distance", "vanilla_small", "hinge"),
+    Order("SAN is better than hinge", "frechet_distance", "hinge", "san"),
+)
+"""What the reports say of one system against another."""
+
+
+def chosen_config(name: str, base: GANConfig, epochs: int | None) -> GANConfig:
+    """The configuration of a system.
+
+    Args:
+        name: in `SYSTEMS`.
+        base: what the system does not set itself.
+        epochs: passes over the data; None: as many as its report's.
+    """
+    system = SYSTEMS[name]
+    return replace(base, **system.settings, epochs=epochs or system.epochs)

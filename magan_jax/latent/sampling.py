@@ -1,0 +1,50 @@
+"""Images of random latents."""
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from magan_jax.latent.labels import check_positive
+from magan_jax.latent.networks import Generate
+from magan_jax.latent.prior import Prior
+
+_BLOCK = 1000
+"""Images drawn at once; block b draws its latents from `fold_in(key, b)`."""
+
+
+def sample_images(key: jax.Array, generate: Generate, prior: Prior, n: int) -> np.ndarray:
+    """G(z) for n latents of the prior: `[n, H, W, C]`, on the host.
+
+    Image i depends on the key and on i alone.
+
+    Args:
+        key: of the latents.
+        generate: `[n, d] -> images`.
+        prior: `(key, n) -> z [n, d]`.
+        n: how many.
+    """
+    check_positive("n", n)
+    # A function that is a pytree of its parameters hands them over: nothing is compiled anew for
+    # the same network with others.
+    function = (
+        generate if jax.tree.leaves(generate) != [generate] else jax.tree_util.Partial(generate)
+    )
+    blocks = [
+        jax.device_get(_block(function, prior, jax.random.fold_in(key, b)))
+        for b in range(-(-n // _BLOCK))
+    ]
+    return np.concatenate(blocks)[:n]
+
+
+def images_of(generate: Generate, latents: Any) -> np.ndarray:
+    """G(z) of given latents `[n, d]`, all at once: for the few that a figure shows."""
+    return np.asarray(jax.jit(generate)(jnp.asarray(latents, jnp.float32)))
+
+
+@partial(jax.jit, static_argnames="prior")
+def _block(generate: Callable[[jax.Array], jax.Array], prior: Prior, key: jax.Array) -> jax.Array:
+    return generate(prior(key, _BLOCK))

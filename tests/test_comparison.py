@@ -1,0 +1,49 @@
+"""Orders between systems, over seeds."""
+
+import numpy as np
+import pytest
+from scipy.stats import t
+
+from magan_jax.comparison.orders import difference
+from magan_jax.comparison.systems import ORDERS, SYSTEMS
+
+
+def test_the_interval_is_welchs() -> None:
+    a, b = np.array([5.0, 6.0, 7.5]), np.array([1.0, 1.5, 2.0, 1.2])
+    variances = a.var(ddof=1) / 3, b.var(ddof=1) / 4
+    freedom = sum(variances) ** 2 / (variances[0] ** 2 / 2 + variances[1] ** 2 / 3)
+    half = t.ppf(0.975, freedom) * np.sqrt(sum(variances))
+    found = difference(a, b)
+    mean = a.mean() - b.mean()
+    assert found[:3] == pytest.approx((mean, mean - half, mean + half))
+    assert found.verdict == "holds"
+    assert difference(b, a).verdict == "does not hold"
+
+
+def test_what_seeds_leave_open_stays_open() -> None:
+    assert difference(np.array([1.0, 3.0]), np.array([1.5, 2.0])).verdict == "open"
+    alone = difference(np.array([9.0]), np.array([1.0, 1.1]))
+    assert alone.mean == pytest.approx(7.95)
+    assert alone.verdict == "open"
+    assert np.isnan(alone.low)
+
+
+def test_no_deviation_is_a_point() -> None:
+    found = difference(np.ones(3), np.zeros(3))
+    assert found == (1.0, 1.0, 1.0, "holds")
+    assert difference(np.ones(3), np.ones(3)).verdict == "open"
+
+
+def test_a_diverged_seed_is_not_compared() -> None:
+    with pytest.raises(ValueError, match="more is"):
+        difference(np.array([1.0, np.nan]), np.ones(2))
+    with pytest.raises(ValueError, match="less is"):
+        difference(np.ones(2), np.array([]))
+
+
+def test_the_reports_own_numbers_have_the_orders_that_they_claim() -> None:
+    for order in ORDERS:
+        more, less = (
+            getattr(SYSTEMS[name].reported, order.metric) for name in (order.more, order.less)
+        )
+        assert more > less, order.claim

@@ -1,0 +1,166 @@
+"""The comparison of GANs on a tiny data set: what it leaves, and what it refuses."""
+
+import csv
+import importlib.util
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import striped_images, write_idx
+
+from magan_jax.comparison.systems import SYSTEMS, chosen_config
+from magan_jax.training.gan_config import GANConfig, check_gan_config
+
+ROOT = Path(__file__).parent.parent
+SCRIPT = ROOT / "experiments" / "mnist_gans.py"
+METHODS = ["vanilla", "san", "wasserstein_gp", "perceptual", "cluster_20"]
+TINY = [
+    "--preset=quick", "--epochs=2", "--classifier.epochs=3", "--classifier.batch-size=16",
+    "--classifier.width=4", "--gan.batch-size=16", "--gan.generator-layers", "8", "16",
+    "--gan.discriminator-layers", "16", "8", "--judging.num-images=50", "--num-points=40",
+    "--num-starts=8", "--analysis.num-samples=300", "--analysis.large-num-samples=2000",
+    "--analysis.num-directions=8", "--analysis.tolerance=0.05",
+]  # fmt: skip
+
+
+def run_experiment(*arguments):
+    """In this process; returns what a shell would see as the error, or None."""
+    spec = importlib.util.spec_from_file_location("mnist_gans", SCRIPT)
+    module = importlib.util.module_from_spec(spec)
+    sys.modules["mnist_gans"] = module
+    spec.loader.exec_module(module)
+    before, sys.argv = sys.argv, [str(SCRIPT), *map(str, arguments)]
+    try:
+        module.one_sentence(module.main)
+    except SystemExit as stop:
+        return str(stop.code)
+    finally:
+        sys.argv = before
+    return None
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("data")
+    for part, n in (("train", 320), ("t10k", 64)):
+        labels = np.arange(n) % 10
+        images = striped_images(np.random.default_rng(0), labels)
+        write_idx(folder / f"{part}-images-idx3-ubyte.gz", images)
+        write_idx(folder / f"{part}-labels-idx1-ubyte", labels)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def finished(folder, tmp_path_factory):
+    workdir = tmp_path_factory.mktemp("run") / "here"
+    with pytest.warns(UserWarning, match="not the published"):
+        failure = run_experiment(
+            *TINY, "--methods", *METHODS, "--num-seeds=2", f"--data-dir={folder}",
+            f"--workdir={workdir}",
+        )  # fmt: skip
+    assert failure is None
+    return workdir
+
+
+def test_results_hold_every_method_with_its_report(finished):
+    results = json.loads((finished / "results.json").read_text())
+    assert list(results["methods"]) == METHODS
+    for name, entry in results["methods"].items():
+        assert entry["failure"] is None
+        reported = SYSTEMS[name].reported
+        assert entry["reported"]["frechet_distance"] == reported.frechet_distance
+        for metric in ("frechet_distance", "precision", "recall", "density", "coverage"):
+            values = entry["ours"][metric]["values"]
+            assert len(values) == 2
+            assert entry["ours"][metric]["mean"] == pytest.approx(np.mean(values))
+            assert entry["ours"][metric]["std"] == pytest.approx(np.std(values, ddof=1))
+        assert np.shape(entry["curves"]["recall"]) == (2, 2)
+        # The last epoch's curve and the final judgement differ in nothing but their latents.
+        assert entry["measured_with"]["precision"]["k"] == 3
+        assert entry["measured_with"]["precision"]["num_fake"] == 50
+        assert entry["measured_with"]["precision"]["test_accuracy"] > 0
+        assert 0 <= entry["latent"]["means_with_own_label"]["mean"] <= 1
+        assert (entry["encoder"] is not None) == (name == "cluster_20")
+
+
+def test_orders_are_decided_where_both_were_trained(finished):
+    orders = json.loads((finished / "results.json").read_text())["orders"]
+    by_claim = {order["claim"]: order for order in orders}
+    compared = by_claim["ClusterGAN has the smaller Fréchet distance"]
+    more, less = (entry["values"] for entry in compared["ours"])
+    assert compared["difference"] == pytest.approx(np.mean(more) - np.mean(less))
+    assert compared["interval"][0] < compared["difference"] < compared["interval"][1]
+    missing = by_claim["SAN is better than hinge"]
+    assert missing["verdict"] == "open"
+    assert "not both systems were trained" in missing["reason"]
+
+
+def test_files_are_whole(finished):
+    page = (finished / "report.html").read_text()
+    for name in METHODS:
+        assert SYSTEMS[name].title in page
+    assert "real test images" in page
+    figures = {path.stem for path in (finished / "figures").glob("*.png")}
+    assert figures == {
+        "samples", "metric_curves", "precision_recall", "losses", "clusters", "interpolation",
+        "ascent", "embeddings",
+    }  # fmt: skip
+    with np.load(finished / "latents.npz", allow_pickle=False) as arrays:
+        assert arrays["cluster_20_mean"].shape == (2, 10, 20)
+        assert arrays["vanilla_counts"].sum(axis=1).tolist() == [2000, 2000]
+    with (finished / "metrics.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert {row["stage"] for row in rows} == {f"{n}-seed{s}" for n in METHODS for s in (0, 1)}
+
+
+def test_a_second_call_trains_nothing_and_finds_the_same(finished, folder, capsys):
+    before = json.loads((finished / "results.json").read_text())
+    with pytest.warns(UserWarning, match="not the published"):
+        run_experiment(
+            *TINY, "--methods", *METHODS, "--num-seeds=2", f"--data-dir={folder}",
+            f"--workdir={finished}",
+        )  # fmt: skip
+    assert capsys.readouterr().out.count("kept from") == 1 + len(METHODS)
+    after = json.loads((finished / "results.json").read_text())
+    assert after["methods"] == before["methods"]
+
+
+def test_a_training_that_diverges_says_so_and_the_others_go_on(folder, tmp_path):
+    with pytest.warns(UserWarning, match="not the published"):
+        failure = run_experiment(
+            *TINY, "--methods", "vanilla", "hinge", "--gan.learning-rate=1e30",
+            f"--data-dir={folder}", f"--workdir={tmp_path / 'run'}",
+        )  # fmt: skip
+    assert failure is None
+    methods = json.loads((tmp_path / "run" / "results.json").read_text())["methods"]
+    assert "at step" in methods["vanilla"]["failure"]
+    assert methods["vanilla"]["ours"] == {}
+    assert methods["hinge"]["failure"] is None  # it has a rate of its own
+    assert methods["vanilla"]["failure"] in (tmp_path / "run" / "report.html").read_text()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--methods", "vanilla", "gan"], "error: --methods names gan; choose among vanilla, van"),
+        (["--judging.num-images=3"], "judging.k_precision is 3; it must be 1 to 2"),
+        (["--gan.prior=cluster", "--gan.latent-dim=10"], "more dimensions than clusters"),
+    ],
+)
+def test_what_cannot_work_is_refused_before_training(folder, tmp_path, arguments, message):
+    workdir = tmp_path / "run"
+    with pytest.warns(UserWarning, match="not the published"):
+        failure = run_experiment(*TINY, f"--data-dir={folder}", f"--workdir={workdir}", *arguments)
+    assert message in failure
+    assert not list(workdir.glob("checkpoints/*"))
+
+
+def test_every_system_is_a_configuration_that_works():
+    for name, system in SYSTEMS.items():
+        for epochs in (None, 3):
+            config = chosen_config(name, GANConfig(network="mlp"), epochs)
+            check_gan_config(config, (60_000, 28, 28, 1))
+            assert config.epochs == (epochs or system.epochs)
+            assert config.network == "mlp"
