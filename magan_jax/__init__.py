@@ -4,21 +4,25 @@ Bring any two JAX functions, `generate: z [n, d] -> images` and `classify: image
 ask `analyze` for the statistics of each class, `bisect_epsilon` for how far a shift keeps it.
 """
 
-from magan_jax.data import Dataset, load_dataset
-from magan_jax.latent.agreement import Agreement, compare_geometries
-from magan_jax.latent.analysis import Analysis, analyze
-from magan_jax.latent.ascent import Ascent, ascend
-from magan_jax.latent.clustering import Clustering, cluster
-from magan_jax.latent.exits import Exits, bisect_epsilon
-from magan_jax.latent.invariance import (
-    Invariance,
-    Purity,
-    labels_along_rays,
-    measure_invariance,
-    measure_purity,
-)
-from magan_jax.latent.labels import Labels, label_latents
-from magan_jax.latent.prior import standard_normal
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from magan_jax.data import Dataset, load_dataset
+    from magan_jax.latent.agreement import Agreement, compare_geometries
+    from magan_jax.latent.analysis import Analysis, analyze
+    from magan_jax.latent.ascent import Ascent, ascend
+    from magan_jax.latent.clustering import Clustering, cluster
+    from magan_jax.latent.exits import Exits, bisect_epsilon
+    from magan_jax.latent.invariance import (
+        Invariance,
+        Purity,
+        labels_along_rays,
+        measure_invariance,
+        measure_purity,
+    )
+    from magan_jax.latent.labels import Labels, label_latents
+    from magan_jax.latent.prior import standard_normal
 
 __version__ = "0.1.0"
 
@@ -44,3 +48,38 @@ __all__ = [
     "measure_purity",
     "standard_normal",
 ]
+
+# Found at their first use: the statistics need libraries that take longer to import than the first
+# training step takes to start.
+_MODULES = {
+    "Dataset": "data",
+    "load_dataset": "data",
+    "Agreement": "latent.agreement",
+    "compare_geometries": "latent.agreement",
+    "Analysis": "latent.analysis",
+    "analyze": "latent.analysis",
+    "Ascent": "latent.ascent",
+    "ascend": "latent.ascent",
+    "Clustering": "latent.clustering",
+    "cluster": "latent.clustering",
+    "Exits": "latent.exits",
+    "bisect_epsilon": "latent.exits",
+    "Invariance": "latent.invariance",
+    "Purity": "latent.invariance",
+    "labels_along_rays": "latent.invariance",
+    "measure_invariance": "latent.invariance",
+    "measure_purity": "latent.invariance",
+    "Labels": "latent.labels",
+    "label_latents": "latent.labels",
+    "standard_normal": "latent.prior",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name in _MODULES:
+        return getattr(import_module(f"magan_jax.{_MODULES[name]}"), name)
+    raise AttributeError(f"module 'magan_jax' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_MODULES})

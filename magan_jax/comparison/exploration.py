@@ -53,13 +53,15 @@ def explore(
     for one in (*plain[:1], *clustered[:1]):
         gan = one.judged[0].gan
         looked_into[one.system.title] = gan.generate, gan.prior
-    embeddings: dict[str, Embedding] = {}
+    of_latents: dict[str, Embedding] = {}
+    of_features: dict[str, Embedding] = {}
     for number, (title, (generate, prior)) in enumerate(looked_into.items()):
         latents = np.asarray(prior(jax.random.fold_in(key, number), num_points))
         labels = label_latents(generate, classify, latents, num_devices=num_devices).label
         features = features_of(extractor.function, images_of(generate, latents))
-        embeddings[f"latents, {title}"] = Embedding(_plane(latents), labels)
-        embeddings[f"features of images, {title}"] = Embedding(_plane(features), labels)
+        of_latents[f"latents, {title}"] = Embedding(_plane(latents), labels)
+        of_features[f"features of images, {title}"] = Embedding(_plane(features), labels)
+    embeddings = of_latents | of_features
     if not plain:
         return Exploration(None, None, "", embeddings)
     gan = plain[0].judged[0].gan

@@ -154,7 +154,10 @@ def _explored(
                 f"Gradient ascent on latents ({exploration.ascent_of}): the image of a random "
                 f"latent, then where it ends for each class wanted ({', '.join(class_names)}).",
                 plots.plot_image_rows(
-                    rows, [f"latent {i + 1}" for i in range(8)], "before, then towards each class"
+                    rows,
+                    [f"latent {i + 1}" for i in range(8)],
+                    f"{exploration.ascent_of}: before, and where the ascent to each class ends",
+                    ["before", *class_names],
                 ),
             )
         )

@@ -165,8 +165,10 @@ def plot_embeddings(
     return figure
 
 
-def plot_image_rows(rows: Sequence[np.ndarray], labels: Sequence[str], title: str) -> Figure:
-    """Rows of images `[N, H, W, C]` in [-1, 1], each with a label in front."""
+def plot_image_rows(
+    rows: Sequence[np.ndarray], labels: Sequence[str], title: str, heads: Sequence[str] = ()
+) -> Figure:
+    """Rows of images `[N, H, W, C]` in [-1, 1], each with a label in front; heads of columns."""
     columns = max(len(row) for row in rows)
     figure, axes = plt.subplots(
         len(rows),
@@ -181,6 +183,8 @@ def plot_image_rows(rows: Sequence[np.ndarray], labels: Sequence[str], title: st
         line[0].set_ylabel(label, rotation=0, ha="right", va="center", fontsize=9)
         for axis, image in zip(line, row, strict=False):
             show(axis, image)
+    for axis, head in zip(axes[0], heads, strict=False):
+        axis.set_title(head, fontsize=7)
     figure.suptitle(title, fontsize=10)
     return figure
 
