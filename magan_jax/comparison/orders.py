@@ -1,5 +1,6 @@
 """Whether one system has more of a metric than another, and how sure that is."""
 
+import warnings
 from typing import Literal, NamedTuple
 
 import numpy as np
@@ -65,7 +66,9 @@ def difference(more: np.ndarray, less: np.ndarray) -> Difference:
     if not (np.ptp(more) or np.ptp(less)):  # no deviation at all: the interval is a point
         low = high = mean
     else:
-        ends = ttest_ind(more, less, equal_var=False).confidence_interval(0.95)
+        with warnings.catch_warnings():  # of one sample without deviation, which is allowed here
+            warnings.simplefilter("ignore", RuntimeWarning)
+            ends = ttest_ind(more, less, equal_var=False).confidence_interval(0.95)
         low, high = float(ends.low), float(ends.high)
     verdict: Verdict = "holds" if low > 0 else "does not hold" if high < 0 else "open"
     return Difference(mean, low, high, verdict)

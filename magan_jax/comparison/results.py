@@ -7,6 +7,7 @@ import numpy as np
 
 from magan_jax.comparison.orders import Order, difference
 from magan_jax.comparison.outcome import Exploration, Judged, Outcome
+from magan_jax.comparison.systems import SYSTEMS
 
 METRICS = ("frechet_distance", "precision", "recall")
 """What the reports give, and what is followed over epochs."""
@@ -58,12 +59,14 @@ def missing_classes(judged: Judged) -> list[int]:
 
 def order_entry(order: Order, outcomes: Mapping[str, Outcome]) -> dict[str, Any]:
     """One claimed order, decided over seeds."""
-    entry = order._asdict() | {"difference": None, "interval": None, "verdict": "open"}
-    both = [outcomes.get(order.more), outcomes.get(order.less)]
-    entry |= {
-        "reported": [
-            None if one is None else getattr(one.system.reported, order.metric) for one in both
-        ]
+    pair = (order.more, order.less)
+    both = [outcomes.get(name) for name in pair]
+    entry = order._asdict() | {
+        "titles": [SYSTEMS[name].title for name in pair],
+        "reported": [getattr(SYSTEMS[name].reported, order.metric) for name in pair],
+        "difference": None,
+        "interval": None,
+        "verdict": "open",
     }
     if any(one is None for one in both):
         return entry | {"reason": "not both systems were trained (--methods)"}
