@@ -24,7 +24,9 @@ from magan_jax.claims import Study, check_claims, speaks_of
 from magan_jax.cli import one_sentence, parse
 from magan_jax.data import DATASETS
 from magan_jax.findings import Findings
+from magan_jax.latent.sampling import sample_images
 from magan_jax.latent.settings import AnalysisConfig, check_analysis_config
+from magan_jax.metrics import Extractor, evaluate_images, evenly_spaced
 from magan_jax.parallel import check_num_devices
 from magan_jax.report import report
 from magan_jax.run import Run, RunConfig, Trainings, start_run
@@ -32,6 +34,7 @@ from magan_jax.training.classifier import (
     ClassifierConfig,
     TrainedClassifier,
     check_classifier_config,
+    feature_function,
     layer_features,
     train_classifiers,
 )
@@ -55,7 +58,9 @@ PRESETS = {
             epochs=6, width=16, dropout=0.4, max_shift=0, mirror=False, learning_rate=3e-3
         ),
         gan=GANConfig(epochs=7, generator_width=16, discriminator_width=16, learning_rate=2e-3),
-        analysis=AnalysisConfig(large_num_samples=100_000, num_directions=256, num_shifts=400),
+        analysis=AnalysisConfig(
+            large_num_samples=100_000, num_directions=256, num_shifts=400, num_images=5_000
+        ),
     ),
 }
 
@@ -98,7 +103,7 @@ def study(run: Run, seed: int, classifier: TrainedClassifier, gan: TrainedGAN) -
     """Algorithm 1 and Section 4 on one generator, and what the paper claims of it."""
     settings, names = run.config.analysis, run.dataset.class_names
     networks = gan.generate, classifier.classify
-    keys = [run.keys(stream)[seed - run.config.seed] for stream in (2, 3, 4)]
+    keys = [run.keys(stream)[seed - run.config.seed] for stream in (2, 3, 4, 5)]
     sharing: dict[str, Any] = {
         "batch_size": settings.batch_size,
         "num_devices": run.config.num_devices,
@@ -156,13 +161,26 @@ def study(run: Run, seed: int, classifier: TrainedClassifier, gan: TrainedGAN) -
             )
         }
 
+    # How good the images are, in the features of the classifier; the test images as a yardstick.
+    with run.timed("metrics"):
+        scores = evaluate_images(
+            Extractor(
+                f"classifier of {run.dataset.name}",
+                feature_function(run.config.classifier, len(names), classifier.progress.state),
+                classifier.test_accuracy,
+            ),
+            real=evenly_spaced(run.dataset.train_images, settings.num_images),
+            fake=sample_images(keys[3], gan.generate, gan.prior, settings.num_images),
+            held_out=run.dataset.test_images,
+        )
+
     # What the paper claims, held against both analyses.
     inside_epsilon = [purities[f"the paper's ε, N = {a.num_samples:,}"] for a in analyses]
     small, large = studies = [
         Study(*parts) for parts in zip(analyses, clusterings, exits, inside_epsilon, strict=True)
     ]
     claims = check_claims(small, large, names) if speaks_of(run.dataset) else []
-    return Findings(seed, classifier, gan, studies, rays, purities, claims)
+    return Findings(seed, classifier, gan, scores, studies, rays, purities, claims)
 
 
 def prepare() -> Run:

@@ -25,7 +25,7 @@ from magan_jax.data import load_dataset
 from magan_jax.latent.partition import PartitionScores, partition_scores
 from magan_jax.latent.sampling import sample_images
 from magan_jax.latent.settings import AnalysisConfig, check_analysis_config
-from magan_jax.metrics import Extractor, Reference, evaluate_against, reference_of
+from magan_jax.metrics import Extractor, Reference, evaluate_against, evenly_spaced, reference_of
 from magan_jax.parallel import check_num_devices
 from magan_jax.run import Run, RunConfig, start_run
 from magan_jax.training.classifier import (
@@ -240,11 +240,6 @@ def prepare() -> Run:
         for name in config.methods
     }
     return start_run("mnist_gans", preset, config, dataset, trainings)
-
-
-def evenly_spaced(images: np.ndarray, n: int) -> np.ndarray:
-    """At most n of the images, spread over all of them: a set may be sorted by class."""
-    return images[np.arange(n) * len(images) // n] if len(images) > n else images
 
 
 def partition_of(encode: Any, run: Run) -> PartitionScores:

@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 from magan_jax.claims import Claim, Study
 from magan_jax.latent.invariance import Purity, RayLabels
+from magan_jax.metrics import Scores
 from magan_jax.training.classifier import TrainedClassifier
 from magan_jax.training.gan import TrainedGAN
 
@@ -15,6 +16,7 @@ class Findings(NamedTuple):
     Attributes:
         seed: of everything drawn at random.
         classifier, gan: what was trained.
+        scores: metrics of the generated images, in the features of this classifier.
         studies: at the paper's N and at a large N, on which the measured exits shown rest.
         rays: labels along the rays of the large study.
         purities: by the name of the ε tried.
@@ -24,6 +26,7 @@ class Findings(NamedTuple):
     seed: int
     classifier: TrainedClassifier
     gan: TrainedGAN
+    scores: Scores
     studies: Sequence[Study]
     rays: RayLabels
     purities: Mapping[str, Purity]

@@ -48,6 +48,7 @@ def study_results(findings: Findings, names: Sequence[str]) -> dict[str, Any]:
         "classifier": _training_entry(findings.classifier.progress)
         | {"test_accuracy": findings.classifier.test_accuracy},
         "gan": _training_entry(findings.gan.progress),
+        "metrics": {name: score._asdict() for name, score in findings.scores.items()},
         "analyses": [
             analysis_entry(study.analysis, study.clustering, study.invariance, names)
             for study in findings.studies

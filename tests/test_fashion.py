@@ -19,7 +19,7 @@ TINY = [
     "--classifier.width=4", "--gan.epochs=2", "--gan.batch-size=16", "--gan.latent-dim=6",
     "--gan.generator-width=2", "--gan.discriminator-width=2", "--analysis.num-samples=300",
     "--analysis.large-num-samples=2000", "--analysis.num-directions=8",
-    "--analysis.num-shifts=20", "--analysis.tolerance=0.05",
+    "--analysis.num-shifts=20", "--analysis.num-images=50", "--analysis.tolerance=0.05",
 ]  # fmt: skip
 
 
@@ -72,6 +72,9 @@ def test_results_hold_what_the_readme_promises(finished):
     _, workdir = finished
     results = read_results(workdir)
     assert results["preset"] == "quick"
+    assert results["metrics"]["precision"]["num_fake"] == 50
+    assert results["metrics"]["recall"]["test_accuracy"] == results["classifier"]["test_accuracy"]
+    assert results["metrics"]["frechet_distance"]["yardstick"] >= 0
     assert results["config"]["gan"]["epochs"] == 2
     assert results["config"]["gan"]["dtype"] == "float32"
     assert results["config"] == json.loads((workdir / "config.json").read_text())

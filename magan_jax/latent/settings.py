@@ -25,6 +25,8 @@ class AnalysisConfig:
     """The measured exits are exact to this many standard deviations."""
     num_shifts: int = 1000
     """Random shifts per class for each purity."""
+    num_images: int = 10_000
+    """Generated images that the metrics compare with as many training images."""
     batch_size: int | None = None
     """Latents in one forward pass; None: 125 on a CPU, 4000 on an accelerator."""
 
@@ -33,6 +35,11 @@ def check_analysis_config(config: AnalysisConfig, num_classes: int) -> None:
     """Refuse settings that cannot work, naming the field; to be called before any training."""
     for name in ("num_directions", "num_shifts"):
         check_positive(f"analysis.{name}", getattr(config, name))
+    if config.num_images <= 5:
+        raise ValueError(
+            f"analysis.num_images is {config.num_images}; it must be more than 5, the neighbour "
+            "that the balls of density and coverage reach to."
+        )
     if config.batch_size is not None:
         check_positive("analysis.batch_size", config.batch_size)
     for name in ("num_samples", "large_num_samples"):

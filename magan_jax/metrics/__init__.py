@@ -15,6 +15,7 @@ from magan_jax.metrics.evaluate import (
     Scores,
     evaluate_against,
     evaluate_images,
+    evenly_spaced,
     reference_of,
 )
 from magan_jax.metrics.features import Extractor, features_of, quantise_images
@@ -41,6 +42,7 @@ __all__ = [
     "density_coverage",
     "evaluate_against",
     "evaluate_images",
+    "evenly_spaced",
     "expected_coverage",
     "feature_statistics",
     "features_of",

@@ -185,10 +185,10 @@ def evaluate_against(
     with warnings.catch_warnings():  # of too few rows it has been warned already
         warnings.simplefilter("ignore", UserWarning)
         if reference.held_out is not None:
-            others = _evenly_spaced(reference.held_out, count)
+            others = evenly_spaced(reference.held_out, count)
             beside = _numbers(methods, reference, others, key)
         else:
-            others = _evenly_spaced(real, count)
+            others = evenly_spaced(real, count)
             alone = [m for m in methods if m in _OF_ONE_SET]
             beside = {m: _Number(_OF_ONE_SET[m](others)) for m in alone}
     return {
@@ -286,7 +286,7 @@ def _numbers(
     return found
 
 
-def _evenly_spaced(rows: np.ndarray, count: int) -> np.ndarray:
+def evenly_spaced(rows: np.ndarray, count: int) -> np.ndarray:
     """At most `count` rows, spread over all of them: a set may be sorted by class."""
     if len(rows) <= count:
         return rows
