@@ -102,6 +102,10 @@ def test_files_are_whole(finished):
     for name in METHODS:
         assert SYSTEMS[name].title in page
     assert "real test images" in page
+    table = (finished / "systems.md").read_text().splitlines()
+    assert len(table) == 2 + len(METHODS) + 1
+    assert table[2].startswith("| vanilla | 15.13 | 0.62 | 0.47 | ")
+    assert all(line.count("|") == 8 for line in table)
     figures = {path.stem for path in (finished / "figures").glob("*.png")}
     assert figures == {
         "samples", "metric_curves", "precision_recall", "losses", "clusters", "interpolation",

@@ -97,6 +97,39 @@ def over_seeds(values: Sequence[float]) -> dict[str, Any]:
     }
 
 
+def systems_markdown(outcomes: Mapping[str, Outcome]) -> str:
+    """The table of all systems, as Markdown: each report's numbers and ours."""
+    lines = [
+        "| system | report: FID | precision | recall "
+        "| ours: Fréchet distance | precision | recall |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for outcome in outcomes.values():
+        reported = [_cell(x) for x in outcome.system.reported]
+        ours = [
+            _across([one.scores[name].value for one in outcome.judged])
+            if outcome.judged
+            else "failed"
+            for name in METRICS
+        ]
+        lines.append(f"| {' | '.join([outcome.system.title, *reported, *ours])} |")
+    scores = next((one.judged[0].scores for one in outcomes.values() if one.judged), None)
+    if scores is not None:
+        yardstick = [_cell(scores[name].yardstick) for name in METRICS]
+        lines.append(f"| *real test images* | | | | {' | '.join(yardstick)} |")
+    return "\n".join(lines) + "\n"
+
+
+def _cell(value: float | None) -> str:
+    return "–" if value is None else f"{value:.2f}"
+
+
+def _across(values: Sequence[float]) -> str:
+    """Mean ± standard deviation over seeds; of one seed its number."""
+    spread = f" ± {np.std(values, ddof=1):.2f}" if len(values) > 1 else ""
+    return f"{np.mean(values):.2f}{spread}"
+
+
 def _names(judged: Sequence[Judged]) -> list[str]:
     return list(judged[0].scores) if judged else []
 
