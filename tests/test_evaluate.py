@@ -70,6 +70,22 @@ def test_every_number_is_its_function_and_carries_what_it_depends_on():
     assert found["recall"].value < found["recall"].yardstick
 
 
+def test_features_without_direction_cost_their_own_numbers_only():
+    def half_blind(images):
+        seen = project(images)
+        return np.where(seen[:, :1] > np.median(seen[:, 0]), seen, 0)
+
+    blind = Extractor("half blind", half_blind)
+    found = evaluate_images(blind, real=REAL, fake=FAKE)
+    for name, score in found.items():
+        if name in ("mean_pairwise_cosine", "vendi_score"):
+            assert np.isnan(score.value)
+            assert "rows that are not zero" in score.reason
+        else:
+            assert np.isfinite(score.value)
+            assert score.reason is None
+
+
 def test_one_reference_serves_several_sets():
     reference = reference_of(EXTRACTOR, real=REAL, held_out=HELD_OUT)
     for fake in (FAKE, some_images(90, 5)):

@@ -40,6 +40,7 @@ class Score(NamedTuple):
         num_fake: generated images.
         num_yardstick: real images behind `yardstick`; None without it.
         standard_error: of the value; None where it has no estimate.
+        reason: why the value is not a number; None where it is one.
     """
 
     value: float
@@ -51,6 +52,7 @@ class Score(NamedTuple):
     num_fake: int
     num_yardstick: int | None
     standard_error: float | None = None
+    reason: str | None = None
 
 
 Scores = dict[str, Score]
@@ -64,6 +66,7 @@ class _Number(NamedTuple):
     k: int | None = None
     compared: bool = True
     standard_error: float | None = None
+    reason: str | None = None
 
 
 class Reference(NamedTuple):
@@ -141,8 +144,10 @@ def evaluate_images(
         key: for FD∞.
         cache_folder: keeps the statistics of the real features (`statistics_folder`).
 
+    A diversity that the features do not have (see `mean_pairwise_cosine`) is NaN, with a `reason`.
+
     Raises:
-        ValueError: for an unknown method, a missing key, and whatever the functions named in
+        ValueError: for an unknown method, a missing key, and whatever the other functions named in
             `methods` refuse.
     """
     _check_methods(methods)
@@ -190,7 +195,7 @@ def evaluate_against(
         else:
             others = evenly_spaced(real, count)
             alone = [m for m in methods if m in _OF_ONE_SET]
-            beside = {m: _Number(_OF_ONE_SET[m](others)) for m in alone}
+            beside = {m: _of_one_set(m, others) for m in alone}
     return {
         name: Score(
             value=number.value,
@@ -202,6 +207,7 @@ def evaluate_against(
             num_fake=count,
             num_yardstick=len(others) if name in beside else None,
             standard_error=number.standard_error,
+            reason=number.reason,
         )
         for name, number in found.items()
     }
@@ -211,6 +217,15 @@ _OF_ONE_SET: dict[str, Callable[[np.ndarray], float]] = {
     "mean_pairwise_cosine": mean_pairwise_cosine,
     "vendi_score": vendi_score,
 }
+
+
+def _of_one_set(method: str, features: np.ndarray) -> _Number:
+    """A number that features without direction (rows of zeros) do not have: it says so itself,
+    since the other numbers are none the worse for them."""
+    try:
+        return _Number(_OF_ONE_SET[method](features), compared=False)
+    except ValueError as error:
+        return _Number(float("nan"), compared=False, reason=str(error))
 
 
 def _check_methods(methods: Sequence[str]) -> None:
@@ -267,7 +282,7 @@ def _numbers(
     real, k_precision, k_density = reference.features, reference.k_precision, reference.k_density
     for method in methods:
         if method in _OF_ONE_SET:
-            found[method] = _Number(_OF_ONE_SET[method](fake), compared=False)
+            found[method] = _of_one_set(method, fake)
             continue
         assert reference.statistics is not None
         moments, near = reference.statistics
