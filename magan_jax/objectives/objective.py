@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 import flax.linen as nn
 import jax
+import jax.numpy as jnp
 
 from magan_jax.models.dense import dense
 
@@ -77,7 +78,7 @@ class _Linear(nn.Module):
 
 
 def _init_linear(key: jax.Array, num_features: int) -> Any:
-    return _Linear().init(key, jax.numpy.zeros((1, num_features)))["params"]
+    return _Linear().init(key, jnp.zeros((1, num_features)))["params"]
 
 
 def _linear_logits(parameters: Any, features: jax.Array) -> jax.Array:
