@@ -13,6 +13,7 @@ from magan_jax.latent.analysis import Analysis
 from magan_jax.latent.clustering import Clustering
 from magan_jax.latent.geometry import Interval
 from magan_jax.latent.invariance import Invariance, Purity
+from magan_jax.metrics import Score
 from magan_jax.run import Run
 from magan_jax.runtime import environment
 from magan_jax.training.engine import Progress
@@ -48,7 +49,7 @@ def study_results(findings: Findings, names: Sequence[str]) -> dict[str, Any]:
         "classifier": _training_entry(findings.classifier.progress)
         | {"test_accuracy": findings.classifier.test_accuracy},
         "gan": _training_entry(findings.gan.progress),
-        "metrics": {name: score._asdict() for name, score in findings.scores.items()},
+        "metrics": {name: score_entry(score) for name, score in findings.scores.items()},
         "analyses": [
             analysis_entry(study.analysis, study.clustering, study.invariance, names)
             for study in findings.studies
@@ -56,6 +57,12 @@ def study_results(findings: Findings, names: Sequence[str]) -> dict[str, Any]:
         "invariance": invariance_entry(findings.studies[-1].invariance, findings.purities, names),
         "claims": [_claim_entry(claim) for claim in findings.claims],
     }
+
+
+def score_entry(score: Score) -> dict[str, Any]:
+    """A metric in results.json: its value and all that it depends on; what does not apply is not
+    there."""
+    return {name: value for name, value in score._asdict().items() if value is not None}
 
 
 def _claim_entry(claim: Claim) -> dict[str, Any]:

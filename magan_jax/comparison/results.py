@@ -8,6 +8,7 @@ import numpy as np
 from magan_jax.comparison.orders import Order, difference
 from magan_jax.comparison.outcome import Exploration, Judged, Outcome
 from magan_jax.comparison.systems import SYSTEMS
+from magan_jax.results import score_entry
 
 METRICS = ("frechet_distance", "precision", "recall")
 """What the reports give, and what is followed over epochs."""
@@ -136,7 +137,7 @@ def _names(judged: Sequence[Judged]) -> list[str]:
 
 def _conditions(judged: Judged, name: str) -> dict[str, Any]:
     """What a number depends on besides the images, and the real images' own value."""
-    return {k: v for k, v in judged.scores[name]._asdict().items() if k != "value"}
+    return {k: v for k, v in score_entry(judged.scores[name]).items() if k != "value"}
 
 
 def _latent_entry(judged: Sequence[Judged]) -> dict[str, Any] | None:
