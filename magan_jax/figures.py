@@ -1,10 +1,9 @@
 """The figures of a study, in reading order: the paper's from our numbers, and those it lacks."""
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from matplotlib.figure import Figure
 
@@ -14,6 +13,7 @@ from magan_jax.claims import PAPER_AVERAGE_COPHENETIC, Study
 from magan_jax.findings import Findings
 from magan_jax.latent.analysis import Analysis
 from magan_jax.latent.labels import Classify, Generate, label_latents
+from magan_jax.latent.sampling import images_of
 
 
 class FigureEntry(NamedTuple):
@@ -82,14 +82,16 @@ def _training_figures(findings: Findings, names: Sequence[str]) -> list[FigureEn
             "samples",
             "Images of 100 random latents, not selected.",
             plots.plot_samples(
-                _images(gan.generate, latents), "generated images of random latents"
+                images_of(gan.generate, latents), "generated images of random latents"
             ),
         ),
         FigureEntry(
             "class_means",
             "The image of each class mean, with the label and confidence that the "
             "classifier gives it.",
-            plots.plot_class_means(_images(gan.generate, np.nan_to_num(large.mean)), large, names),
+            plots.plot_class_means(
+                images_of(gan.generate, np.nan_to_num(large.mean)), large, names
+            ),
         ),
     ]
 
@@ -212,7 +214,7 @@ def seeds_figures(
     }
     means = np.stack(
         [
-            _images(one.gan.generate, np.nan_to_num(one.studies[-1].analysis.mean))
+            images_of(one.gan.generate, np.nan_to_num(one.studies[-1].analysis.mean))
             for one in findings
         ]
     )
@@ -264,7 +266,7 @@ def _shifts(
     labels = label_latents(
         generate, classify, flat, batch_size=batch_size, num_devices=num_devices
     ).label.reshape(3, -1)
-    images = _images(generate, flat)
+    images = images_of(generate, flat)
     return plots.plot_shifts(
         images.reshape(3, len(names), *images.shape[1:]),
         np.where(there, labels, -1),
@@ -272,7 +274,3 @@ def _shifts(
         names,
         title,
     )
-
-
-def _images(generate: Generate, latents: Any) -> np.ndarray:
-    return np.asarray(jax.jit(generate)(jnp.asarray(latents, jnp.float32)))
