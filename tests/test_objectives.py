@@ -279,13 +279,13 @@ def test_the_encoder_adds_its_squares_and_its_cross_entropy(name, adversarial):
             encode=lambda images: (found, logits),
         )
 
-    squares = np.square(wanted - found).sum(1).mean()
+    squares = np.square(wanted - found).mean()
     entropy = (logsumexp(logits, axis=1) - logits[np.arange(5), cluster]).mean()
     expected = EQUATIONS[adversarial][1](fake) + 3 * squares + 4 * entropy
     arrays = found.astype(np.float32), logits.astype(np.float32)
     np.testing.assert_allclose(loss(*arrays), expected, rtol=1e-5)
     of_found, of_logits = jax.grad(loss, (0, 1))(*arrays)
-    np.testing.assert_allclose(of_found, 3 * 2 * (found - wanted) / 5, rtol=1e-4, atol=1e-6)
+    np.testing.assert_allclose(of_found, 3 * 2 * (found - wanted) / 15, rtol=1e-4, atol=1e-6)
     shares = np.exp(logits - logsumexp(logits, axis=1, keepdims=True))
     np.testing.assert_allclose(of_logits, 4 * (shares - np.eye(4)[cluster]) / 5, atol=1e-5)
     assert OBJECTIVES[name](CONSTANTS).encodes

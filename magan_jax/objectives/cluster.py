@@ -14,14 +14,15 @@ def latent_errors(made: Made) -> tuple[jax.Array, jax.Array]:
     """How badly E finds the two parts of the latent again (clustering report, Eq. 4).
 
     Returns:
-        E ‖z_n − E(G(z))_n‖² `[]`, squares summed over the dimensions of z_n, and the cross-entropy
-        of E(G(z))_c with the cluster of z `[]`.
+        E ‖z_n − E(G(z))_n‖² / dim z_n `[]` and the cross-entropy of E(G(z))_c with the cluster of
+        z `[]`. The report writes a norm and says mean squared error. We take the mean, as the
+        method's authors do in the code for which β_n = 10 was chosen: a sum grows with the
+        dimension, and at d = 100 and 200 G then hides z_n in the grey of the background.
     """
     continuous, cluster = made.split(made.latents)
     found, logits = made.encode(made.fake.images)
-    squares = jnp.sum(jnp.square(continuous - found), axis=-1)
-    entropies = optax.softmax_cross_entropy_with_integer_labels(logits, cluster)
-    return jnp.mean(squares), jnp.mean(entropies)
+        entropies = optax.softmax_cross_entropy_with_integer_labels(logits, cluster)
+    return jnp.mean(jnp.square(continuous - found)), jnp.mean(entropies)
 
 
 def _with_encoder(adversarial: Objective, constants: Constants) -> Objective:
@@ -37,7 +38,7 @@ def _with_encoder(adversarial: Objective, constants: Constants) -> Objective:
 
 
 def cluster(constants: Constants) -> Objective:
-    """G and E: L_adv + β_n E ‖z_n − E(G)_n‖² + β_c CE, L_adv vanilla (clustering report, Eq. 3)."""
+    """G and E: L_adv + β_n E ‖z_n − E(G)_n‖²/dim + β_c CE, L_adv vanilla (report, Eq. 3)."""
     return _with_encoder(vanilla(constants), constants)
 
 
