@@ -21,7 +21,7 @@ def latent_errors(made: Made) -> tuple[jax.Array, jax.Array]:
     """
     continuous, cluster = made.split(made.latents)
     found, logits = made.encode(made.fake.images)
-        entropies = optax.softmax_cross_entropy_with_integer_labels(logits, cluster)
+    entropies = optax.softmax_cross_entropy_with_integer_labels(logits, cluster)
     return jnp.mean(jnp.square(continuous - found)), jnp.mean(entropies)
 
 
