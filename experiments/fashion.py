@@ -26,7 +26,7 @@ from magan_jax.data import DATASETS
 from magan_jax.findings import Findings
 from magan_jax.latent.sampling import sample_images
 from magan_jax.latent.settings import AnalysisConfig, check_analysis_config
-from magan_jax.metrics import Extractor, evaluate_images, evenly_spaced
+from magan_jax.metrics import METHODS, Extractor, evaluate_images, evenly_spaced
 from magan_jax.parallel import check_num_devices
 from magan_jax.report import report
 from magan_jax.run import Run, RunConfig, Trainings, start_run
@@ -103,7 +103,7 @@ def study(run: Run, seed: int, classifier: TrainedClassifier, gan: TrainedGAN) -
     """Algorithm 1 and Section 4 on one generator, and what the paper claims of it."""
     settings, names = run.config.analysis, run.dataset.class_names
     networks = gan.generate, classifier.classify
-    keys = [run.keys(stream)[seed - run.config.seed] for stream in (2, 3, 4, 5)]
+    keys = [run.keys(stream)[seed - run.config.seed] for stream in (2, 3, 4, 5, 6)]
     sharing: dict[str, Any] = {
         "batch_size": settings.batch_size,
         "num_devices": run.config.num_devices,
@@ -172,6 +172,8 @@ def study(run: Run, seed: int, classifier: TrainedClassifier, gan: TrainedGAN) -
             real=evenly_spaced(run.dataset.train_images, settings.num_images),
             fake=sample_images(keys[3], gan.generate, gan.prior, settings.num_images),
             held_out=run.dataset.test_images,
+            methods=METHODS,
+            key=keys[4],
         )
 
     # What the paper claims, held against both analyses.

@@ -25,7 +25,14 @@ from magan_jax.data import load_dataset
 from magan_jax.latent.partition import PartitionScores, partition_scores
 from magan_jax.latent.sampling import sample_images
 from magan_jax.latent.settings import AnalysisConfig, check_analysis_config
-from magan_jax.metrics import Extractor, Reference, evaluate_against, evenly_spaced, reference_of
+from magan_jax.metrics import (
+    METHODS,
+    Extractor,
+    Reference,
+    evaluate_against,
+    evenly_spaced,
+    reference_of,
+)
 from magan_jax.parallel import check_num_devices
 from magan_jax.run import Run, RunConfig, start_run
 from magan_jax.training.classifier import (
@@ -197,10 +204,11 @@ def judged_gan(
         tolerance=settings.tolerance,
         **sharing,
     )
-    images = sample_images(key, gan.generate, gan.prior, config.judging.num_images)
+    for_images, for_subsets = jax.random.split(key)
+    images = sample_images(for_images, gan.generate, gan.prior, config.judging.num_images)
     return Judged(
         gan,
-        evaluate_against(reference, images),
+        evaluate_against(reference, images, methods=METHODS, key=for_subsets),
         analysis,
         exits,
         None if gan.encode is None else partition_of(gan.encode, run),

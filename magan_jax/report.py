@@ -153,8 +153,15 @@ def write_page(
     page.filters["across"] = _across
     page.filters["classes"] = _classes
     page.filters["verdicts"] = _verdicts
+    page.filters["metric"] = _metric
     html = page.get_template(template).render(results=results, figures=pictures, claims=claims)
     write_bytes(folder / "report.html", html.encode())
+
+
+def _metric(name: str) -> str:
+    """A metric as readers know it."""
+    known = {"frechet_distance": "Fréchet distance", "frechet_distance_infinity": "FD∞"}
+    return known.get(name, name.replace("_", " "))
 
 
 def _number(value: Any, digits: int = 3) -> str:

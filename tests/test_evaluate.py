@@ -4,6 +4,7 @@ import pytest
 from conftest import striped_images
 
 from magan_jax.metrics import (
+    METHODS,
     Extractor,
     density_coverage,
     evaluate_against,
@@ -124,6 +125,21 @@ def test_infinity_has_a_standard_error():
     score = found["frechet_distance_infinity"]
     assert score.value == pytest.approx(expected.value, rel=1e-9)
     assert score.standard_error == pytest.approx(expected.standard_error, rel=1e-6)
+
+
+def test_infinity_of_too_few_images_costs_no_other_number():
+    few = evaluate_images(
+        EXTRACTOR, real=REAL, fake=FAKE[:12], held_out=HELD_OUT, methods=METHODS, key=KEY
+    )
+    score = few.pop("frechet_distance_infinity")
+    assert np.isnan([score.value, score.yardstick]).all()
+    assert "15 different sizes need" in score.reason
+    assert all(np.isfinite(other.value) and other.reason is None for other in few.values())
+    only_beside = evaluate_images(
+        EXTRACTOR, real=REAL, fake=FAKE, held_out=HELD_OUT[:12], methods=METHODS, key=KEY
+    )["frechet_distance_infinity"]
+    assert np.isfinite(only_beside.value)
+    assert "15 different sizes need" in only_beside.reason
 
 
 def test_a_second_call_reads_the_statistics_of_the_real_set(tmp_path):

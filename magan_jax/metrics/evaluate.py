@@ -13,7 +13,7 @@ from magan_jax.metrics.checks import check_k, check_same_width
 from magan_jax.metrics.density_coverage import density_coverage
 from magan_jax.metrics.diversity import mean_pairwise_cosine, vendi_score
 from magan_jax.metrics.features import Extractor, features_of
-from magan_jax.metrics.frechet import frechet_distance, frechet_distance_infinity
+from magan_jax.metrics.frechet import FeatureStatistics, frechet_distance, frechet_distance_infinity
 from magan_jax.metrics.precision_recall import precision_recall
 
 METHODS = (
@@ -40,7 +40,7 @@ class Score(NamedTuple):
         num_fake: generated images.
         num_yardstick: real images behind `yardstick`; None without it.
         standard_error: of the value; None where it has no estimate.
-        reason: why the value is not a number; None where it is one.
+        reason: why the value, or else the yardstick, is not a number; None where both are.
     """
 
     value: float
@@ -144,7 +144,8 @@ def evaluate_images(
         key: for FD∞.
         cache_folder: keeps the statistics of the real features (`statistics_folder`).
 
-    A diversity that the features do not have (see `mean_pairwise_cosine`) is NaN, with a `reason`.
+    A number that these features do not have is NaN, with a `reason`: a diversity of rows that are
+    all zero (see `mean_pairwise_cosine`), FD∞ of too few rows.
 
     Raises:
         ValueError: for an unknown method, a missing key, and whatever the other functions named in
@@ -207,7 +208,7 @@ def evaluate_against(
             num_fake=count,
             num_yardstick=len(others) if name in beside else None,
             standard_error=number.standard_error,
-            reason=number.reason,
+            reason=number.reason or (beside[name].reason if name in beside else None),
         )
         for name, number in found.items()
     }
@@ -296,9 +297,17 @@ def _numbers(
             found |= {n: _Number(v, k_density) for n, v in two._asdict().items()}
         elif method == "frechet_distance_infinity":
             assert key is not None
-            limit = frechet_distance_infinity(key, real=moments, fake=fake)
-            found[method] = _Number(limit.value, standard_error=limit.standard_error)
+            found[method] = _infinity(key, moments, fake)
     return found
+
+
+def _infinity(key: jax.Array, real: FeatureStatistics, fake: np.ndarray) -> _Number:
+    """FD∞; too few rows cost it, not the numbers beside it."""
+    try:
+        limit = frechet_distance_infinity(key, real=real, fake=fake)
+    except ValueError as error:
+        return _Number(float("nan"), reason=str(error))
+    return _Number(limit.value, standard_error=limit.standard_error)
 
 
 def evenly_spaced(rows: np.ndarray, count: int) -> np.ndarray:
