@@ -25,8 +25,10 @@ from magan_jax.data import Dataset
 from magan_jax.files import write_json
 from magan_jax.runtime import environment
 from magan_jax.training.engine import Batch
-from throughput.latent_rows import growth_rows, label_rows, memory_row, search_rows
+from throughput.growth_rows import growth_rows, memory_row
+from throughput.latent_rows import label_rows
 from throughput.quality_rows import dtype_rows
+from throughput.search_rows import search_rows
 from throughput.torch_peers import torch_forms, torch_version
 from throughput.training_rows import (
     classifier_rows,

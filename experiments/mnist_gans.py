@@ -43,8 +43,9 @@ from magan_jax.training.classifier import (
     layer_features,
     train_classifiers,
 )
-from magan_jax.training.gan import TrainedGAN, generator_function, init_gan, train_gans
+from magan_jax.training.gan import TrainedGAN, generator_function, train_gans
 from magan_jax.training.gan_config import GANConfig, check_gan_config
+from magan_jax.training.gan_step import init_gan
 from magan_jax.training.images import scale_images
 
 

@@ -1,8 +1,12 @@
-"""Four fake CPU devices for every test, and data sets small enough to train on."""
+"""Four fake CPU devices for every test, tiny data sets, and the experiments run on them."""
 
 import gzip
+import importlib.util
+import json
 import os
+import sys
 import tempfile
+from pathlib import Path
 
 import jax
 import numpy as np
@@ -34,14 +38,84 @@ def striped_images(random, labels, size=8):
     return images.astype(np.uint8)
 
 
-@pytest.fixture
-def idx_folder(tmp_path):
-    """An MNIST-like folder: 256 + 64 images of 8×8 pixels in ten classes."""
-    folder = tmp_path / "data"
-    folder.mkdir()
+def write_data_set(folder, num_train, num_test):
+    """An MNIST-like folder: images of 8×8 pixels in ten classes, the training part compressed."""
     random = np.random.default_rng(0)
-    for part, n, suffix in (("train", 256, ".gz"), ("t10k", 64, "")):
+    for part, n, suffix in (("train", num_train, ".gz"), ("t10k", num_test, "")):
         labels = np.arange(n) % 10
         write_idx(folder / f"{part}-images-idx3-ubyte{suffix}", striped_images(random, labels))
         write_idx(folder / f"{part}-labels-idx1-ubyte{suffix}", labels)
     return folder
+
+
+@pytest.fixture
+def idx_folder(tmp_path):
+    """256 + 64 images, for a test to spoil."""
+    folder = tmp_path / "data"
+    folder.mkdir()
+    return write_data_set(folder, 256, 64)
+
+
+@pytest.fixture(scope="session")
+def tiny_folder(tmp_path_factory):
+    """320 + 64 images, for all to read."""
+    return write_data_set(tmp_path_factory.mktemp("data"), 320, 64)
+
+
+EXPERIMENTS = Path(__file__).parent.parent / "experiments"
+TINY_FASHION = [
+    "--preset=quick", "--classifier.epochs=3", "--classifier.batch-size=16",
+    "--classifier.width=4", "--gan.epochs=2", "--gan.batch-size=16", "--gan.latent-dim=6",
+    "--gan.generator-width=2", "--gan.discriminator-width=2", "--analysis.num-samples=300",
+    "--analysis.large-num-samples=2000", "--analysis.num-directions=8",
+    "--analysis.num-shifts=20", "--analysis.num-images=50", "--analysis.tolerance=0.05",
+]  # fmt: skip
+"""Of fashion.py, for the tiny data set."""
+
+
+def load_experiment(name):
+    """The module of `experiments/<name>.py`."""
+    spec = importlib.util.spec_from_file_location(name, EXPERIMENTS / f"{name}.py")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+def run_experiment(name, *arguments):
+    """In this process; returns what a shell would see as the error, or None."""
+    module = load_experiment(name)
+    before, sys.argv = sys.argv, [str(EXPERIMENTS / f"{name}.py"), *map(str, arguments)]
+    try:
+        module.one_sentence(module.main)
+    except SystemExit as stop:
+        return str(stop.code)
+    finally:
+        sys.argv = before
+    return None
+
+
+def read_results(workdir):
+    """results.json, which must be JSON to the letter."""
+    return json.loads((workdir / "results.json").read_text(), parse_constant=_refuse_constants)
+
+
+def _refuse_constants(name):
+    raise AssertionError(f"{name} is not JSON")
+
+
+def unexplained(value, path="", explained=False):
+    """Paths of the nulls that no reason beside or above them explains."""
+    if isinstance(value, dict):
+        explained = explained or any(
+            isinstance(v, str) for k, v in value.items() if k == "reason" or k.endswith("_reason")
+        )
+        return [
+            missing
+            for k, v in value.items()
+            if not (k == "reason" or k.endswith("_reason"))
+            for missing in unexplained(v, f"{path}/{k}", explained)
+        ]
+    if isinstance(value, list):
+        return [x for i, v in enumerate(value) for x in unexplained(v, f"{path}/{i}", explained)]
+    return [path] if value is None and not explained else []

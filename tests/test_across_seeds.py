@@ -1,18 +1,13 @@
 import json
-import sys
-from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from conftest import striped_images, write_idx
+from conftest import TINY_FASHION, read_results, run_experiment, unexplained
 from scipy.stats import t
 
 from magan_jax.across_seeds import combine, compare_seeds, comparison_entry, paper_numbers
 from magan_jax.training.engine import Batch
-
-sys.path.insert(0, str(Path(__file__).parent))
-from test_fashion import TINY, read_results, run_experiment, unexplained
 
 
 def test_numbers_become_mean_and_deviation_and_names_their_counts():
@@ -84,15 +79,9 @@ def test_geometry_of_the_images_is_that_of_the_mean_images():
 
 
 @pytest.fixture(scope="module")
-def finished(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("data")
-    for part, n in (("train", 320), ("t10k", 64)):
-        labels = np.arange(n) % 10
-        images = striped_images(np.random.default_rng(0), labels)
-        write_idx(folder / f"{part}-images-idx3-ubyte.gz", images)
-        write_idx(folder / f"{part}-labels-idx1-ubyte", labels)
+def finished(tiny_folder, tmp_path_factory):
     workdir = tmp_path_factory.mktemp("run") / "seeds"
-    few = [*TINY, f"--data-dir={folder}", "--seed=5"]
+    few = ["fashion", *TINY_FASHION, f"--data-dir={tiny_folder}", "--seed=5"]
     with pytest.warns(UserWarning, match="not the published"):
         assert run_experiment(*few, f"--workdir={workdir}", "--num-seeds=3") is None
     return few, workdir

@@ -14,10 +14,11 @@ import benchmark
 from magan_jax.data import Dataset
 from magan_jax.training import stage
 from magan_jax.training.engine import Batch
-from magan_jax.training.gan import GANConfig, gan_step, init_gan
+from magan_jax.training.gan_config import GANConfig
+from magan_jax.training.gan_step import gan_step, init_gan
 from throughput import quality_rows, training_rows, turns
-from throughput.latent_rows import Search
 from throughput.protocol import IMAGE_SHAPE
+from throughput.search_rows import Search
 
 TINY = GANConfig(generator_width=2, discriminator_width=2)
 

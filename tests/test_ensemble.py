@@ -13,7 +13,9 @@ from magan_jax.parallel import DEVICES
 from magan_jax.training.classifier import ClassifierConfig, train_classifier, train_classifiers
 from magan_jax.training.engine import Batch, chunk_function, train
 from magan_jax.training.ensemble import member, over_seeds, stacked
-from magan_jax.training.gan import GANConfig, gan_step, init_gan, train_gan, train_gans
+from magan_jax.training.gan import train_gan, train_gans
+from magan_jax.training.gan_config import GANConfig
+from magan_jax.training.gan_step import gan_step, init_gan
 from magan_jax.training.stage import Stage
 
 SHAPE = (8, 8, 1)

@@ -1,7 +1,6 @@
 """The whole experiment on a tiny data set: what it leaves, and what it refuses."""
 
 import html.parser
-import importlib.util
 import json
 import os
 import socket
@@ -11,61 +10,30 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from conftest import (
+    EXPERIMENTS,
+    TINY_FASHION,
+    load_experiment,
+    read_results,
+    run_experiment,
+    unexplained,
+)
 
 ROOT = Path(__file__).parent.parent
-SCRIPT = ROOT / "experiments" / "fashion.py"
-TINY = [
-    "--preset=quick", "--classifier.epochs=3", "--classifier.batch-size=16",
-    "--classifier.width=4", "--gan.epochs=2", "--gan.batch-size=16", "--gan.latent-dim=6",
-    "--gan.generator-width=2", "--gan.discriminator-width=2", "--analysis.num-samples=300",
-    "--analysis.large-num-samples=2000", "--analysis.num-directions=8",
-    "--analysis.num-shifts=20", "--analysis.num-images=50", "--analysis.tolerance=0.05",
-]  # fmt: skip
+SCRIPT = EXPERIMENTS / "fashion.py"
 
 
-def load_experiment():
-    spec = importlib.util.spec_from_file_location("fashion", SCRIPT)
-    module = importlib.util.module_from_spec(spec)
-    sys.modules["fashion"] = module
-    spec.loader.exec_module(module)
-    return module
-
-
-def run_experiment(*arguments):
-    """In this process; returns what a shell would see as the error, or None."""
-    fashion = load_experiment()
-    before, sys.argv = sys.argv, [str(SCRIPT), *map(str, arguments)]
-    try:
-        fashion.one_sentence(fashion.main)
-    except SystemExit as stop:
-        return str(stop.code)
-    finally:
-        sys.argv = before
-    return None
+def run(folder, workdir, *arguments):
+    given = [*TINY_FASHION, f"--data-dir={folder}", f"--workdir={workdir}", *arguments]
+    return run_experiment("fashion", *given)
 
 
 @pytest.fixture(scope="module")
-def finished(tmp_path_factory):
-    from conftest import striped_images, write_idx
-
-    folder = tmp_path_factory.mktemp("data")
-    for part, n in (("train", 320), ("t10k", 64)):
-        labels = np.arange(n) % 10
-        images = striped_images(np.random.default_rng(0), labels)
-        write_idx(folder / f"{part}-images-idx3-ubyte.gz", images)
-        write_idx(folder / f"{part}-labels-idx1-ubyte", labels)
+def finished(tiny_folder, tmp_path_factory):
     workdir = tmp_path_factory.mktemp("run") / "here"
     with pytest.warns(UserWarning, match="not the published"):
-        assert run_experiment(*TINY, f"--data-dir={folder}", f"--workdir={workdir}") is None
-    return folder, workdir
-
-
-def refuse_constants(name):
-    raise AssertionError(f"{name} is not JSON")
-
-
-def read_results(workdir):
-    return json.loads((workdir / "results.json").read_text(), parse_constant=refuse_constants)
+        assert run(tiny_folder, workdir) is None
+    return tiny_folder, workdir
 
 
 def test_results_hold_what_the_readme_promises(finished):
@@ -109,23 +77,6 @@ def test_results_hold_what_the_readme_promises(finished):
         assert entry["plus"] is not None or entry["reason"]
     assert results["claims"] == []  # the data are not Fashion-MNIST, of which the paper speaks
     assert results["seconds"]["total"] > results["seconds"]["gan"] > 0
-
-
-def unexplained(value, path="", explained=False):
-    """Paths of the nulls that no reason beside or above them explains."""
-    if isinstance(value, dict):
-        explained = explained or any(
-            isinstance(v, str) for k, v in value.items() if k == "reason" or k.endswith("_reason")
-        )
-        return [
-            missing
-            for k, v in value.items()
-            if not (k == "reason" or k.endswith("_reason"))
-            for missing in unexplained(v, f"{path}/{k}", explained)
-        ]
-    if isinstance(value, list):
-        return [x for i, v in enumerate(value) for x in unexplained(v, f"{path}/{i}", explained)]
-    return [path] if value is None and not explained else []
 
 
 def test_what_has_no_value_is_null_with_a_reason(finished):
@@ -224,7 +175,9 @@ def snapshot(workdir):
 def test_bad_input_costs_nothing(finished, changes, message):
     folder, workdir = finished
     before = snapshot(workdir)
-    error = run_experiment(*TINY, f"--data-dir={folder}", f"--workdir={workdir}", *changes)
+    error = run_experiment(
+        "fashion", *TINY_FASHION, f"--data-dir={folder}", f"--workdir={workdir}", *changes
+    )
     assert error is not None
     assert message in error
     assert error.count("\n") == 0
@@ -232,7 +185,7 @@ def test_bad_input_costs_nothing(finished, changes, message):
 
 
 def test_what_is_left_open_is_decided_by_dtype_and_data_set():
-    fashion = load_experiment()
+    fashion = load_experiment("fashion")
     config = fashion.Config(dtype="bfloat16", gan=fashion.GANConfig(dtype="float32"))
     found = fashion.decided(config, "mnist")
     assert (found.classifier.dtype, found.gan.dtype) == ("bfloat16", "float32")
@@ -245,7 +198,7 @@ def test_what_is_left_open_is_decided_by_dtype_and_data_set():
 def test_a_second_call_trains_nothing_and_gives_the_same_numbers(finished, capsys):
     folder, workdir = finished
     first = read_results(workdir)
-    assert run_experiment(*TINY, f"--data-dir={folder}", f"--workdir={workdir}") is None
+    assert run(folder, workdir) is None
     second = read_results(workdir)
     assert capsys.readouterr().out.count("kept from") == 2
     for name in ("analyses", "invariance", "claims"):
@@ -258,7 +211,9 @@ def test_a_second_call_trains_nothing_and_gives_the_same_numbers(finished, capsy
 def test_unwritable_workdir_is_refused(finished, tmp_path):
     folder, _ = finished
     (tmp_path / "file").write_text("in the way")
-    error = run_experiment(*TINY, f"--data-dir={folder}", f"--workdir={tmp_path / 'file'}")
+    error = run_experiment(
+        "fashion", *TINY_FASHION, f"--data-dir={folder}", f"--workdir={tmp_path / 'file'}"
+    )
     assert "--workdir is" in error
     assert "cannot be written to" in error
 
@@ -285,8 +240,8 @@ def test_two_hosts_find_what_one_host_finds(finished, tmp_path):
         port = free.getsockname()[1]
     processes = [
         subprocess.Popen(
-            [sys.executable, SCRIPT, *TINY, f"--data-dir={folder}", f"--workdir={tmp_path / 'two'}",
-             "--distributed"],
+            [sys.executable, SCRIPT, *TINY_FASHION, f"--data-dir={folder}",
+             f"--workdir={tmp_path / 'two'}", "--distributed"],
             env=environment(
                 JAX_COORDINATOR_ADDRESS=f"localhost:{port}", JAX_NUM_PROCESSES="2",
                 JAX_PROCESS_ID=str(i), JAX_NUM_CPU_DEVICES="2",

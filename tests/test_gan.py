@@ -11,14 +11,9 @@ from magan_jax.models.dcgan import Generator, Trunk
 from magan_jax.objectives import Constants
 from magan_jax.parallel import DEVICES, on_devices
 from magan_jax.training.engine import Batch, train
-from magan_jax.training.gan import (
-    GANConfig,
-    check_gan_config,
-    gan_step,
-    generator_function,
-    init_gan,
-    train_gan,
-)
+from magan_jax.training.gan import generator_function, train_gan
+from magan_jax.training.gan_config import GANConfig, check_gan_config
+from magan_jax.training.gan_step import gan_step, init_gan
 from magan_jax.training.images import scale_images
 from magan_jax.training.stage import Stage
 

@@ -13,8 +13,9 @@ from magan_jax.models.dcgan import Generator
 from magan_jax.objectives import OBJECTIVES, Constants
 from magan_jax.parallel import DEVICES, local_part, on_devices
 from magan_jax.training.engine import Batch, chunk_function
-from magan_jax.training.gan import gan_step, images_per_step, init_gan, train_gan, train_gans
+from magan_jax.training.gan import train_gan, train_gans
 from magan_jax.training.gan_config import GANConfig, compares_features
+from magan_jax.training.gan_step import gan_step, images_per_step, init_gan
 from magan_jax.training.optimizers import OPTIMIZERS
 from magan_jax.training.stage import Stage
 

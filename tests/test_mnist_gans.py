@@ -1,21 +1,15 @@
 """The comparison of GANs on a tiny data set: what it leaves, and what it refuses."""
 
 import csv
-import importlib.util
-import json
-import sys
 import warnings
-from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import striped_images, write_idx
+from conftest import read_results, run_experiment
 
 from magan_jax.comparison.systems import SYSTEMS, chosen_config
 from magan_jax.training.gan_config import GANConfig, check_gan_config
 
-ROOT = Path(__file__).parent.parent
-SCRIPT = ROOT / "experiments" / "mnist_gans.py"
 METHODS = ["vanilla", "san", "cluster_20"]
 TINY = [
     "--preset=quick", "--epochs=2", "--classifier.epochs=3", "--classifier.batch-size=16",
@@ -26,47 +20,22 @@ TINY = [
 ]  # fmt: skip
 
 
-def run_experiment(*arguments):
-    """In this process; returns what a shell would see as the error, or None."""
-    spec = importlib.util.spec_from_file_location("mnist_gans", SCRIPT)
-    module = importlib.util.module_from_spec(spec)
-    sys.modules["mnist_gans"] = module
-    spec.loader.exec_module(module)
-    before, sys.argv = sys.argv, [str(SCRIPT), *map(str, arguments)]
-    try:
-        module.one_sentence(module.main)
-    except SystemExit as stop:
-        return str(stop.code)
-    finally:
-        sys.argv = before
-    return None
+def run(folder, workdir, *arguments):
+    given = [*TINY, f"--data-dir={folder}", f"--workdir={workdir}", *arguments]
+    with warnings.catch_warnings():  # of other files than the published ones
+        warnings.simplefilter("ignore", UserWarning)
+        return run_experiment("mnist_gans", *given)
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("data")
-    for part, n in (("train", 320), ("t10k", 64)):
-        labels = np.arange(n) % 10
-        images = striped_images(np.random.default_rng(0), labels)
-        write_idx(folder / f"{part}-images-idx3-ubyte.gz", images)
-        write_idx(folder / f"{part}-labels-idx1-ubyte", labels)
-    return folder
-
-
-@pytest.fixture(scope="module")
-def finished(folder, tmp_path_factory):
+def finished(tiny_folder, tmp_path_factory):
     workdir = tmp_path_factory.mktemp("run") / "here"
-    with pytest.warns(UserWarning, match="not the published"):
-        failure = run_experiment(
-            *TINY, "--methods", *METHODS, "--num-seeds=2", f"--data-dir={folder}",
-            f"--workdir={workdir}",
-        )  # fmt: skip
-    assert failure is None
+    assert run(tiny_folder, workdir, "--methods", *METHODS, "--num-seeds=2") is None
     return workdir
 
 
 def test_results_hold_every_method_with_its_report(finished):
-    results = json.loads((finished / "results.json").read_text())
+    results = read_results(finished)
     assert list(results["methods"]) == METHODS
     for name, entry in results["methods"].items():
         assert entry["failure"] is None
@@ -87,7 +56,7 @@ def test_results_hold_every_method_with_its_report(finished):
 
 
 def test_orders_are_decided_where_both_were_trained(finished):
-    orders = json.loads((finished / "results.json").read_text())["orders"]
+    orders = read_results(finished)["orders"]
     by_claim = {order["claim"]: order for order in orders}
     compared = by_claim["ClusterGAN has the smaller Fréchet distance"]
     more, less = (entry["values"] for entry in compared["ours"])
@@ -120,31 +89,26 @@ def test_files_are_whole(finished):
     assert {row["stage"] for row in rows} == {f"{n}-seed{s}" for n in METHODS for s in (0, 1)}
 
 
-def test_a_second_call_trains_nothing_and_finds_the_same(finished, folder, capsys):
-    before = json.loads((finished / "results.json").read_text())
-    with pytest.warns(UserWarning, match="not the published"):
-        run_experiment(
-            *TINY, "--methods", *METHODS, "--num-seeds=2", f"--data-dir={folder}",
-            f"--workdir={finished}",
-        )  # fmt: skip
+def test_a_second_call_trains_nothing_and_finds_the_same(finished, tiny_folder, capsys):
+    before = read_results(finished)
+    assert run(tiny_folder, finished, "--methods", *METHODS, "--num-seeds=2") is None
     assert capsys.readouterr().out.count("kept from") == 1 + len(METHODS)
-    after = json.loads((finished / "results.json").read_text())
+    after = read_results(finished)
     for name, entry in before["methods"].items():  # a checkpoint's clock stops before it is written
         assert after["methods"][name] | {"seconds": 0} == entry | {"seconds": 0}
 
 
-def test_a_training_that_diverges_says_so_and_the_others_go_on(folder, tmp_path):
-    with pytest.warns(UserWarning, match="not the published"):
-        failure = run_experiment(
-            *TINY, "--methods", "vanilla", "hinge", "--gan.learning-rate=1e30",
-            f"--data-dir={folder}", f"--workdir={tmp_path / 'run'}",
-        )  # fmt: skip
-    assert failure is None
-    methods = json.loads((tmp_path / "run" / "results.json").read_text())["methods"]
+def test_a_training_that_diverges_says_so_and_the_others_go_on(tiny_folder, tmp_path):
+    workdir = tmp_path / "run"
+    assert (
+        run(tiny_folder, workdir, "--methods", "vanilla", "hinge", "--gan.learning-rate=1e30")
+        is None
+    )
+    methods = read_results(workdir)["methods"]
     assert "at step" in methods["vanilla"]["failure"]
     assert methods["vanilla"]["ours"] == {}
     assert methods["hinge"]["failure"] is None  # it has a rate of its own
-    assert methods["vanilla"]["failure"] in (tmp_path / "run" / "report.html").read_text()
+    assert methods["vanilla"]["failure"] in (workdir / "report.html").read_text()
 
 
 @pytest.mark.parametrize(
@@ -155,11 +119,13 @@ def test_a_training_that_diverges_says_so_and_the_others_go_on(folder, tmp_path)
         (["--gan.prior=cluster", "--gan.latent-dim=10"], "more dimensions than clusters"),
     ],
 )
-def test_what_cannot_work_is_refused_before_training(folder, tmp_path, arguments, message):
+def test_what_cannot_work_is_refused_before_training(tiny_folder, tmp_path, arguments, message):
     workdir = tmp_path / "run"
     with warnings.catch_warnings():  # of other files than the published ones
         warnings.simplefilter("ignore", UserWarning)
-        failure = run_experiment(*TINY, f"--data-dir={folder}", f"--workdir={workdir}", *arguments)
+        failure = run_experiment(
+            "mnist_gans", *TINY, f"--data-dir={tiny_folder}", f"--workdir={workdir}", *arguments
+        )
     assert message in failure
     assert not list(workdir.glob("checkpoints/*"))
 

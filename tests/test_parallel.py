@@ -6,7 +6,8 @@ import pytest
 from magan_jax.parallel import DEVICES, collective_bytes, on_devices
 from magan_jax.training.classifier import ClassifierConfig, classifier_step, init_classifier
 from magan_jax.training.engine import Batch, chunk_function
-from magan_jax.training.gan import GANConfig, gan_step, init_gan
+from magan_jax.training.gan_config import GANConfig
+from magan_jax.training.gan_step import gan_step, init_gan
 
 KEY = jax.random.key(0)
 

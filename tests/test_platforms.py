@@ -16,8 +16,8 @@ from magan_jax.objectives import OBJECTIVES
 from magan_jax.parallel import DEVICES
 from magan_jax.training.classifier import ClassifierConfig, classifier_step, init_classifier
 from magan_jax.training.engine import Batch, chunk_function
-from magan_jax.training.gan import gan_step, init_gan
 from magan_jax.training.gan_config import GANConfig, compares_features
+from magan_jax.training.gan_step import gan_step, init_gan
 
 PLATFORMS = ("cpu", "cuda", "tpu")
 KEY = jax.random.key(0)

@@ -18,7 +18,9 @@ from magan_jax.training.classifier import (
     init_classifier,
 )
 from magan_jax.training.engine import Batch, chunk_function
-from magan_jax.training.gan import GANConfig, gan_step, generator_function, init_gan
+from magan_jax.training.gan import generator_function
+from magan_jax.training.gan_config import GANConfig
+from magan_jax.training.gan_step import gan_step, init_gan
 
 SHAPE = (8, 8, 1)
 KEY = jax.random.key(0)

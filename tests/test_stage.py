@@ -15,7 +15,8 @@ from magan_jax.training.checkpoints import (
     save_checkpoint,
 )
 from magan_jax.training.engine import Batch
-from magan_jax.training.gan import GANConfig, init_gan
+from magan_jax.training.gan_config import GANConfig
+from magan_jax.training.gan_step import init_gan
 from magan_jax.training.stage import Stage, check_stage, train_stage
 
 KEY = jax.random.key(0)

@@ -9,7 +9,8 @@ _PROGRAM = """
 import jax, jax.numpy as jnp, numpy as np
 from magan_jax.parallel import DEVICES, collective_bytes
 from magan_jax.training.engine import Batch, chunk_function
-from magan_jax.training.gan import GANConfig, gan_step, init_gan
+from magan_jax.training.gan_config import GANConfig
+from magan_jax.training.gan_step import gan_step, init_gan
 config, shape = GANConfig(), (28, 28, 1)
 state = init_gan(jax.random.key(0), config, shape)
 data = Batch(np.zeros((256, *shape), np.uint8), np.zeros(256, np.int32))

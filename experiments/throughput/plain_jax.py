@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from magan_jax.training.gan import GANConfig
+from magan_jax.training.gan_config import GANConfig
 from magan_jax.training.images import scale_images
 from throughput.turns import Work
 

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from magan_jax.training.classifier import ClassifierConfig
-from magan_jax.training.gan import GANConfig
+from magan_jax.training.gan_config import GANConfig
 from throughput.turns import Work
 
 
@@ -56,7 +56,7 @@ def repeated(work: Work, times: int) -> Work:
 
 
 def torch_gan(config: GANConfig, images: np.ndarray, form: str) -> Work:
-    """One step of D and one of G, as `magan_jax.training.gan.gan_step` does it."""
+    """One step of D and one of G, as `magan_jax.training.gan_step` does it."""
     import torch
     from torch.nn import functional as F
 

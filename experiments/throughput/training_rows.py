@@ -13,7 +13,8 @@ from magan_jax.parallel import on_devices
 from magan_jax.training.classifier import classifier_step, init_classifier, train_classifier
 from magan_jax.training.engine import Batch, Step, chunk_function
 from magan_jax.training.ensemble import over_seeds, stacked
-from magan_jax.training.gan import gan_step, init_gan, train_gan
+from magan_jax.training.gan import train_gan
+from magan_jax.training.gan_step import gan_step, init_gan
 from magan_jax.training.stage import CHECKPOINT_SECONDS, Stage, train_stage
 from throughput import torch_peers
 from throughput.exchange import exchange_of_gan_step
@@ -259,7 +260,8 @@ from magan_jax.compilation import keep_compiled
 keep_compiled(Path(sys.argv[1]))
 import jax, numpy as np
 from magan_jax.training.engine import Batch, train
-from magan_jax.training.gan import GANConfig, gan_step, init_gan
+from magan_jax.training.gan_config import GANConfig
+from magan_jax.training.gan_step import gan_step, init_gan
 config = GANConfig()
 state = init_gan(jax.random.key(0), config, (28, 28, 1))
 data = Batch(np.zeros((128, 28, 28, 1), np.uint8), np.zeros(128, np.int32))

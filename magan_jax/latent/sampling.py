@@ -28,11 +28,7 @@ def sample_images(key: jax.Array, generate: Generate, prior: Prior, n: int) -> n
         n: how many.
     """
     check_positive("n", n)
-    # A function that is a pytree of its parameters hands them over: nothing is compiled anew for
-    # the same network with others.
-    function = (
-        generate if jax.tree.leaves(generate) != [generate] else jax.tree_util.Partial(generate)
-    )
+    function = _as_pytree(generate)
     blocks = [
         jax.device_get(_block(function, prior, jax.random.fold_in(key, b)))
         for b in range(-(-n // _BLOCK))
@@ -43,6 +39,28 @@ def sample_images(key: jax.Array, generate: Generate, prior: Prior, n: int) -> n
 def images_of(generate: Generate, latents: Any) -> np.ndarray:
     """G(z) of given latents `[n, d]`, all at once: for the few that a figure shows."""
     return np.asarray(jax.jit(generate)(jnp.asarray(latents, jnp.float32)))
+
+
+def images_in_blocks(generate: Generate, latents: np.ndarray) -> np.ndarray:
+    """G(z) of many given latents `[n, d]`, a block at a time: `[n, H, W, C]`, on the host."""
+    function = _as_pytree(generate)
+    parts = []
+    for first in range(0, len(latents), _BLOCK):
+        part = np.asarray(latents[first : first + _BLOCK], np.float32)
+        padded = np.pad(part, ((0, _BLOCK - len(part)), (0, 0)))
+        parts.append(jax.device_get(_given(function, padded))[: len(part)])
+    return np.concatenate(parts)
+
+
+def _as_pytree(generate: Generate) -> Any:
+    """A function that is a pytree of its parameters hands them over: nothing is compiled anew for
+    the same network with others."""
+    return generate if jax.tree.leaves(generate) != [generate] else jax.tree_util.Partial(generate)
+
+
+@jax.jit
+def _given(generate: Callable[[jax.Array], jax.Array], latents: jax.Array) -> jax.Array:
+    return generate(latents)
 
 
 @partial(jax.jit, static_argnames="prior")

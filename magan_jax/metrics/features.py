@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from magan_jax.metrics.checks import checked_features
+from magan_jax.training.images import scale_images
 
 
 class Extractor(NamedTuple):
@@ -61,7 +62,7 @@ def features_of(
         batch = quantised[first : first + batch_size]
         count = len(batch)
         padding = ((0, batch_size - count), (0, 0), (0, 0), (0, 0))
-        scaled = np.pad(batch, padding, mode="edge").astype(np.float32) / 127.5 - 1
+        scaled = np.asarray(scale_images(np.pad(batch, padding, mode="edge")))
         features = np.asarray(function(scaled))
         if features.ndim != 2 or len(features) != batch_size:
             raise ValueError(

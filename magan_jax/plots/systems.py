@@ -190,8 +190,12 @@ def plot_image_rows(
 
 
 def _styles(count: int) -> list[dict[str, str]]:
-    """Colour and marker of each of so many lines; no two are alike."""
+    """Colour, marker and dashes of each of so many lines; no two are alike."""
     return [
-        {"color": COLOURS[i % len(COLOURS)], "marker": _MARKERS[i % len(_MARKERS)]}
+        {
+            "color": COLOURS[i % len(COLOURS)],
+            "marker": _MARKERS[i % len(_MARKERS)],
+            "ls": ("-", "--", ":")[i // len(COLOURS) % 3],
+        }
         for i in range(count)
     ]

@@ -1,0 +1,132 @@
+"""Regions of the latent space that a class fills: centres, and how far shifts from them may go."""
+
+from typing import NamedTuple
+
+import jax
+import numpy as np
+
+from magan_jax.latent.analysis import Analysis
+from magan_jax.latent.exits import bisect_epsilon
+from magan_jax.latent.invariance import random_signs
+from magan_jax.latent.labels import check_positive, label_latents
+from magan_jax.latent.networks import Classify, Generate
+from magan_jax.latent.prior import Prior, standard_normal
+
+_BLOCK = 1000
+"""Latents among which anchors are looked for at once; block b is drawn from `fold_in(key, b)`."""
+
+
+class Regions(NamedTuple):
+    """R regions: around `centre`, shifts by up to `epsilon` times `scale` keep the class.
+
+    Attributes:
+        label: int `[R]`, the class.
+        centre: `[R, d]`.
+        scale: `[R, d]`, the unit of a shift in each dimension: σ of the class.
+        epsilon: `[R]`, how far a shift may go, in units of `scale`.
+    """
+
+    label: np.ndarray
+    centre: np.ndarray
+    scale: np.ndarray
+    epsilon: np.ndarray
+
+
+def regions_around_means(analysis: Analysis, epsilon: np.ndarray) -> Regions:
+    """One region for each class, around its mean (MAGAN, Section 4: μ ± εσ).
+
+    Args:
+        analysis: means and standard deviations.
+        epsilon: `[K]`: `analysis.epsilon` (the paper's), `analysis.epsilon_debiased`, or the
+            `measured` of `measure_invariance`. A class whose ε is 0 or NaN has no region.
+
+    Raises:
+        ValueError: for another shape, a negative ε, or no region at all.
+    """
+    epsilon = np.asarray(epsilon, np.float64)
+    if epsilon.shape != analysis.counts.shape or (epsilon < 0).any():
+        raise ValueError(
+            f"epsilon is {epsilon}; one non-negative number for each of {len(analysis.counts)} "
+            "classes is needed (NaN leaves a class out)."
+        )
+    there = np.flatnonzero(analysis.valid & (epsilon > 0) & np.isfinite(epsilon))
+    if not len(there):
+        raise ValueError(
+            "no class has both statistics and an epsilon above 0; draw more latents in analyze, or "
+            "take another epsilon."
+        )
+    return Regions(there, analysis.mean[there], analysis.std[there], epsilon[there])
+
+
+def regions_around_anchors(
+    key: jax.Array,
+    generate: Generate,
+    classify: Classify,
+    analysis: Analysis,
+    *,
+    num_anchors: int,
+    prior: Prior | None = None,
+    num_directions: int = 16,
+    upper: float = 3.0,
+    tolerance: float = 0.01,
+    max_draws: int = 100_000,
+    batch_size: int | None = None,
+    num_devices: int | None = None,
+) -> Regions:
+    """Many regions for each class, around random latents of it, each with exits of its own.
+
+    The ε of an anchor is the smallest of its exits along `num_directions` random signs of σ: no
+    direction that was tried has left the class up to there. Means are typical of nothing: in many
+    dimensions no latent of the prior lies near them, and their images are much alike. Anchors are
+    latents as the generator knows them.
+
+    Args:
+        key: of the anchors and directions.
+        generate, classify: see `analyze`.
+        analysis: of these networks and this prior; gives σ.
+        num_anchors: of each class; fewer where the draws have no more.
+        prior: of the latents; default standard normal.
+        num_directions: that are bisected from each anchor.
+        upper, tolerance: see `bisect_epsilon`.
+        max_draws: latents among which anchors are looked for, at most.
+        batch_size, num_devices: see `label_latents`.
+
+    Raises:
+        ValueError: for what `bisect_epsilon` refuses, or if no class has statistics.
+    """
+    for name, value in (("num_anchors", num_anchors), ("num_directions", num_directions)):
+        check_positive(name, value)
+    check_positive("max_draws", max_draws)
+    prior = standard_normal(analysis.mean.shape[1]) if prior is None else prior
+    anchor_key, direction_key = jax.random.split(key)
+    valid = np.flatnonzero(analysis.valid)
+    found: dict[int, list[np.ndarray]] = {int(k): [] for k in valid}
+    if not found:
+        raise ValueError("no class has two latents; draw more of them (num_samples).")
+    for block in range(-(-max_draws // _BLOCK)):
+        latents = np.asarray(prior(jax.random.fold_in(anchor_key, block), _BLOCK))
+        label = label_latents(
+            generate, classify, latents, batch_size=batch_size, num_devices=num_devices
+        ).label
+        for k, kept in found.items():
+            kept.extend(latents[label == k][: num_anchors - len(kept)])
+        if all(len(kept) == num_anchors for kept in found.values()):
+            break
+    label = np.concatenate([np.full(len(kept), k) for k, kept in found.items()])
+    centre = np.concatenate([np.stack(kept) for kept in found.values() if kept])
+    scale = analysis.std[label].astype(np.float32)
+    signs = random_signs(direction_key, len(label) * num_directions, centre.shape[1])
+    exits = bisect_epsilon(
+        generate,
+        classify,
+        centre,
+        signs.reshape(len(label), num_directions, -1) * scale[:, None],
+        upper=upper,
+        tolerance=tolerance,
+        labels=label,
+        batch_size=batch_size,
+        num_devices=num_devices,
+    )
+    epsilon = exits.epsilon.min(axis=1)
+    inside = epsilon > 0
+    return Regions(label[inside], centre[inside], scale[inside], epsilon[inside])

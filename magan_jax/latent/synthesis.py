@@ -1,0 +1,128 @@
+"""Labelled images: shifts inside the regions that a class fills (MAGAN, Sections 4 and 5)."""
+
+from typing import Literal, NamedTuple
+
+import jax
+import numpy as np
+
+from magan_jax.latent.invariance import random_signs
+from magan_jax.latent.labels import check_positive, label_latents
+from magan_jax.latent.networks import Classify, Generate
+from magan_jax.latent.regions import Regions
+from magan_jax.latent.sampling import images_in_blocks
+from magan_jax.metrics.features import quantise_images
+
+Shape = Literal["signs", "segment"]
+"""`signs`: shifts by random signs of each dimension's unit; `segment`: all dimensions together,
+to both sides (the paper's μ ± pσ)."""
+
+
+class Provenance(NamedTuple):
+    """Where each of N images comes from: z = centre + position · direction ∘ scale.
+
+    Attributes:
+        region: int `[N]`, its row in the `Regions`.
+        position: `[N]`, p, at most the region's ε.
+        direction: int8 `[N, d]`, signs.
+        judged: int `[N]`, the class that C sees in the image.
+        confidence: `[N]`, how sure C is of `judged`.
+    """
+
+    region: np.ndarray
+    position: np.ndarray
+    direction: np.ndarray
+    judged: np.ndarray
+    confidence: np.ndarray
+
+
+class Synthetic(NamedTuple):
+    """Labelled images, class by class.
+
+    Attributes:
+        images: uint8 `[N, H, W, C]`.
+        labels: int32 `[N]`, of their regions.
+        latents: float32 `[N, d]`.
+        provenance: where they come from.
+    """
+
+    images: np.ndarray
+    labels: np.ndarray
+    latents: np.ndarray
+    provenance: Provenance
+
+
+def synthesize(
+    key: jax.Array,
+    generate: Generate,
+    classify: Classify,
+    regions: Regions,
+    *,
+    num_per_class: int,
+    classes: tuple[int, ...] | None = None,
+    shape: Shape = "signs",
+    batch_size: int | None = None,
+    num_devices: int | None = None,
+) -> Synthetic:
+    """Draw labelled images from the regions of each class.
+
+    A class's regions take turns. In each, p is uniform in [0, ε] and the direction random: signs
+    of all dimensions, or one sign for all of them (`shape`).
+
+    Args:
+        key: class k draws from `fold_in(key, k)`, whatever the other classes are.
+        generate, classify: see `analyze`; C judges the images, and decides nothing.
+        regions: from `regions_around_means` or `regions_around_anchors`.
+        num_per_class: images of each class.
+        classes: which; default all that have a region.
+        shape: of the shifts.
+        batch_size, num_devices: see `label_latents`.
+
+    Raises:
+        ValueError: for a class without a region, ε that is not positive, or images that are not
+            finite.
+    """
+    check_positive("num_per_class", num_per_class)
+    if shape not in ("signs", "segment"):
+        raise ValueError(f"shape is {shape!r}; choose signs or segment.")
+    if not (np.isfinite(regions.epsilon) & (regions.epsilon > 0)).all():
+        raise ValueError(
+            f"epsilon of the regions goes from {regions.epsilon.min()} to {regions.epsilon.max()}; "
+            "it must be positive and finite, or all images of a region are the same."
+        )
+    there = np.unique(regions.label)
+    wanted = there if classes is None else np.asarray(classes)
+    for k in wanted:
+        if k not in there:
+            raise ValueError(
+                f"class {k} has no region: no latents in the analysis, or an epsilon of 0; draw "
+                "more latents, take another epsilon, or leave it out of classes."
+            )
+    parts = [
+        _draw(jax.random.fold_in(key, int(k)), regions, k, num_per_class, shape) for k in wanted
+    ]
+    region, position, direction = (np.concatenate(x) for x in zip(*parts, strict=True))
+    shifts = position[:, None] * direction * regions.scale[region]
+    latents = (regions.centre[region] + shifts).astype(np.float32)
+    judged = label_latents(
+        generate, classify, latents, batch_size=batch_size, num_devices=num_devices
+    )
+    return Synthetic(
+        quantise_images(images_in_blocks(generate, latents), name="generated images"),
+        regions.label[region].astype(np.int32),
+        latents,
+        Provenance(region, position, direction, judged.label, judged.confidence),
+    )
+
+
+def _draw(
+    key: jax.Array, regions: Regions, k: int, count: int, shape: Shape
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Region, position and direction of the images of class k."""
+    position_key, sign_key = jax.random.split(key)
+    own = np.flatnonzero(regions.label == k)
+    region = own[np.arange(count) % len(own)]
+    position = np.asarray(jax.random.uniform(position_key, (count,))) * regions.epsilon[region]
+    latent_dim = regions.centre.shape[1]
+    signs = random_signs(sign_key, count, latent_dim if shape == "signs" else 1)
+    direction = np.broadcast_to(signs, (count, latent_dim)).astype(np.int8)
+    return region, position, direction

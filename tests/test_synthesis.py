@@ -1,0 +1,139 @@
+"""Labelled images from regions, on a generator whose classes are known in closed form."""
+
+import chex
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from magan_jax import analyze, measure_invariance
+from magan_jax.latent.regions import Regions, regions_around_anchors, regions_around_means
+from magan_jax.latent.synthesis import synthesize
+
+KEY = jax.random.key(0)
+
+
+def generate(z):
+    """Images of 2×3 pixels, whose values are the latent's."""
+    return jnp.tanh(z).reshape(-1, 2, 3, 1)
+
+
+def classify(images):
+    """The largest of the first three pixels is the class."""
+    return 4 * images.reshape(-1, 6)[:, :3]
+
+
+@pytest.fixture(scope="module")
+def analysis():
+    return analyze(
+        KEY, generate, classify, latent_dim=6, num_classes=4, num_samples=3000, num_permutations=0
+    )
+
+
+def test_means_give_a_region_for_each_class_with_an_epsilon(analysis):
+    regions = regions_around_means(analysis, np.array([0.1, np.nan, 0.3, 0.2]))
+    np.testing.assert_array_equal(regions.label, [0, 2])  # no latent is of class 3
+    np.testing.assert_array_equal(regions.centre, analysis.mean[[0, 2]])
+    np.testing.assert_array_equal(regions.epsilon, [0.1, 0.3])
+
+
+def test_anchors_are_latents_of_their_class_with_their_own_exits(analysis):
+    regions = regions_around_anchors(
+        KEY, generate, classify, analysis, num_anchors=20, num_directions=32, tolerance=1e-3
+    )
+    np.testing.assert_array_equal(np.bincount(regions.label), [20, 20, 20])
+    assert len(np.unique(regions.centre, axis=0)) == 60
+    for label, centre, scale, epsilon in zip(*regions, strict=True):
+        first = centre[:3]
+        assert first.argmax() == label
+        np.testing.assert_array_equal(scale, analysis.std[label].astype(np.float32))
+        # Along signs u the pair (own, other) meets where own − other + p (u_o σ_o − u_j σ_j) = 0;
+        # the soonest meeting of all signs is where own falls and other rises.
+        other = np.delete(np.arange(3), label)
+        meets = (first[label] - first[other]) / (scale[label] + scale[other])
+        assert epsilon <= 3
+        # 32 directions miss the quarter that takes this pair together with chance (3/4)^32.
+        assert epsilon == pytest.approx(min(meets.min(), 3), abs=2e-3)
+
+
+def test_images_are_those_of_the_shifts_that_the_provenance_tells(analysis):
+    regions = regions_around_anchors(
+        KEY, generate, classify, analysis, num_anchors=5, num_directions=32
+    )
+    made = synthesize(KEY, generate, classify, regions, num_per_class=200)
+    chex.assert_shape(made.images, (600, 2, 3, 1))
+    assert made.images.dtype == np.uint8
+    np.testing.assert_array_equal(np.bincount(made.labels), [200, 200, 200])
+    region, position, direction, judged, confidence = made.provenance
+    np.testing.assert_array_equal(regions.label[region], made.labels)
+    assert np.bincount(region).tolist() == [40] * 15
+    assert (position >= 0).all()
+    assert (position <= regions.epsilon[region]).all()
+    assert set(np.unique(direction)) == {-1, 1}
+    latents = regions.centre[region] + position[:, None] * direction * regions.scale[region]
+    np.testing.assert_allclose(made.latents, latents, atol=1e-6)
+    exact = np.tanh(latents).reshape(-1, 2, 3, 1)
+    np.testing.assert_array_equal(made.images, np.rint((exact + 1) * 127.5))
+    logits = 4 * np.tanh(latents[:, :3])
+    np.testing.assert_array_equal(judged, logits.argmax(1))
+    share = np.exp(logits) / np.exp(logits).sum(1, keepdims=True)
+    np.testing.assert_allclose(confidence, share.max(1), rtol=1e-5)
+    # ε is the exit of the worst direction: every shift inside keeps its class, but for the
+    # bracket's width.
+    assert np.mean(judged == made.labels) > 0.99
+
+
+def test_a_segment_has_one_sign_for_all_dimensions(analysis):
+    regions = regions_around_means(analysis, np.full(4, 0.5))
+    made = synthesize(KEY, generate, classify, regions, num_per_class=50, shape="segment")
+    direction = made.provenance.direction
+    np.testing.assert_array_equal(direction, np.repeat(direction[:, :1], 6, axis=1))
+    assert 15 < (direction[:50, 0] == 1).sum() < 35
+
+
+def test_positions_are_uniform_up_to_epsilon(analysis):
+    regions = regions_around_means(analysis, np.full(4, 0.5))
+    position = synthesize(KEY, generate, classify, regions, num_per_class=4000).provenance.position
+    assert position.mean() == pytest.approx(0.25, abs=0.01)
+    assert position.max() == pytest.approx(0.5, abs=0.01)
+
+
+def test_a_class_draws_the_same_whatever_the_others_do(analysis):
+    regions = regions_around_means(analysis, np.full(4, 0.5))
+    made = synthesize(KEY, generate, classify, regions, num_per_class=30)
+    alone = synthesize(KEY, generate, classify, regions, num_per_class=30, classes=(1,))
+    np.testing.assert_array_equal(alone.images, made.images[made.labels == 1])
+
+
+def test_measured_epsilon_keeps_nineteen_of_twenty_directions(analysis):
+    measured = measure_invariance(KEY, generate, classify, analysis, num_directions=500).measured
+    regions = regions_around_means(analysis, measured)
+    made = synthesize(jax.random.key(1), generate, classify, regions, num_per_class=1000)
+    assert np.mean(made.provenance.judged == made.labels) >= 0.95
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"classes": (0, 3)}, "class 3 has no region: no latents in the analysis, or an eps"),
+        ({"num_per_class": 0}, "num_per_class is 0"),
+        ({"shape": "ball"}, "shape is 'ball'; choose signs or segment"),
+    ],
+)
+def test_what_cannot_be_drawn_is_refused(analysis, changes, message):
+    regions = regions_around_means(analysis, np.full(4, 0.5))
+    with pytest.raises(ValueError, match=message):
+        synthesize(KEY, generate, classify, regions, **({"num_per_class": 5} | changes))
+
+
+def test_an_epsilon_of_zero_is_refused(analysis):
+    with pytest.raises(ValueError, match="no class has both statistics and an epsilon above 0"):
+        regions_around_means(analysis, np.zeros(4))
+    with pytest.raises(ValueError, match="one non-negative number for each of 4 classes"):
+        regions_around_means(analysis, np.zeros(3))
+    one = np.zeros(1)
+    with pytest.raises(ValueError, match="epsilon of the regions goes from 0.0"):
+        synthesize(
+            KEY, generate, classify, Regions(one.astype(int), one[None], one[None], one),
+            num_per_class=5,
+        )  # fmt: skip
