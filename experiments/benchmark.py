@@ -28,7 +28,7 @@ from magan_jax.training.engine import Batch
 from throughput.growth_rows import growth_rows, memory_row
 from throughput.latent_rows import label_rows
 from throughput.quality_rows import dtype_rows
-from throughput.search_rows import search_rows
+from throughput.search_rows import evaluation_rows, search_rows
 from throughput.torch_peers import torch_forms, torch_version
 from throughput.training_rows import (
     classifier_rows,
@@ -77,7 +77,8 @@ GROUPS: dict[str, Callable[[Config, Batch, MachineLimit], list[Row]]] = {
     "whole": lambda c, data, limits: whole_rows(data, test_set()),
     "labels": lambda c, data, limits: label_rows(c.turns, c.latents, limits),
     "memory": lambda c, data, limits: [memory_row()],
-    "search": lambda c, data, limits: search_rows(data, c.turns, c.directions, limits),
+    "evaluations": lambda c, data, limits: evaluation_rows(data, c.turns, c.directions, limits),
+    "search": lambda c, data, limits: search_rows(data, c.turns, c.directions),
     "growth": lambda c, data, limits: growth_rows(c.turns),
     "start": lambda c, data, limits: [start_row()],
     "devices": lambda c, data, limits: [exchange_row()],

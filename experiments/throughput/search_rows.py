@@ -76,10 +76,19 @@ class Search(NamedTuple):
         return int(each.sum()) + len(self.mean)
 
 
-def search_rows(
-    data: Batch, turns: int, directions: int, limits: MachineLimit, train_steps: int = 150
-) -> list[Row]:
-    """The bisection against the bare forward pass, a PyTorch loop and a grid.
+def evaluation_rows(data: Batch, turns: int, directions: int, limits: MachineLimit) -> list[Row]:
+    """The evaluations of the bisection against the bare forward pass, and against a grid's."""
+    search = _search(data, directions)
+    return [_search_against_forward(search, turns, limits), _search_against_grid(search)]
+
+
+def search_rows(data: Batch, turns: int, directions: int) -> list[Row]:
+    """The bisection against a PyTorch loop."""
+    return _search_against_torch(_search(data, directions), turns)
+
+
+def _search(data: Batch, directions: int, train_steps: int = 150) -> Search:
+    """Rays from the class means of briefly trained networks.
 
     Where rays leave their class decides how long the search takes, so the networks are trained,
     if only for a moment, and the rays start at the means of the classes that they then have.
@@ -99,12 +108,7 @@ def search_rows(
     shape = (len(own), NUM_CLASSES * directions // len(own), GAN.latent_dim)
     signs = np.random.default_rng(0).choice([-1.0, 1.0], shape)
     shifts = (signs * analysis.std[own, None]).astype(np.float32)
-    search = Search(generate, classify, analysis.mean[own].astype(np.float32), shifts, own)
-    return [
-        _search_against_forward(search, turns, limits),
-        *_search_against_torch(search, turns),
-        _search_against_grid(search),
-    ]
+    return Search(generate, classify, analysis.mean[own].astype(np.float32), shifts, own)
 
 
 def _briefly_trained(data: Batch, steps: int) -> tuple[Generate, Classify]:

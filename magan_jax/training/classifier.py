@@ -250,13 +250,14 @@ def classifier_function(
     of its parameters (see `magan_jax.latent.networks`).
     """
     return jax.tree_util.Partial(
-        _classifier_in_use(config.width, num_classes), {"params": state.parameters}
+        classifier_in_use(config.width, num_classes), {"params": state.parameters}
     )
 
 
 @cache
-def _classifier_in_use(width: int, num_classes: int) -> Callable[[Any, jax.Array], jax.Array]:
-    """One function for all parameters, so that nothing is compiled anew for others."""
+def classifier_in_use(width: int, num_classes: int) -> Callable[[Any, jax.Array], jax.Array]:
+    """`{"params": ...}, images -> logits`: one function for all parameters, so that nothing is
+    compiled anew for others."""
     network = Classifier(num_classes, width)
 
     def classify(variables: Any, images: jax.Array) -> jax.Array:

@@ -1,0 +1,1 @@
+"""Do labelled synthetic images help a classifier that has few labels?"""

@@ -1,0 +1,183 @@
+"""The ways of using a generator, or none, that are compared: one row of a table each.
+
+An arm is given what few labels could tell (`Sources`) and never sees another label. The two upper
+bounds are given more, and are marked.
+"""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import jax
+import numpy as np
+
+from magan_jax.augmentation.fitting import UNMOVED, Moves, SoftBatch
+from magan_jax.augmentation.labelling import neighbourhood_shares
+from magan_jax.augmentation.settings import SynthesisConfig
+from magan_jax.latent.analysis import Analysis, analyze
+from magan_jax.latent.invariance import measure_invariance
+from magan_jax.latent.labels import label_latents
+from magan_jax.latent.networks import Classify, Generate
+from magan_jax.latent.prior import Prior
+from magan_jax.latent.regions import Regions, regions_around_anchors, regions_around_means
+from magan_jax.latent.sampling import images_in_blocks
+from magan_jax.latent.synthesis import Shape, synthesize
+from magan_jax.metrics.features import quantise_images
+
+
+class Sources(NamedTuple):
+    """What an arm makes its images from.
+
+    Attributes:
+        generate: G, trained without labels.
+        prior: its latents.
+        classify: labels images as well as few labels allow (an upper bound: as all labels do).
+        num_classes: K.
+        config: the settings.
+        num_devices: see `magan_jax.parallel.on_devices`.
+    """
+
+    generate: Generate
+    prior: Prior
+    classify: Classify
+    num_classes: int
+    config: SynthesisConfig
+    num_devices: int | None = None
+
+    def analysis(self, key: jax.Array) -> Analysis:
+        """Algorithm 1 of the paper with this labeller."""
+        return analyze(
+            key,
+            self.generate,
+            self.classify,
+            latent_dim=self.latents(key, 1).shape[1],
+            num_classes=self.num_classes,
+            num_samples=self.config.num_samples,
+            num_permutations=0,
+            prior=self.prior,
+            num_devices=self.num_devices,
+            quiet=True,
+        )
+
+    def latents(self, key: jax.Array, count: int) -> np.ndarray:
+        """Of the prior, `[count, d]`."""
+        return np.asarray(self.prior(key, count))
+
+    def images(self, latents: np.ndarray) -> np.ndarray:
+        """Of given latents, uint8."""
+        return quantise_images(images_in_blocks(self.generate, latents), name="generated images")
+
+
+Pool = Callable[[jax.Array, Sources], SoftBatch]
+"""From a key and the sources to the synthetic images of an arm."""
+
+
+class Arm(NamedTuple):
+    """A row of the comparison.
+
+    Attributes:
+        title: for tables and figures.
+        pool: makes the synthetic images; None for none.
+        moves: classical augmentation of the real ones.
+        from_analysis: it is built on the latent analysis.
+    """
+
+    title: str
+    pool: Pool | None = None
+    moves: Moves = UNMOVED
+    from_analysis: bool = False
+
+
+def pseudo_labelled(key: jax.Array, sources: Sources) -> SoftBatch:
+    """Random latents, each with the label of its image."""
+    z = sources.latents(key, sources.config.num_images)
+    label = label_latents(
+        sources.generate, sources.classify, z, num_devices=sources.num_devices
+    ).label
+    return SoftBatch(sources.images(z), np.eye(sources.num_classes)[label])
+
+
+def confident(key: jax.Array, sources: Sources) -> SoftBatch:
+    """The same, of those whose label is sure; all there are among twice as many latents.
+
+    Where none is sure enough, the surest twentieth stand in.
+    """
+    config = sources.config
+    z = sources.latents(key, 2 * config.num_images)
+    found = label_latents(sources.generate, sources.classify, z, num_devices=sources.num_devices)
+    sure = np.flatnonzero(found.confidence >= config.confidence)[: config.num_images]
+    if not len(sure):
+        sure = np.argsort(-found.confidence)[: max(1, len(z) // 20)]
+    return SoftBatch(sources.images(z[sure]), np.eye(sources.num_classes)[found.label[sure]])
+
+
+def paper_shifts(key: jax.Array, sources: Sources) -> SoftBatch:
+    """μ ± pσ with p up to the paper's ε (MAGAN, Section 4)."""
+    analysis = sources.analysis(jax.random.fold_in(key, 0))
+    return _from_regions(
+        key, sources, regions_around_means(analysis, analysis.epsilon), shape="segment"
+    )
+
+
+def measured_shifts(key: jax.Array, sources: Sources) -> SoftBatch:
+    """Random signs of σ around the class means, up to the measured ε."""
+    analysis = sources.analysis(jax.random.fold_in(key, 0))
+    exits = measure_invariance(
+        jax.random.fold_in(key, 2),
+        sources.generate,
+        sources.classify,
+        analysis,
+        num_directions=sources.config.num_directions,
+        upper=sources.config.upper,
+        tolerance=sources.config.tolerance,
+        num_devices=sources.num_devices,
+    )
+    return _from_regions(key, sources, regions_around_means(analysis, exits.measured))
+
+
+def anchored_shifts(key: jax.Array, sources: Sources) -> SoftBatch:
+    """Random signs of σ around many latents of each class, up to the exits of each."""
+    config = sources.config
+    regions = regions_around_anchors(
+        jax.random.fold_in(key, 2),
+        sources.generate,
+        sources.classify,
+        sources.analysis(jax.random.fold_in(key, 0)),
+        num_anchors=config.num_anchors,
+        prior=sources.prior,
+        num_directions=config.anchor_directions,
+        upper=config.upper,
+        tolerance=config.tolerance,
+        num_devices=sources.num_devices,
+    )
+    return _from_regions(key, sources, regions)
+
+
+def neighbourhoods(key: jax.Array, sources: Sources) -> SoftBatch:
+    """Random latents, each with the mean probabilities of its neighbourhood as a soft label."""
+    config = sources.config
+    z = sources.latents(jax.random.fold_in(key, 0), config.num_images)
+    shares = neighbourhood_shares(
+        jax.random.fold_in(key, 1),
+        sources.generate,
+        sources.classify,
+        z,
+        scale=config.scale,
+        num_neighbours=config.num_neighbours,
+    )
+    return SoftBatch(sources.images(z), shares)
+
+
+def _from_regions(
+    key: jax.Array, sources: Sources, regions: Regions, shape: Shape = "signs"
+) -> SoftBatch:
+    per_class = -(-sources.config.num_images // len(np.unique(regions.label)))
+    made = synthesize(
+        jax.random.fold_in(key, 1),
+        sources.generate,
+        sources.classify,
+        regions,
+        num_per_class=per_class,
+        shape=shape,
+        num_devices=sources.num_devices,
+    )
+    return SoftBatch(made.images, np.eye(sources.num_classes)[made.labels])

@@ -1,0 +1,66 @@
+"""How labelled images are synthesized for a classifier with few labels."""
+
+from dataclasses import dataclass
+
+from magan_jax.latent.labels import check_positive
+
+
+@dataclass(frozen=True)
+class SynthesisConfig:
+    """Synthetic images and their labels; what is a tuple is chosen on validation images."""
+
+    num_images: int = 20_000
+    """Synthetic images of an arm."""
+    num_members: int = 5
+    """Classifiers of few labels whose mean labels the latents."""
+    member_steps: int = 400
+    """Gradient steps of each of them."""
+    num_samples: int = 20_000
+    """Latents behind the class means, spreads and ε."""
+    num_directions: int = 256
+    """Directions behind the measured ε of a class mean."""
+    num_anchors: int = 200
+    """Anchors of each class."""
+    anchor_directions: int = 16
+    """Directions bisected from each anchor."""
+    confidence: float = 0.9
+    """Pseudo-labels count above this probability, where only confident ones do."""
+    scale: float = 0.8
+    """s: how far neighbours lie, in units of the prior's deviation."""
+    num_neighbours: int = 6
+    """Neighbours that a soft label is averaged over."""
+    rounds: int = 3
+    """Rounds of the arm in which classifiers of one round label the next one's images."""
+    upper: float = 3.0
+    """Exits are looked for up to so many standard deviations."""
+    tolerance: float = 0.01
+    """Exits are exact to so many standard deviations."""
+
+
+def check_synthesis_config(config: SynthesisConfig, num_classes: int) -> None:
+    """Refuse settings that cannot work, naming the field; to be called before any training."""
+    for name in (
+        "num_members",
+        "member_steps",
+        "num_directions",
+        "num_anchors",
+        "anchor_directions",
+        "num_neighbours",
+        "rounds",
+    ):
+        check_positive(f"synthesis.{name}", getattr(config, name))
+    for name in ("num_images", "num_samples"):
+        if getattr(config, name) < num_classes:
+            raise ValueError(
+                f"synthesis.{name} is {getattr(config, name)}; it must be at least the number of "
+                f"classes, {num_classes}."
+            )
+    if not 0 <= config.confidence < 1:
+        raise ValueError(f"synthesis.confidence is {config.confidence}; it must lie in [0, 1).")
+    if not 0 <= config.scale < float("inf"):
+        raise ValueError(f"synthesis.scale is {config.scale}; it must be 0 or more, and finite.")
+    if not config.upper * 2.0**-22 <= config.tolerance < config.upper < float("inf"):
+        raise ValueError(
+            f"synthesis.tolerance is {config.tolerance} and synthesis.upper {config.upper}; "
+            "upper · 2⁻²² ≤ tolerance < upper is needed."
+        )

@@ -1,0 +1,119 @@
+"""A classifier of few real images and many synthetic ones."""
+
+import jax
+import numpy as np
+import pytest
+from conftest import striped_images
+
+from magan_jax.augmentation.fitting import (
+    FittingConfig,
+    Moves,
+    SoftBatch,
+    check_fitting_config,
+    fit,
+)
+from magan_jax.training.engine import Batch
+from magan_jax.training.images import scale_images
+
+KEY = jax.random.key(0)
+CONFIG = FittingConfig(steps=150, batch_size=32, width=4, dropout=0.0, learning_rate=1e-2)
+
+
+def striped(seed, n=200, classes=10):
+    labels = np.arange(n) % classes
+    return Batch(striped_images(np.random.default_rng(seed), labels)[..., None], labels)
+
+
+def plain(*values):
+    """Images of 8×8 equal pixels."""
+    return np.array([np.full((8, 8, 1), value, np.uint8) for value in values])
+
+
+def shares(classify, images):
+    return np.asarray(jax.nn.softmax(classify(scale_images(images))))
+
+
+def test_it_learns_what_it_is_shown():
+    classify = fit(KEY, CONFIG, striped(0), 10)
+    test = striped(1)
+    assert np.mean(shares(classify, test.images).argmax(1) == test.labels) > 0.95
+
+
+def test_a_soft_label_is_what_it_comes_to_believe():
+    pool = SoftBatch(plain(0, 128), np.array([[0.3, 0.7, 0.0], [0.5, 0.1, 0.4]]))
+    real = Batch(plain(255), np.array([2]))
+    classify = fit(KEY, CONFIG, real, 3, synthetic=pool)
+    np.testing.assert_allclose(
+        shares(classify, plain(0, 128, 255)), [*pool.shares, [0, 0, 1]], atol=0.04
+    )
+
+
+def one_side(n, right):
+    """Images with a bright column at the left or at the right edge."""
+    images = np.zeros((n, 8, 8, 1), np.uint8)
+    images[:, :, -2:] = 255 * np.asarray(right)[:, None, None, None]
+    images[:, :, :2] = 255 * (1 - np.asarray(right))[:, None, None, None]
+    return images
+
+
+@pytest.mark.parametrize(("mirror", "expected"), [(False, 0.98), (True, 0.5)])
+def test_mirrored_images_say_nothing_of_sides(mirror, expected):
+    right = np.arange(40) % 2
+    real = Batch(one_side(40, right), right)
+    found = shares(fit(KEY, CONFIG, real, 2, moves=Moves(mirror=mirror)), real.images)
+    own = found[np.arange(40), right]
+    assert own.mean() == pytest.approx(expected, abs=0.08)
+
+
+def test_only_real_images_are_moved():
+    right = np.arange(40) % 2
+    pool = SoftBatch(one_side(40, right), np.eye(2)[right])
+    real = Batch(plain(255, 128), np.array([0, 1]))
+    found = shares(fit(KEY, CONFIG, real, 2, synthetic=pool, moves=Moves(mirror=True)), pool.images)
+    assert found[np.arange(40), right].mean() > 0.9
+
+
+def test_shifted_images_are_known_when_shifted():
+    images = np.zeros((2, 8, 8, 1), np.uint8)
+    images[0, 3], images[1, :, 3] = 255, 255  # a row, a column
+    real = Batch(images, np.array([0, 1]))
+    seen = np.concatenate([np.roll(images, s, axis=a) for s in (-2, 2) for a in (1, 2)])
+    wanted = np.tile([0, 1], 4)
+    moved, still = (
+        np.mean(
+            shares(fit(KEY, CONFIG, real, 2, moves=Moves(max_shift=s)), seen)[np.arange(8), wanted]
+        )
+        for s in (2, 0)
+    )
+    assert moved > 0.95
+    assert moved > still
+
+
+def test_the_same_key_gives_the_same_classifier_and_another_another():
+    first, again, other = (
+        shares(fit(key, CONFIG, striped(0), 10), striped(1).images)
+        for key in (KEY, KEY, jax.random.key(1))
+    )
+    np.testing.assert_array_equal(first, again)
+    assert abs(first - other).max() > 1e-3
+
+
+def test_a_training_that_diverges_says_so():
+    wild = FittingConfig(steps=20, batch_size=32, width=4, learning_rate=1e30)
+    with pytest.raises(FloatingPointError, match=r"lower fitting\.learning_rate, 1e\+30"):
+        fit(KEY, wild, striped(0), 10)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"steps": 0}, "fitting.steps is 0"),
+        ({"width": 0}, "fitting.width is 0"),
+        ({"batch_size": 7}, "fitting.batch_size is 7; it must be even"),
+        ({"learning_rate": -1.0}, "fitting.learning_rate is -1.0"),
+        ({"dropout": 1.0}, "fitting.dropout is 1.0"),
+    ],
+)
+def test_settings_that_cannot_work_are_refused(changes, message):
+    with pytest.raises(ValueError, match=message):
+        check_fitting_config(FittingConfig(**changes))
