@@ -1,13 +1,15 @@
 """magan_jax: which class lives where in a generator's latent space, and how sure that is.
 
 Bring any two JAX functions, `generate: z [n, d] -> images` and `classify: images -> logits`, and
-ask `analyze` for the statistics of each class, `bisect_epsilon` for how far a shift keeps it.
+ask `analyze` for the statistics of each class, `bisect_epsilon` for how far a shift keeps it, and
+`synthesize` for labelled images from within.
 """
 
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from magan_jax.augmentation.files import write_synthetic
     from magan_jax.data import Dataset, load_dataset
     from magan_jax.latent.agreement import Agreement, compare_geometries
     from magan_jax.latent.analysis import Analysis, analyze
@@ -23,6 +25,8 @@ if TYPE_CHECKING:
     )
     from magan_jax.latent.labels import Labels, label_latents
     from magan_jax.latent.prior import standard_normal
+    from magan_jax.latent.regions import Regions, regions_around_anchors, regions_around_means
+    from magan_jax.latent.synthesis import Synthetic, synthesize
 
 __version__ = "0.1.0"
 
@@ -36,6 +40,8 @@ __all__ = [
     "Invariance",
     "Labels",
     "Purity",
+    "Regions",
+    "Synthetic",
     "analyze",
     "ascend",
     "bisect_epsilon",
@@ -46,7 +52,11 @@ __all__ = [
     "load_dataset",
     "measure_invariance",
     "measure_purity",
+    "regions_around_anchors",
+    "regions_around_means",
     "standard_normal",
+    "synthesize",
+    "write_synthetic",
 ]
 
 # Found at their first use: the statistics need libraries that take longer to import than the first
@@ -72,6 +82,12 @@ _MODULES = {
     "Labels": "latent.labels",
     "label_latents": "latent.labels",
     "standard_normal": "latent.prior",
+    "Regions": "latent.regions",
+    "regions_around_anchors": "latent.regions",
+    "regions_around_means": "latent.regions",
+    "Synthetic": "latent.synthesis",
+    "synthesize": "latent.synthesis",
+    "write_synthetic": "augmentation.files",
 }
 
 

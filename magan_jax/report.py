@@ -154,6 +154,7 @@ def write_page(
     page.filters["classes"] = _classes
     page.filters["verdicts"] = _verdicts
     page.filters["metric"] = _metric
+    page.filters["points"] = _points
     html = page.get_template(template).render(results=results, figures=pictures, claims=claims)
     write_bytes(folder / "report.html", html.encode())
 
@@ -181,6 +182,12 @@ def _interval(pair: Any, digits: int = 3) -> str:
     if not known or not all(known):
         return ""
     return f"[{_number(float(pair[0]), digits)}, {_number(float(pair[1]), digits)}]"
+
+
+def _points(difference: Mapping[str, Any]) -> str:
+    """The interval of a difference of shares, in points."""
+    ends = [difference[end] for end in ("low", "high")]
+    return _interval([None if end is None else 100 * end for end in ends], 1)
 
 
 def _across(entry: Any, digits: int = 3) -> str:

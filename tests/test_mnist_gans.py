@@ -10,6 +10,8 @@ from conftest import read_results, run_experiment
 from magan_jax.comparison.systems import SYSTEMS, chosen_config
 from magan_jax.training.gan_config import GANConfig, check_gan_config
 
+pytestmark = pytest.mark.usefixtures("quick_compilation")
+
 METHODS = ["vanilla", "san", "cluster_20"]
 TINY = [
     "--preset=quick", "--epochs=2", "--classifier.epochs=3", "--classifier.batch-size=16",
@@ -28,7 +30,7 @@ def run(folder, workdir, *arguments):
 
 
 @pytest.fixture(scope="module")
-def finished(tiny_folder, tmp_path_factory):
+def finished(quick_compilation, tiny_folder, tmp_path_factory):
     workdir = tmp_path_factory.mktemp("run") / "here"
     assert run(tiny_folder, workdir, "--methods", *METHODS, "--num-seeds=2") is None
     return workdir

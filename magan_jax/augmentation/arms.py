@@ -1,10 +1,11 @@
 """The ways of using a generator, or none, that are compared: one row of a table each.
 
-An arm is given what few labels could tell (`Sources`) and never sees another label. The two upper
-bounds are given more, and are marked.
+An arm is given what few labels could tell (`Sources`) and never sees another label. An arm of
+several variants is that variant which does best on the budget's validation images, seed by seed.
 """
 
 from collections.abc import Callable
+from functools import partial
 from typing import NamedTuple
 
 import jax
@@ -71,19 +72,29 @@ Pool = Callable[[jax.Array, Sources], SoftBatch]
 """From a key and the sources to the synthetic images of an arm."""
 
 
+class Variant(NamedTuple):
+    """One setting of an arm.
+
+    Attributes:
+        pool: makes the synthetic images; None for none.
+        moves: classical augmentation of the real ones.
+    """
+
+    pool: Pool | None = None
+    moves: Moves = UNMOVED
+
+
 class Arm(NamedTuple):
     """A row of the comparison.
 
     Attributes:
         title: for tables and figures.
-        pool: makes the synthetic images; None for none.
-        moves: classical augmentation of the real ones.
+        variants: among which validation images choose; of equals the first.
         from_analysis: it is built on the latent analysis.
     """
 
     title: str
-    pool: Pool | None = None
-    moves: Moves = UNMOVED
+    variants: tuple[Variant, ...]
     from_analysis: bool = False
 
 
@@ -152,7 +163,7 @@ def anchored_shifts(key: jax.Array, sources: Sources) -> SoftBatch:
     return _from_regions(key, sources, regions)
 
 
-def neighbourhoods(key: jax.Array, sources: Sources) -> SoftBatch:
+def neighbourhoods(key: jax.Array, sources: Sources, *, scale: float) -> SoftBatch:
     """Random latents, each with the mean probabilities of its neighbourhood as a soft label."""
     config = sources.config
     z = sources.latents(jax.random.fold_in(key, 0), config.num_images)
@@ -161,7 +172,7 @@ def neighbourhoods(key: jax.Array, sources: Sources) -> SoftBatch:
         sources.generate,
         sources.classify,
         z,
-        scale=config.scale,
+        scale=scale,
         num_neighbours=config.num_neighbours,
     )
     return SoftBatch(sources.images(z), shares)
@@ -181,3 +192,41 @@ def _from_regions(
         num_devices=sources.num_devices,
     )
     return SoftBatch(made.images, np.eye(sources.num_classes)[made.labels])
+
+
+_NEAR, _FAR = partial(neighbourhoods, scale=0.4), partial(neighbourhoods, scale=0.8)
+_SHIFTED = Moves(max_shift=1)
+
+ARMS: dict[str, Arm] = {
+    "real": Arm("real only", (Variant(),)),
+    "classical": Arm(
+        "real + classical",
+        (
+            Variant(moves=_SHIFTED),
+            Variant(moves=Moves(max_shift=2)),
+            Variant(moves=Moves(max_shift=1, mirror=True)),
+        ),
+    ),
+    "pseudo": Arm("+ pseudo-labels", (Variant(pseudo_labelled),)),
+    "confident": Arm("+ confident pseudo-labels", (Variant(confident),)),
+    "paper": Arm("+ the paper's shifts", (Variant(paper_shifts),), from_analysis=True),
+    "means": Arm("+ measured ε, means", (Variant(measured_shifts),), from_analysis=True),
+    "anchors": Arm("+ measured ε, anchors", (Variant(anchored_shifts),), from_analysis=True),
+    "neighbourhoods": Arm(
+        "+ neighbourhood labels", (Variant(_FAR), Variant(_NEAR)), from_analysis=True
+    ),
+    "combined": Arm(
+        "best of these + classical",
+        (
+            Variant(_FAR, _SHIFTED),
+            Variant(_NEAR, _SHIFTED),
+            Variant(anchored_shifts, _SHIFTED),
+            Variant(pseudo_labelled, _SHIFTED),
+        ),
+        from_analysis=True,
+    ),
+}
+"""By the name that `--arms` uses."""
+
+BASELINES = ("real", "classical")
+"""What the others are held against."""

@@ -1,5 +1,6 @@
 """Few labels of a large training set: all that may be known of them."""
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import jax
@@ -42,6 +43,27 @@ class Budget(NamedTuple):
         return Batch(self.images, self.labels)
 
 
+def check_budgets(budgets: Sequence[int], labels: np.ndarray, num_classes: int) -> None:
+    """Refuse numbers of labels per class that cannot be drawn; call it before any training."""
+    if not budgets:
+        raise ValueError("budgets is empty; name at least one number of labels per class.")
+    for n in budgets:
+        _check_number(n)
+        for k, count in enumerate(np.bincount(labels, minlength=num_classes)):
+            if count < n:
+                raise ValueError(
+                    f"num_per_class is {n}, but class {k} has {count} training images."
+                )
+
+
+def _check_number(n: int) -> None:
+    if isinstance(n, bool) or int(n) != n or n < 2:
+        raise ValueError(
+            f"num_per_class is {n}; it must be a whole number, at least 2: one image of each class "
+            "to learn from and one to choose by."
+        )
+
+
 def draw_budget(key: jax.Array, train_set: Batch, num_per_class: int, num_classes: int) -> Budget:
     """Draw n images of each class, without replacement, and forget the other labels.
 
@@ -55,18 +77,10 @@ def draw_budget(key: jax.Array, train_set: Batch, num_per_class: int, num_classe
     Raises:
         ValueError: for n below 2, or a class with fewer images.
     """
-    if isinstance(num_per_class, bool) or int(num_per_class) != num_per_class or num_per_class < 2:
-        raise ValueError(
-            f"num_per_class is {num_per_class}; it must be a whole number, at least 2: one image "
-            "of each class to learn from and one to choose by."
-        )
     labels, rows = np.asarray(train_set.labels), []
+    check_budgets([num_per_class], labels, num_classes)
     for k in range(num_classes):
         own = np.flatnonzero(labels == k)
-        if len(own) < num_per_class:
-            raise ValueError(
-                f"num_per_class is {num_per_class}, but class {k} has {len(own)} training images."
-            )
         order = jax.random.permutation(jax.random.fold_in(key, k), len(own))
         rows.append(own[np.asarray(order[:num_per_class])])
     taken = np.concatenate(rows)

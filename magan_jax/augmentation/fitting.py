@@ -1,6 +1,5 @@
 """Training of a classifier on few real images and many synthetic ones with soft labels."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, NamedTuple
@@ -14,6 +13,9 @@ from magan_jax.models import Classifier
 from magan_jax.training.classifier import classifier_in_use
 from magan_jax.training.engine import Batch
 from magan_jax.training.images import random_mirror, random_shift, scale_images
+
+_ROWS = 1024
+"""Sets are filled up to a multiple of this, so that few sizes are compiled."""
 
 
 @dataclass(frozen=True)
@@ -88,7 +90,7 @@ def fit(
     *,
     synthetic: SoftBatch | None = None,
     moves: Moves = UNMOVED,
-) -> Callable[[jax.Array], jax.Array]:
+) -> jax.tree_util.Partial:
     """Train a classifier for `config.steps` steps, in one compiled call.
 
     Step s draws from `fold_in(key, s)`: rows of `real` with replacement, as many of `synthetic`
@@ -104,18 +106,15 @@ def fit(
         moves: classical augmentation.
 
     Returns:
-        `images [N, H, W, C] -> logits [N, K]`, a pytree of its parameters.
+        `images [N, H, W, C] -> logits [N, K]`, a pytree of its variables, `args[0]`.
 
     Raises:
         FloatingPointError: when the training diverges.
     """
-    shares = jax.nn.one_hot(np.asarray(real.labels), num_classes)
-    pool = (
-        None
-        if synthetic is None
-        else (jnp.asarray(synthetic.images), jnp.asarray(synthetic.shares))
-    )
-    parameters, loss = _fit(key, config, (jnp.asarray(real.images), shares), pool, moves)
+    shares = np.eye(num_classes, dtype=np.float32)[np.asarray(real.labels)]
+    pool = None if synthetic is None else _padded(synthetic.images, synthetic.shares)
+    rows = _padded(real.images, shares)
+    parameters, loss = _fit(key, config, rows, pool, moves)
     if not np.isfinite(loss):
         raise FloatingPointError(
             f"the classifier's loss is {loss}; lower fitting.learning_rate, {config.learning_rate}."
@@ -125,16 +124,30 @@ def fit(
     )
 
 
+class _Rows(NamedTuple):
+    """Images and shares, filled up to a multiple of `_ROWS` rows; the first `number` count."""
+
+    images: jax.Array
+    shares: jax.Array
+    number: jax.Array
+
+
+def _padded(images: Any, shares: Any) -> _Rows:
+    count = len(images)
+    padding = [(0, -count % _ROWS)]
+    return _Rows(
+        jnp.asarray(np.pad(images, padding + 3 * [(0, 0)])),
+        jnp.asarray(np.pad(shares, [*padding, (0, 0)]), jnp.float32),
+        jnp.int32(count),
+    )
+
+
 @partial(jax.jit, static_argnames=("config", "moves"))
 def _fit(
-    key: jax.Array,
-    config: FittingConfig,
-    real: tuple[jax.Array, jax.Array],
-    pool: tuple[jax.Array, jax.Array] | None,
-    moves: Moves,
+    key: jax.Array, config: FittingConfig, real: _Rows, pool: _Rows | None, moves: Moves
 ) -> tuple[Any, jax.Array]:
     """Parameters, and the last step's loss."""
-    images, shares = real
+    images, shares, number = real
     network = Classifier(shares.shape[1], config.width, config.dropout)
     init_key, train_key = jax.random.split(key)
     parameters = network.init(init_key, scale_images(images[:1]))["params"]
@@ -144,7 +157,7 @@ def _fit(
 
     def batch(key: jax.Array) -> tuple[jax.Array, jax.Array]:
         rows_key, pool_key, shift_key, mirror_key = jax.random.split(key, 4)
-        rows = jax.random.randint(rows_key, (num_real,), 0, len(images))
+        rows = jax.random.randint(rows_key, (num_real,), 0, number)
         x, y = scale_images(images[rows]), shares[rows]
         if moves.max_shift:
             keys = jax.random.split(shift_key, num_real)
@@ -153,14 +166,13 @@ def _fit(
             x = jax.vmap(random_mirror)(jax.random.split(mirror_key, num_real), x)
         if pool is None:
             return x, y
-        others = jax.random.randint(pool_key, (num_real,), 0, len(pool[0]))
-        return jnp.concatenate([x, scale_images(pool[0][others])]), jnp.concatenate(
-            [y, pool[1][others]]
-        )
+        others = jax.random.randint(pool_key, (num_real,), 0, pool.number)
+        x = jnp.concatenate([x, scale_images(pool.images[others])])
+        return x, jnp.concatenate([y, pool.shares[others]])
 
-    def step(carry: tuple[Any, Any], number: jax.Array) -> tuple[tuple[Any, Any], jax.Array]:
+    def step(carry: tuple[Any, Any], index: jax.Array) -> tuple[tuple[Any, Any], jax.Array]:
         parameters, moments = carry
-        batch_key, dropout_key = jax.random.split(jax.random.fold_in(train_key, number))
+        batch_key, dropout_key = jax.random.split(jax.random.fold_in(train_key, index))
         x, y = batch(batch_key)
         dropout_keys = jax.random.split(dropout_key, len(x))
 

@@ -8,8 +8,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from magan_jax.latent.labels import check_latents, check_positive
-from magan_jax.latent.networks import Classify, Generate
+from magan_jax.latent.labels import check_latents, check_positive, logits_and_finite
+from magan_jax.latent.networks import Classify, Generate, Networks, take_apart
 from magan_jax.training.ensemble import stacked
 
 _BLOCK = 500
@@ -71,14 +71,16 @@ def neighbourhood_shares(
 
 
 def _shares(generate: Generate, classify: Classify, latents: np.ndarray) -> np.ndarray:
+    networks, arrays = take_apart(generate, classify)
     parts = []
     for first in range(0, len(latents), _BLOCK):
         part = latents[first : first + _BLOCK]
         padded = np.pad(part, ((0, _BLOCK - len(part)), (0, 0)))
-        parts.append(jax.device_get(_shares_of_block(generate, classify, padded))[: len(part)])
+        parts.append(jax.device_get(_shares_of_block(networks, arrays, padded))[: len(part)])
     return np.concatenate(parts)
 
 
-@partial(jax.jit)
-def _shares_of_block(generate: Any, classify: Any, latents: jax.Array) -> jax.Array:
-    return jax.nn.softmax(classify(generate(latents)), axis=-1)
+@partial(jax.jit, static_argnames="networks")
+def _shares_of_block(networks: Networks, arrays: Any, latents: jax.Array) -> jax.Array:
+    logits, _ = logits_and_finite(*networks.functions(arrays), latents)
+    return jax.nn.softmax(logits, axis=-1)

@@ -7,7 +7,7 @@ from magan_jax.latent.labels import check_positive
 
 @dataclass(frozen=True)
 class SynthesisConfig:
-    """Synthetic images and their labels; what is a tuple is chosen on validation images."""
+    """Synthetic images and their labels."""
 
     num_images: int = 20_000
     """Synthetic images of an arm."""
@@ -25,12 +25,8 @@ class SynthesisConfig:
     """Directions bisected from each anchor."""
     confidence: float = 0.9
     """Pseudo-labels count above this probability, where only confident ones do."""
-    scale: float = 0.8
-    """s: how far neighbours lie, in units of the prior's deviation."""
     num_neighbours: int = 6
     """Neighbours that a soft label is averaged over."""
-    rounds: int = 3
-    """Rounds of the arm in which classifiers of one round label the next one's images."""
     upper: float = 3.0
     """Exits are looked for up to so many standard deviations."""
     tolerance: float = 0.01
@@ -46,7 +42,6 @@ def check_synthesis_config(config: SynthesisConfig, num_classes: int) -> None:
         "num_anchors",
         "anchor_directions",
         "num_neighbours",
-        "rounds",
     ):
         check_positive(f"synthesis.{name}", getattr(config, name))
     for name in ("num_images", "num_samples"):
@@ -57,8 +52,6 @@ def check_synthesis_config(config: SynthesisConfig, num_classes: int) -> None:
             )
     if not 0 <= config.confidence < 1:
         raise ValueError(f"synthesis.confidence is {config.confidence}; it must lie in [0, 1).")
-    if not 0 <= config.scale < float("inf"):
-        raise ValueError(f"synthesis.scale is {config.scale}; it must be 0 or more, and finite.")
     if not config.upper * 2.0**-22 <= config.tolerance < config.upper < float("inf"):
         raise ValueError(
             f"synthesis.tolerance is {config.tolerance} and synthesis.upper {config.upper}; "

@@ -94,6 +94,14 @@ def train_stage(
     )
 
 
+def is_finished(stage: Stage, num_epochs: int) -> bool:
+    """Whether the folder holds this very training, `num_epochs` long; a look at its description."""
+    found = None if stage.folder is None or stage.restart else read_stage(stage.folder)
+    if found is None or same_stage(found.get("description"), jsonable(stage.description)):
+        return False
+    return bool(found["steps"] >= num_epochs * found["steps_per_epoch"])
+
+
 def check_stage(stage: Stage) -> None:
     """Refuse a folder that holds another training; call it before any work that it would waste.
 

@@ -1,0 +1,194 @@
+"""Do labelled images from a GAN help a classifier that has few labels?
+
+    python experiments/augmentation.py                        # quick on a CPU, else paper
+    python experiments/augmentation.py --budgets 10 --arms real classical neighbourhoods
+    python experiments/augmentation.py --preset paper         # six budgets, five seeds
+
+The GAN is that of `python experiments/fashion.py`, where its run is there. Numbers to expect: see
+the README.
+"""
+
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import jax
+from tqdm import tqdm
+
+from magan_jax.augmentation.arms import ARMS, BASELINES, Sources
+from magan_jax.augmentation.bounds import BOUNDS, Known, try_bounds
+from magan_jax.augmentation.budget import check_budgets, draw_budget
+from magan_jax.augmentation.fitting import FittingConfig, check_fitting_config, fit
+from magan_jax.augmentation.labelling import ensemble
+from magan_jax.augmentation.report import report_augmentation
+from magan_jax.augmentation.settings import SynthesisConfig, check_synthesis_config
+from magan_jax.augmentation.trial import SHIFTED, Judge, Trial, label_members, try_arms
+from magan_jax.cli import one_sentence, parse
+from magan_jax.data import load_dataset
+from magan_jax.parallel import check_num_devices
+from magan_jax.run import Run, RunConfig, start_run
+from magan_jax.training.classifier import ClassifierConfig, ClassifierState, feature_function
+from magan_jax.training.gan import TrainedGAN, train_gan
+from magan_jax.training.gan_config import GANConfig, check_gan_config
+from magan_jax.training.stage import is_finished
+
+
+@dataclass(frozen=True)
+class Config(RunConfig):
+    """Whether labelled synthetic images help where labels are few."""
+
+    budgets: tuple[int, ...] = (5, 10, 20, 50, 100, 500)
+    """Labels of each class."""
+    arms: tuple[str, ...] = tuple(ARMS)
+    """Arms to compare, by name."""
+    judge_steps: int = 5_000
+    """Steps of the classifier that has all labels: it judges purity, and makes an upper bound."""
+    fashion_workdir: Path | None = None
+    """A run of fashion.py whose GAN is used; default its folder for this preset and seed."""
+    fitting: FittingConfig = field(default_factory=FittingConfig)
+    synthesis: SynthesisConfig = field(default_factory=SynthesisConfig)
+    gan: GANConfig = field(default_factory=GANConfig)
+
+
+PRESETS = {
+    "paper": Config(num_seeds=5),
+    "quick": Config(
+        num_seeds=3,
+        budgets=(10, 50),
+        judge_steps=1_500,
+        fitting=FittingConfig(steps=400),
+        synthesis=SynthesisConfig(
+            num_images=4_000, num_members=5, member_steps=250, num_samples=10_000,
+            num_directions=64, num_anchors=40, anchor_directions=8,
+        ),
+        gan=GANConfig(epochs=7, generator_width=16, discriminator_width=16, learning_rate=2e-3),
+    ),
+}  # fmt: skip
+
+
+def main() -> None:
+    """A generator without labels, few labels, every arm; the test images last of all."""
+    run = prepare()
+    config = run.config
+    with run.timed("gan"):
+        gan = generator_of(run)
+
+    # All labels, for what is marked as such: the judge of purity, and the upper bounds.
+    with run.timed("judge"):
+        judge = judge_of(run)
+    trials: list[Trial] = []
+    with run.timed("arms"):
+        fits = sum(len(ARMS[name].variants) for name in config.arms) + len(BOUNDS)
+        total = len(config.budgets) * config.num_seeds * fits
+        with tqdm(total=total, desc="classifiers", unit="fit", disable=None) as bar:
+            for seed, key in zip(run.seeds, run.keys(10), strict=True):
+                for n in config.budgets:
+                    trials.append(one_trial(run, key, seed, n, gan, judge, bar.update))
+
+    # The test images are read here, once.
+    report_augmentation(run, trials, run.test_set)
+
+
+def one_trial(
+    run: Run, key: jax.Array, seed: int, n: int, gan: TrainedGAN, judge: Judge, on_progress: Any
+) -> Trial:
+    """A budget of n labels per class: who labels the latents, then all arms."""
+    config, num_classes = run.config, len(run.dataset.class_names)
+    draw_key, label_key, arms_key = (jax.random.fold_in(key, i) for i in range(3))
+    budget = draw_budget(draw_key, run.train_set, n, num_classes)
+
+    # The labels of this budget are all that the arms, and their labeller, ever see.
+    members = label_members(
+        jax.random.fold_in(label_key, n),
+        replace(config.fitting, steps=config.synthesis.member_steps),
+        budget,
+        num_classes,
+        config.synthesis.num_members,
+    )
+    sources = Sources(
+        gan.generate, gan.prior, ensemble(members), num_classes, config.synthesis,
+        config.num_devices,
+    )  # fmt: skip
+    chosen = {name: ARMS[name] for name in config.arms}
+    key = jax.random.fold_in(arms_key, n)
+    arms = try_arms(key, chosen, sources, budget, config.fitting, judge, on_progress)
+
+    # More than a budget's labels: upper bounds.
+    known = Known(sources._replace(classify=judge.classify), run.train_set)
+    bounds = try_bounds(key, known, budget, config.fitting, judge, on_progress)
+    return Trial(seed, n, arms, bounds)
+
+
+def generator_of(run: Run) -> TrainedGAN:
+    """The generator of fashion.py's run, where that is there; else one that is trained alike."""
+    config = run.config
+    single = replace(
+        run, config=replace(config, num_seeds=1), trainings={"gan": {"gan": config.gan}}
+    )
+    stage = single.stage("gan")
+    default = f"fashion-{run.dataset.name}-{run.preset}-seed{config.seed}"
+    folder = Path(config.fashion_workdir or Path("runs") / default) / "checkpoints" / "gan"
+    there = stage._replace(folder=folder, restart=False)
+    if is_finished(there, config.gan.epochs):
+        stage = there
+    elif config.fashion_workdir is not None:
+        raise ValueError(
+            f"--fashion-workdir is {config.fashion_workdir}, which holds no finished GAN of these "
+            "settings, this seed and these data; give its settings (--gan...), or leave it out."
+        )
+    return train_gan(
+        single.keys(1)[0],
+        config.gan,
+        run.dataset.train_images,
+        stage=stage,
+        num_devices=config.num_devices,
+    )
+
+
+def judge_of(run: Run) -> Judge:
+    """A classifier that has seen all labels."""
+    config, num_classes = run.config, len(run.dataset.class_names)
+    fitting = replace(config.fitting, steps=config.judge_steps)
+    classify = fit(run.keys(11)[0], fitting, run.train_set, num_classes, moves=SHIFTED)
+    parameters = classify.args[0]["params"]
+    features = feature_function(
+        ClassifierConfig(width=fitting.width), num_classes, ClassifierState(parameters, ())
+    )
+    return Judge(classify, features)
+
+
+def prepare() -> Run:
+    """Command line, data and folder; what could be refused later is refused here."""
+    preset, config = parse(PRESETS, __doc__.splitlines()[0])
+    unknown = [name for name in config.arms if name not in ARMS]
+    missing = [name for name in BASELINES if name not in config.arms]
+    if unknown or missing:
+        raise ValueError(
+            f"--arms is {' '.join(config.arms)}; choose among {', '.join(ARMS)}, and keep "
+            f"{' and '.join(BASELINES)}, which the others are held against."
+        )
+    dataset = load_dataset(config.dataset, config.data_dir)
+    config = replace(
+        config,
+        arms=tuple(dict.fromkeys(config.arms)),
+        budgets=tuple(sorted(set(config.budgets))),
+        gan=replace(config.gan, dtype=config.gan.dtype or config.dtype),
+    )
+    check_num_devices(config.num_devices)
+    check_budgets(config.budgets, dataset.train_labels, len(dataset.class_names))
+    check_fitting_config(config.fitting)
+    check_synthesis_config(config.synthesis, len(dataset.class_names))
+    check_gan_config(config.gan, dataset.train_images.shape, config.num_devices)
+    if config.gan.objective == "perceptual" or config.gan.prior != "normal":
+        raise ValueError(
+            f"gan.objective is {config.gan.objective} and gan.prior {config.gan.prior}; the GAN "
+            "must see no labels (not even a classifier's features), and neighbourhoods are those "
+            "of the normal prior: choose another objective and --gan.prior normal."
+        )
+    if config.judge_steps < 1:
+        raise ValueError(f"judge_steps is {config.judge_steps}; it must be at least 1.")
+    return start_run("augmentation", preset, config, dataset, trainings={})
+
+
+if __name__ == "__main__":
+    one_sentence(main)

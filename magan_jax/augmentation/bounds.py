@@ -1,0 +1,85 @@
+"""Upper bounds: what an arm could reach if labels were not few; they are given all of them."""
+
+from collections.abc import Callable
+from functools import partial
+from typing import NamedTuple
+
+import jax
+import numpy as np
+
+from magan_jax.augmentation.arms import Sources, paper_shifts, pseudo_labelled
+from magan_jax.augmentation.budget import Budget
+from magan_jax.augmentation.fitting import FittingConfig, SoftBatch, fit
+from magan_jax.augmentation.trial import ArmTrial, Judge, accuracy, arm_trial, made_or_reason
+from magan_jax.training.engine import Batch
+
+
+class Known(NamedTuple):
+    """All there is to know.
+
+    Attributes:
+        sources: with a labeller that has seen all labels.
+        train_set: all images with all labels.
+    """
+
+    sources: Sources
+    train_set: Batch
+
+
+class Bound(NamedTuple):
+    """An upper bound.
+
+    Attributes:
+        title: for tables and figures.
+        pool: makes the images that stand where an arm's synthetic ones do.
+    """
+
+    title: str
+    pool: Callable[[jax.Array, Known], SoftBatch]
+
+
+def real_labels(key: jax.Array, known: Known) -> SoftBatch:
+    """As many real images as an arm has synthetic ones, with their true labels."""
+    labels = np.asarray(known.train_set.labels)
+    count = min(known.sources.config.num_images, len(labels))
+    rows = np.asarray(jax.random.permutation(key, len(labels))[:count])
+    images = np.asarray(known.train_set.images)[rows]
+    return SoftBatch(images, np.eye(known.sources.num_classes)[labels[rows]])
+
+
+BOUNDS: dict[str, Bound] = {
+    "paper_set_up": Bound(
+        "the paper's shifts, C of all labels", lambda key, known: paper_shifts(key, known.sources)
+    ),
+    "all_labels": Bound(
+        "pseudo-labels, C of all labels", lambda key, known: pseudo_labelled(key, known.sources)
+    ),
+    "real_labels": Bound("as many real labels", real_labels),
+}
+"""By name."""
+
+
+def try_bounds(
+    key: jax.Array,
+    known: Known,
+    budget: Budget,
+    config: FittingConfig,
+    judge: Judge,
+    on_progress: Callable[[], None] = lambda: None,
+) -> dict[str, ArmTrial]:
+    """Fit every bound as `try_arms` fits an arm, from the same key."""
+    fit_key, pool_key = jax.random.split(key)
+    found = {}
+    for name, bound in BOUNDS.items():
+        pool = made_or_reason(partial(bound.pool, pool_key, known))
+        classifier = fit(
+            fit_key,
+            config,
+            budget.fitting,
+            known.sources.num_classes,
+            synthetic=None if isinstance(pool, str) else pool,
+        )
+        on_progress()
+        validation = (accuracy(classifier, budget.validation),)
+        found[name] = arm_trial(classifier, validation, 0, pool, judge)
+    return found

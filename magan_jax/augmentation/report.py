@@ -1,0 +1,124 @@
+"""What the comparison of arms leaves: results.json, figures, and one HTML page."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from magan_jax.augmentation.bounds import BOUNDS
+from magan_jax.augmentation.results import TITLES, augmentation_markdown, budget_entries
+from magan_jax.augmentation.trial import Trial
+from magan_jax.figures import FigureEntry
+from magan_jax.files import jsonable, write_bytes, write_json
+from magan_jax.plots.augmentation import plot_accuracy, plot_differences, plot_pools, plot_purity
+from magan_jax.report import write_figures, write_page
+from magan_jax.results import run_results
+from magan_jax.run import Run
+from magan_jax.runtime import is_first_host
+from magan_jax.training.engine import Batch
+
+
+def report_augmentation(run: Run, trials: Sequence[Trial], test_set: Batch) -> None:
+    """Read the test images, and write all that the comparison leaves."""
+    with run.timed("test images"):
+        entries = budget_entries(trials, test_set)
+    with run.timed("figures"):
+        figures = _figures(entries, trials, run.dataset.class_names)
+    if not is_first_host():
+        return
+    folder = run.workdir
+    results = run_results(run) | {"titles": TITLES, "budgets": entries}
+    write_figures(folder, figures)
+    write_json(folder / "config.json", results["config"])
+    write_json(folder / "results.json", results)
+    write_bytes(folder / "arms.md", augmentation_markdown(entries).encode())
+    write_page(folder, "report_augmentation.html", jsonable(results), figures, [])
+    run.say(
+        "\n".join(_line(entry) for entry in entries)
+        + f"\n{results['seconds']['total']:.0f} s in all; read {folder / 'report.html'}"
+    )
+
+
+def _line(entry: Mapping[str, Any]) -> str:
+    """The best arm of a budget against the stronger baseline."""
+    baseline = entry["baseline"]
+    others = {name: a for name, a in entry["arms"].items() if baseline in a["against"]}
+    best = max(others, key=lambda name: others[name]["test_accuracy"]["mean"])
+    found = others[best]["against"][baseline]
+    return (
+        f"{entry['num_per_class']} labels per class: {TITLES[baseline]} "
+        f"{entry['arms'][baseline]['test_accuracy']['mean']:.3f}; {TITLES[best]} "
+        f"{others[best]['test_accuracy']['mean']:.3f}, {100 * found['mean']:+.1f} points "
+        f"[{100 * found['low']:+.1f}, {100 * found['high']:+.1f}]"
+    )
+
+
+def _figures(
+    entries: Sequence[Mapping[str, Any]], trials: Sequence[Trial], names: Sequence[str]
+) -> list[FigureEntry]:
+    numbers = [entry["num_per_class"] for entry in entries]
+
+    def values(kind: str) -> dict[str, np.ndarray]:
+        return {
+            TITLES[name]: np.array([e[kind][name]["test_accuracy"]["values"] for e in entries])
+            for name in entries[0][kind]
+        }
+
+    differences = {
+        entry["num_per_class"]: {
+            TITLES[name]: tuple(
+                arm["against"][entry["baseline"]][part] for part in ("mean", "low", "high")
+            )
+            for name, arm in entry["arms"].items()
+            if name != entry["baseline"]
+        }
+        for entry in entries
+    }
+    baselines = {entry["num_per_class"]: TITLES[entry["baseline"]] for entry in entries}
+    first = trials[0]
+    pools = {
+        TITLES[name]: (arm.pool.shown, arm.pool.shown_labels)
+        for name, arm in (first.arms | first.bounds).items()
+        if arm.pool is not None
+    }
+    purity = {
+        entry["num_per_class"]: {
+            TITLES[name]: (arm["purity"]["values"], arm["diversity"]["values"])
+            for name, arm in (entry["arms"] | entry["bounds"]).items()
+            if arm["purity"] is not None
+        }
+        for entry in entries
+    }
+    figures = [
+        FigureEntry(
+            "accuracy",
+            "Test accuracy against labels per class: mean over seeds, band from the least to the "
+            f"greatest; grey, {len(BOUNDS)} upper bounds that are given more labels.",
+            plot_accuracy(values("arms"), values("bounds"), numbers),
+        ),
+        FigureEntry(
+            "differences",
+            "What each arm gains over the stronger of the two baselines, seed by seed, with 95 % "
+            "intervals (not corrected for the number of arms).",
+            plot_differences(differences, baselines),
+        ),
+    ]
+    if pools:
+        figures += [
+            FigureEntry(
+                "pools",
+                "Synthetic images of each arm under their labels (of soft ones the likeliest), "
+                "not selected.",
+                plot_pools(
+                    pools, names, f"{first.num_per_class} labels per class, seed {first.seed}"
+                ),
+            ),
+            FigureEntry(
+                "purity",
+                "Purity: share of an arm's images whose label is that of a classifier which has "
+                "seen all labels. Diversity: how many different images a class has, as that "
+                "classifier sees it. A point for each seed.",
+                plot_purity(purity),
+            ),
+        ]
+    return figures

@@ -1,0 +1,101 @@
+"""What results.json says of the comparison of arms: plain values."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from magan_jax.augmentation.arms import ARMS, BASELINES
+from magan_jax.augmentation.bounds import BOUNDS
+from magan_jax.augmentation.differences import paired_differences
+from magan_jax.augmentation.trial import ArmTrial, Trial, accuracy
+from magan_jax.comparison.results import over_seeds
+from magan_jax.training.engine import Batch
+
+TITLES = {name: arm.title for name, arm in ARMS.items()} | {
+    name: bound.title for name, bound in BOUNDS.items()
+}
+"""Of arms and bounds, by name."""
+
+
+def budget_entries(trials: Sequence[Trial], test_set: Batch) -> list[dict[str, Any]]:
+    """An entry for each number of labels; the test images are read here and nowhere else."""
+    numbers = sorted({trial.num_per_class for trial in trials})
+    return [
+        _budget_entry([trial for trial in trials if trial.num_per_class == n], n, test_set)
+        for n in numbers
+    ]
+
+
+def _budget_entry(trials: Sequence[Trial], n: int, test_set: Batch) -> dict[str, Any]:
+    arms = {name: [trial.arms[name] for trial in trials] for name in trials[0].arms}
+    bounds = {name: [trial.bounds[name] for trial in trials] for name in trials[0].bounds}
+    tested = {
+        name: np.array([accuracy(one.classifier, test_set) for one in found])
+        for name, found in (arms | bounds).items()
+    }
+    of_arms = {name: tested[name] for name in arms}
+    # The stronger of the two, by the test images themselves: to the arms' disadvantage.
+    baseline = max(BASELINES, key=lambda name: tested[name].mean())
+    against = {name: paired_differences(of_arms, name) for name in BASELINES}
+    return {
+        "num_per_class": n,
+        "seeds": [trial.seed for trial in trials],
+        "baseline": baseline,
+        "arms": {
+            name: _arm_entry(found, tested[name])
+            | {
+                "from_analysis": ARMS[name].from_analysis,
+                "against": {
+                    other: differences[name]._asdict()
+                    for other, differences in against.items()
+                    if name in differences
+                },
+            }
+            for name, found in arms.items()
+        },
+        "bounds": {name: _arm_entry(found, tested[name]) for name, found in bounds.items()},
+    }
+
+
+def _arm_entry(found: Sequence[ArmTrial], tested: np.ndarray) -> dict[str, Any]:
+    pools = [one.pool for one in found if one.pool is not None]
+    return {
+        "test_accuracy": over_seeds(list(tested)),
+        "validation_accuracy": [list(one.validation) for one in found],
+        "chosen_variant": [one.chosen for one in found],
+        "without_images": [one.failure for one in found],
+        "synthetic_images": over_seeds([p.size for p in pools]) if pools else None,
+        "purity": over_seeds([p.purity for p in pools]) if pools else None,
+        "diversity": over_seeds([p.diversity for p in pools]) if pools else None,
+    }
+
+
+def augmentation_markdown(entries: Sequence[Mapping[str, Any]]) -> str:
+    """Test accuracies and differences to the stronger baseline, as Markdown."""
+    lines = [
+        "| arm | "
+        + " | ".join(
+            f"{e['num_per_class']} labels per class | minus {TITLES[e['baseline']]}"
+            for e in entries
+        )
+        + " |",
+        "|---" * (1 + 2 * len(entries)) + "|",
+    ]
+    for name in (*entries[0]["arms"], *entries[0]["bounds"]):
+        cells = [TITLES[name] if name in ARMS else f"*{TITLES[name]}*"]
+        for entry in entries:
+            one = (entry["arms"] | entry["bounds"])[name]
+            mean, std = one["test_accuracy"]["mean"], one["test_accuracy"]["std"]
+            cells.append(f"{mean:.3f}" + ("" if std is None else f" ± {std:.3f}"))
+            found = one.get("against", {}).get(entry["baseline"])
+            cells.append("" if found is None else _difference(found))
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines) + "\n"
+
+
+def _difference(found: Mapping[str, float]) -> str:
+    text = f"{100 * found['mean']:+.1f}"
+    if np.isfinite(found["low"]):
+        text += f" [{100 * found['low']:+.1f}, {100 * found['high']:+.1f}]"
+    return text

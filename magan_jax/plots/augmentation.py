@@ -1,0 +1,146 @@
+"""Arms of few labels beside each other."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from magan_jax.plots.style import COLOURS, GREY, plt
+
+_MARKERS = "osD^v<>PX*"
+
+
+def plot_accuracy(
+    accuracy: Mapping[str, np.ndarray], bounds: Mapping[str, np.ndarray], numbers: Sequence[int]
+) -> Figure:
+    """Test accuracy against labels per class: mean over seeds, band from least to greatest.
+
+    Args:
+        accuracy: by title of the arm, `[budgets, S]`.
+        bounds: the same of the upper bounds, in grey.
+        numbers: labels per class, `[budgets]`.
+    """
+    figure, axis = plt.subplots(figsize=(9.5, 5.6), layout="constrained")
+    for place, (title, values) in enumerate(accuracy.items()):
+        colour = COLOURS[place % len(COLOURS)]
+        dashes = "-" if place < len(COLOURS) else "--"
+        marker = _MARKERS[place % len(_MARKERS)]
+        axis.plot(
+            numbers, values.mean(1), color=colour, ls=dashes, marker=marker, ms=5, lw=1.4,
+            label=title,
+        )  # fmt: skip
+        if values.shape[1] > 1:
+            axis.fill_between(numbers, values.min(1), values.max(1), color=colour, alpha=0.1, lw=0)
+    for place, (title, values) in enumerate(bounds.items()):
+        dashes = (":", "--", "-.")[place % 3]
+        axis.plot(
+            numbers, values.mean(1), color=GREY, ls=dashes, marker=".", lw=1.2,
+            label=f"bound: {title}",
+        )  # fmt: skip
+    axis.set_xscale("log")
+    axis.set_xticks(numbers, [str(n) for n in numbers])
+    axis.minorticks_off()
+    axis.set(xlabel="labels per class", ylabel="test accuracy")
+    axis.grid(alpha=0.3)
+    figure.legend(loc="outside right center", fontsize=8)
+    return figure
+
+
+def plot_differences(
+    differences: Mapping[int, Mapping[str, tuple[float, float, float]]],
+    baselines: Mapping[int, str],
+) -> Figure:
+    """What each arm gains over a baseline, in points of test accuracy, with 95 % intervals.
+
+    Args:
+        differences: by labels per class and title, `(mean, low, high)` as shares; NaN for an
+            interval that is not known.
+        baselines: by labels per class, the title of what is subtracted.
+    """
+    most = max(len(found) for found in differences.values())
+    figure, axes = plt.subplots(
+        1,
+        len(differences),
+        figsize=(3.6 * len(differences) + 2.4, 0.42 * most + 1.4),
+        squeeze=False,
+        sharey=True,
+        layout="constrained",
+    )
+    for axis, (n, found) in zip(axes[0], differences.items(), strict=True):
+        for row, (mean, low, high) in enumerate(100 * np.array(list(found.values()))):
+            if np.isfinite([low, high]).all():
+                axis.plot([low, high], [row, row], color=COLOURS[0], lw=1.4)
+            axis.plot(mean, row, "o", color=COLOURS[0], ms=5)
+        axis.axvline(0, color=GREY, lw=1)
+        axis.set_title(f"{n} labels per class", fontsize=10)
+        axis.set_xlabel(f"points over {baselines[n]}")
+        axis.grid(alpha=0.3, axis="x")
+        axis.set_yticks(range(len(found)), list(found))
+    axes[0, 0].invert_yaxis()
+    return figure
+
+
+def plot_pools(
+    pools: Mapping[str, tuple[np.ndarray, np.ndarray]], names: Sequence[str], title: str
+) -> Figure:
+    """A row of images of each arm, with their labels.
+
+    Args:
+        pools: by title, uint8 images `[n, H, W, C]` and labels `[n]`.
+        names: of the classes.
+        title: above all.
+    """
+    columns = max(len(images) for images, _ in pools.values())
+    figure, axes = plt.subplots(
+        len(pools),
+        columns,
+        figsize=(0.85 * columns + 2.0, 1.02 * len(pools) + 0.4),
+        squeeze=False,
+        layout="constrained",
+    )
+    for row, (name, (images, labels)) in zip(axes, pools.items(), strict=True):
+        for axis in row:
+            axis.set(xticks=[], yticks=[], frame_on=False)
+        row[0].set_ylabel(name, rotation=0, ha="right", va="center", fontsize=8)
+        for axis, image, label in zip(row, images, labels, strict=False):
+            shape = {"cmap": "gray", "vmin": 0, "vmax": 255} if image.shape[-1] == 1 else {}
+            axis.imshow(image.squeeze(-1) if shape else image, **shape)
+            axis.set_title(names[int(label)], fontsize=6, pad=2)
+    figure.suptitle(title, fontsize=10)
+    return figure
+
+
+def plot_purity(found: Mapping[int, Mapping[str, tuple[Any, Any]]]) -> Figure:
+    """How pure the labels of each arm's images are, and how different its images of a class.
+
+    Args:
+        found: by labels per class and title, purity and diversity, one number for each seed.
+    """
+    figure, axes = plt.subplots(
+        1,
+        len(found),
+        figsize=(4.0 * len(found) + 2.4, 4.2),
+        squeeze=False,
+        sharex=True,
+        sharey=True,
+        layout="constrained",
+    )
+    for axis, (n, pools) in zip(axes[0], found.items(), strict=True):
+        for place, (title, (purity, diversity)) in enumerate(pools.items()):
+            axis.plot(
+                diversity,
+                purity,
+                ls="",
+                marker=_MARKERS[place % len(_MARKERS)],
+                color=COLOURS[place % len(COLOURS)],
+                ms=6,
+                label=title,
+            )
+        axis.set_title(f"{n} labels per class", fontsize=10)
+        axis.set_xlabel("diversity within a class (Vendi score)")
+        axis.grid(alpha=0.3)
+    axes[0, 0].set_ylabel("purity of labels")
+    axes[0, 0].set_ylim(0, 1.02)
+    figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside right center", fontsize=8)
+    return figure

@@ -1,0 +1,147 @@
+"""The comparison of arms on a tiny data set: what it leaves, refuses, and does not look at."""
+
+import sys
+import warnings
+
+import jax
+import numpy as np
+import pytest
+from conftest import load_experiment, read_results, run_experiment
+
+from magan_jax.augmentation.arms import ARMS, BASELINES
+from magan_jax.augmentation.bounds import BOUNDS
+
+pytestmark = pytest.mark.usefixtures("quick_compilation")
+
+TINY = [
+    "--preset=quick", "--num-seeds=2", "--budgets", "3", "5", "--fitting.steps=30",
+    "--fitting.batch-size=16", "--fitting.width=4", "--judge-steps=60",
+    "--synthesis.num-images=60", "--synthesis.num-members=2", "--synthesis.member-steps=30",
+    "--synthesis.num-samples=400", "--synthesis.num-directions=8", "--synthesis.num-anchors=3",
+    "--synthesis.anchor-directions=4", "--gan.epochs=1", "--gan.batch-size=16",
+    "--gan.latent-dim=6", "--gan.generator-width=2", "--gan.discriminator-width=2",
+]  # fmt: skip
+
+
+def arguments(folder, workdir, *more):
+    return [*TINY, f"--data-dir={folder}", f"--workdir={workdir}", *more]
+
+
+def run(folder, workdir, *more):
+    with warnings.catch_warnings():  # of other files than the published ones
+        warnings.simplefilter("ignore", UserWarning)
+        return run_experiment("augmentation", *arguments(folder, workdir, *more))
+
+
+@pytest.fixture(scope="module")
+def finished(quick_compilation, tiny_folder, tmp_path_factory):
+    workdir = tmp_path_factory.mktemp("run") / "here"
+    assert run(tiny_folder, workdir) is None
+    return workdir
+
+
+def test_results_hold_every_arm_of_every_budget(finished):
+    results = read_results(finished)
+    assert [entry["num_per_class"] for entry in results["budgets"]] == [3, 5]
+    for entry in results["budgets"]:
+        assert entry["seeds"] == [0, 1]
+        assert list(entry["arms"]) == list(ARMS)
+        assert list(entry["bounds"]) == list(BOUNDS)
+        means = {name: entry["arms"][name]["test_accuracy"]["mean"] for name in BASELINES}
+        assert means[entry["baseline"]] == max(means.values())
+        for name, arm in entry["arms"].items():
+            values = np.array(arm["test_accuracy"]["values"])
+            assert ((values * 64) % 1 == 0).all()  # of 64 test images
+            assert np.shape(arm["validation_accuracy"]) == (2, len(ARMS[name].variants))
+            best = np.max(arm["validation_accuracy"], axis=1)
+            chosen = np.take_along_axis(
+                np.array(arm["validation_accuracy"]), np.array(arm["chosen_variant"])[:, None], 1
+            )
+            np.testing.assert_array_equal(chosen[:, 0], best)
+            for other in set(BASELINES) - {name}:
+                base = np.array(entry["arms"][other]["test_accuracy"]["values"])
+                found = arm["against"][other]
+                assert found["mean"] == pytest.approx((values - base).mean())
+                assert found["low"] <= found["mean"] <= found["high"]
+                assert found["p_value"] <= found["adjusted"] <= 1
+            with_images = [reason is None for reason in arm["without_images"]]
+            if any(variant.pool for variant in ARMS[name].variants) and any(with_images):
+                assert 0 <= arm["purity"]["mean"] <= 1
+                assert arm["diversity"]["mean"] >= 1
+                assert len(arm["purity"]["values"]) == sum(with_images)
+        # Judged by its own labeller, which now sees images of whole grey values.
+        assert entry["bounds"]["all_labels"]["purity"]["mean"] > 0.9
+
+
+def test_files_are_whole(finished):
+    page = (finished / "report.html").read_text()
+    for arm in ARMS.values():
+        assert arm.title.replace("'", "&#39;") in page
+    assert "None" not in page
+    table = (finished / "arms.md").read_text().splitlines()
+    assert len(table) == 2 + len(ARMS) + len(BOUNDS)
+    assert all(line.count("|") == 6 for line in table)
+    assert {path.stem for path in (finished / "figures").glob("*.png")} == {
+        "accuracy", "differences", "pools", "purity",
+    }  # fmt: skip
+
+
+def test_no_arm_ever_sees_a_label_beyond_its_budget(finished, tiny_folder, monkeypatch):
+    """With every other label wrong, each arm's classifiers are the same to the bit."""
+    module = load_experiment("augmentation")
+    monkeypatch.setattr(sys, "argv", ["augmentation.py", *arguments(tiny_folder, finished)])
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)
+        run = module.prepare()
+    gan, judge = module.generator_of(run), module.judge_of(run)
+    key = run.keys(10)[0]
+    right = module.one_trial(run, key, 0, 3, gan, judge, lambda: None)
+    budget = module.draw_budget(jax.random.fold_in(key, 0), run.train_set, 3, 10)
+    labels = (run.dataset.train_labels + 1) % 10
+    labels[budget.rows] = budget.labels
+    monkeypatch.setattr(module, "draw_budget", lambda *_: budget)
+    lying = module.replace(run, dataset=run.dataset._replace(train_labels=labels))
+    wrong = module.one_trial(lying, key, 0, 3, gan, judge, lambda: None)
+    for name in ARMS:
+        pairs = zip(
+            jax.tree.leaves(right.arms[name].classifier),
+            jax.tree.leaves(wrong.arms[name].classifier),
+            strict=True,
+        )
+        assert all(np.array_equal(a, b) for a, b in pairs), name
+    # The bounds do see them: the comparison can tell.
+    a, b = (t.bounds["real_labels"].classifier.args[0] for t in (right, wrong))
+    assert not all(map(np.array_equal, jax.tree.leaves(a), jax.tree.leaves(b)))
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        (["--arms", "real", "classical", "gan"], "error: --arms is real classical gan; choose"),
+        (["--arms", "real", "pseudo"], "keep real and classical, which the others"),
+        (["--budgets", "1"], "num_per_class is 1; it must be"),
+        (["--budgets", "40"], "num_per_class is 40, but class 0 has 32 training images"),
+        (["--fitting.batch-size=15"], "fitting.batch_size is 15; it must be even"),
+        (["--synthesis.num-anchors=0"], "synthesis.num_anchors is 0"),
+        (["--synthesis.confidence=1.5"], "synthesis.confidence is 1.5"),
+        (["--gan.objective=perceptual"], "the GAN must see no labels"),
+        (["--judge-steps=0"], "judge_steps is 0"),
+    ],
+)
+def test_what_cannot_work_is_refused_before_training(tiny_folder, tmp_path, changes, message):
+    workdir = tmp_path / "run"
+    assert message in run(tiny_folder, workdir, *changes)
+    assert not list(workdir.glob("checkpoints/*"))
+
+
+def test_a_generator_that_is_not_there_is_refused(tiny_folder, tmp_path):
+    said = run(tiny_folder, tmp_path / "run", f"--fashion-workdir={tmp_path}")
+    assert "holds no finished GAN of these settings" in said
+
+
+def test_the_generator_of_a_finished_run_is_used(tiny_folder, finished, tmp_path, capsys):
+    few = ["--arms", "real", "classical", "--budgets", "3", "--num-seeds=1"]
+    workdir = tmp_path / "run"
+    assert run(tiny_folder, workdir, *few, f"--fashion-workdir={finished}") is None
+    assert f"kept from {finished}" in capsys.readouterr().out
+    assert list(read_results(workdir)["budgets"][0]["arms"]) == ["real", "classical"]

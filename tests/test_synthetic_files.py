@@ -1,0 +1,74 @@
+"""Labelled synthetic images on disk, read back by other readers than ours."""
+
+import gzip
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from magan_jax.augmentation.files import write_synthetic
+from magan_jax.data import read_idx
+from magan_jax.latent.regions import Regions
+from magan_jax.latent.synthesis import synthesize
+
+NAMES = ("zero", "one", "two")
+REGIONS = Regions(np.array([0, 2]), np.zeros((2, 4)), np.full((2, 4), 0.5), np.array([0.3, 0.6]))
+
+
+@pytest.fixture(scope="module")
+def made():
+    return synthesize(
+        jax.random.key(0),
+        lambda z: jnp.tanh(z).reshape(-1, 2, 2, 1),
+        lambda images: images.reshape(-1, 4)[:, :3],
+        REGIONS,
+        num_per_class=6,
+    )
+
+
+def test_idx_files_are_those_of_a_data_set(made, tmp_path):
+    write_synthetic(tmp_path / "new", made, REGIONS, NAMES)
+    content = gzip.decompress((tmp_path / "new" / "train-images-idx3-ubyte.gz").read_bytes())
+    assert content[:16] == bytes([0, 0, 8, 3, 0, 0, 0, 12, 0, 0, 0, 2, 0, 0, 0, 2])
+    assert content[16:] == made.images.tobytes()
+    labels, _ = read_idx(tmp_path / "new" / "train-labels-idx1-ubyte.gz", dimensions=1)
+    np.testing.assert_array_equal(labels, made.labels)
+
+
+def test_tensorflow_datasets_reads_them(made, tmp_path):
+    import tensorflow_datasets as tfds
+
+    write_synthetic(tmp_path, made, REGIONS, NAMES)
+    write_synthetic(tmp_path, made, REGIONS, NAMES)  # once more, over what is there
+    builder = tfds.builder_from_directory(tmp_path / "tfds")
+    assert builder.info.features["label"].names == list(NAMES)
+    rows = builder.as_data_source(split="train")
+    assert len(rows) == 12
+    for i, row in enumerate(rows):
+        np.testing.assert_array_equal(row["image"], made.images[i])
+        assert row["label"] == made.labels[i]
+        assert row["region"] == made.provenance.region[i]
+        assert row["position"] == pytest.approx(made.provenance.position[i])
+        assert row["judged"] == made.provenance.judged[i]
+        assert row["confidence"] == pytest.approx(made.provenance.confidence[i])
+
+
+def test_every_image_can_be_made_again_from_its_provenance(made, tmp_path):
+    write_synthetic(tmp_path, made, REGIONS, NAMES)
+    with np.load(tmp_path / "provenance.npz", allow_pickle=False) as arrays:
+        region = arrays["region"]
+        z = arrays["regions_centre"][region] + (
+            arrays["position"][:, None] * arrays["direction"] * arrays["regions_scale"][region]
+        )
+        np.testing.assert_array_equal(arrays["regions_label"][region], arrays["labels"])
+    again = np.rint((np.tanh(z) + 1) * 127.5).reshape(-1, 2, 2, 1)
+    assert abs(again - made.images.astype(int)).max() <= 1
+
+
+def test_what_cannot_be_written_is_refused(made, tmp_path):
+    with pytest.raises(ValueError, match="class_names has 2 names, but a label is 2"):
+        write_synthetic(tmp_path, made, REGIONS, NAMES[:2])
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(ValueError, match="cannot be written to"):
+        write_synthetic(tmp_path / "file", made, REGIONS, NAMES)
