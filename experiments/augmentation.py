@@ -29,7 +29,7 @@ from magan_jax.parallel import check_num_devices
 from magan_jax.run import Run, RunConfig, start_run
 from magan_jax.training.classifier import ClassifierConfig, ClassifierState, feature_function
 from magan_jax.training.gan import TrainedGAN, train_gan
-from magan_jax.training.gan_config import GANConfig, check_gan_config
+from magan_jax.training.gan_config import GANConfig, check_gan_config, compares_features
 from magan_jax.training.stage import is_finished
 
 
@@ -59,7 +59,7 @@ PRESETS = {
         fitting=FittingConfig(steps=400),
         synthesis=SynthesisConfig(
             num_images=4_000, num_members=5, member_steps=250, num_samples=10_000,
-            num_directions=64, num_anchors=40, anchor_directions=8,
+            num_directions=64, num_anchors=40, anchor_directions=8, anchor_draws=4_000,
         ),
         gan=GANConfig(epochs=7, generator_width=16, discriminator_width=16, learning_rate=2e-3),
     ),
@@ -73,9 +73,9 @@ def main() -> None:
     with run.timed("gan"):
         gan = generator_of(run)
 
-    # All labels, for what is marked as such: the judge of purity, and the upper bounds.
-    with run.timed("judge"):
-        judge = judge_of(run)
+    # All labels, for what is marked as such: the judge of purity, and who labels for the bounds.
+    with run.timed("all labels"):
+        judge, omniscient = (knows_all(run, stream) for stream in (11, 12))
     trials: list[Trial] = []
     with run.timed("arms"):
         fits = sum(len(ARMS[name].variants) for name in config.arms) + len(BOUNDS)
@@ -83,18 +83,25 @@ def main() -> None:
         with tqdm(total=total, desc="classifiers", unit="fit", disable=None) as bar:
             for seed, key in zip(run.seeds, run.keys(10), strict=True):
                 for n in config.budgets:
-                    trials.append(one_trial(run, key, seed, n, gan, judge, bar.update))
+                    trials.append(one_trial(run, key, seed, n, gan, judge, omniscient, bar.update))
 
     # The test images are read here, once.
-    report_augmentation(run, trials, run.test_set)
+    report_augmentation(run, trials, judge, run.test_set)
 
 
 def one_trial(
-    run: Run, key: jax.Array, seed: int, n: int, gan: TrainedGAN, judge: Judge, on_progress: Any
+    run: Run,
+    key: jax.Array,
+    seed: int,
+    n: int,
+    gan: TrainedGAN,
+    judge: Judge,
+    omniscient: Judge,
+    on_progress: Any,
 ) -> Trial:
     """A budget of n labels per class: who labels the latents, then all arms."""
     config, num_classes = run.config, len(run.dataset.class_names)
-    draw_key, label_key, arms_key = (jax.random.fold_in(key, i) for i in range(3))
+    draw_key, label_key, arms_key, bounds_key = (jax.random.fold_in(key, i) for i in range(4))
     budget = draw_budget(draw_key, run.train_set, n, num_classes)
 
     # The labels of this budget are all that the arms, and their labeller, ever see.
@@ -110,13 +117,17 @@ def one_trial(
         config.num_devices,
     )  # fmt: skip
     chosen = {name: ARMS[name] for name in config.arms}
-    key = jax.random.fold_in(arms_key, n)
-    arms = try_arms(key, chosen, sources, budget, config.fitting, judge, on_progress)
+    arms = try_arms(
+        jax.random.fold_in(arms_key, n), chosen, sources, budget, config.fitting, judge,
+        on_progress,
+    )  # fmt: skip
 
     # More than a budget's labels: upper bounds.
-    known = Known(sources._replace(classify=judge.classify), run.train_set)
-    bounds = try_bounds(key, known, budget, config.fitting, judge, on_progress)
-    return Trial(seed, n, arms, bounds)
+    known = Known(sources._replace(classify=omniscient.classify), run.train_set)
+    bounds = try_bounds(
+        jax.random.fold_in(bounds_key, n), known, budget, config.fitting, judge, on_progress
+    )
+    return Trial(seed, n, num_classes, budget.held_out, arms, bounds)
 
 
 def generator_of(run: Run) -> TrainedGAN:
@@ -145,11 +156,11 @@ def generator_of(run: Run) -> TrainedGAN:
     )
 
 
-def judge_of(run: Run) -> Judge:
-    """A classifier that has seen all labels."""
+def knows_all(run: Run, stream: int) -> Judge:
+    """A classifier that has seen all labels; each stream of keys gives another."""
     config, num_classes = run.config, len(run.dataset.class_names)
     fitting = replace(config.fitting, steps=config.judge_steps)
-    classify = fit(run.keys(11)[0], fitting, run.train_set, num_classes, moves=SHIFTED)
+    classify = fit(run.keys(stream)[0], fitting, run.train_set, num_classes, moves=SHIFTED)
     parameters = classify.args[0]["params"]
     features = feature_function(
         ClassifierConfig(width=fitting.width), num_classes, ClassifierState(parameters, ())
@@ -179,11 +190,12 @@ def prepare() -> Run:
     check_fitting_config(config.fitting)
     check_synthesis_config(config.synthesis, len(dataset.class_names))
     check_gan_config(config.gan, dataset.train_images.shape, config.num_devices)
-    if config.gan.objective == "perceptual" or config.gan.prior != "normal":
+    priors = {config.gan.prior, config.gan.sampling_prior or config.gan.prior}
+    if compares_features(config.gan) or priors != {"normal"}:
         raise ValueError(
-            f"gan.objective is {config.gan.objective} and gan.prior {config.gan.prior}; the GAN "
-            "must see no labels (not even a classifier's features), and neighbourhoods are those "
-            "of the normal prior: choose another objective and --gan.prior normal."
+            f"gan.objective is {config.gan.objective} and the priors {', '.join(sorted(priors))}; "
+            "the GAN must see no labels (not even a classifier's features), and neighbourhoods are "
+            "those of the normal prior: choose another objective and --gan.prior normal."
         )
     if config.judge_steps < 1:
         raise ValueError(f"judge_steps is {config.judge_steps}; it must be at least 1.")

@@ -185,10 +185,11 @@ def judged_gan(
     config, settings = run.config, run.config.analysis
     sharing: dict[str, Any] = {"batch_size": settings.batch_size, "num_devices": config.num_devices}
     networks = gan.generate, judge.classify
+    for_analysis, for_exits, for_images, for_subsets = jax.random.split(key, 4)
     analysis = analyze(
-        key,
+        for_analysis,
         *networks,
-        latent_dim=gan.prior(key, 1).shape[1],
+        latent_dim=jax.eval_shape(lambda k: gan.prior(k, 1), key).shape[1],
         num_classes=len(run.dataset.class_names),
         num_samples=settings.large_num_samples,
         num_permutations=0,
@@ -197,7 +198,7 @@ def judged_gan(
         **sharing,
     )
     exits = measure_invariance(
-        key,
+        for_exits,
         *networks,
         analysis,
         num_directions=settings.num_directions,
@@ -205,7 +206,6 @@ def judged_gan(
         tolerance=settings.tolerance,
         **sharing,
     )
-    for_images, for_subsets = jax.random.split(key)
     images = sample_images(for_images, gan.generate, gan.prior, config.judging.num_images)
     return Judged(
         gan,

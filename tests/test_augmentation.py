@@ -6,7 +6,7 @@ import warnings
 import jax
 import numpy as np
 import pytest
-from conftest import load_experiment, read_results, run_experiment
+from conftest import load_experiment, read_results, run_experiment, unexplained
 
 from magan_jax.augmentation.arms import ARMS, BASELINES
 from magan_jax.augmentation.bounds import BOUNDS
@@ -14,11 +14,12 @@ from magan_jax.augmentation.bounds import BOUNDS
 pytestmark = pytest.mark.usefixtures("quick_compilation")
 
 TINY = [
-    "--preset=quick", "--num-seeds=2", "--budgets", "3", "5", "--fitting.steps=30",
-    "--fitting.batch-size=16", "--fitting.width=4", "--judge-steps=60",
-    "--synthesis.num-images=60", "--synthesis.num-members=2", "--synthesis.member-steps=30",
+    "--preset=quick", "--num-seeds=2", "--budgets", "3", "5", "--fitting.steps=60",
+    "--fitting.batch-size=16", "--fitting.width=4", "--judge-steps=200",
+    "--synthesis.num-images=60", "--synthesis.num-members=2", "--synthesis.member-steps=80",
     "--synthesis.num-samples=400", "--synthesis.num-directions=8", "--synthesis.num-anchors=3",
-    "--synthesis.anchor-directions=4", "--gan.epochs=1", "--gan.batch-size=16",
+    "--synthesis.anchor-directions=4",
+    "--synthesis.anchor-draws=1000", "--gan.epochs=3", "--gan.batch-size=16",
     "--gan.latent-dim=6", "--gan.generator-width=2", "--gan.discriminator-width=2",
 ]  # fmt: skip
 
@@ -52,25 +53,30 @@ def test_results_hold_every_arm_of_every_budget(finished):
         for name, arm in entry["arms"].items():
             values = np.array(arm["test_accuracy"]["values"])
             assert ((values * 64) % 1 == 0).all()  # of 64 test images
-            assert np.shape(arm["validation_accuracy"]) == (2, len(ARMS[name].variants))
-            best = np.max(arm["validation_accuracy"], axis=1)
-            chosen = np.take_along_axis(
-                np.array(arm["validation_accuracy"]), np.array(arm["chosen_variant"])[:, None], 1
-            )
-            np.testing.assert_array_equal(chosen[:, 0], best)
+            titles = [variant.title for variant in ARMS[name].variants]
+            assert np.shape(arm["validation_accuracy"]) == (2, len(titles))
+            if not arm["without_images"]:
+                for validation, chosen in zip(
+                    arm["validation_accuracy"], arm["chosen_variant"], strict=True
+                ):
+                    assert titles[np.argmax(validation)] == chosen
             for other in set(BASELINES) - {name}:
                 base = np.array(entry["arms"][other]["test_accuracy"]["values"])
                 found = arm["against"][other]
                 assert found["mean"] == pytest.approx((values - base).mean())
                 assert found["low"] <= found["mean"] <= found["high"]
                 assert found["p_value"] <= found["adjusted"] <= 1
-            with_images = [reason is None for reason in arm["without_images"]]
-            if any(variant.pool for variant in ARMS[name].variants) and any(with_images):
+            if any(variant.pool for variant in ARMS[name].variants):
+                assert arm["seeds_with_images"] == 2, arm["without_images"]
                 assert 0 <= arm["purity"]["mean"] <= 1
-                assert arm["diversity"]["mean"] >= 1
-                assert len(arm["purity"]["values"]) == sum(with_images)
-        # Judged by its own labeller, which now sees images of whole grey values.
-        assert entry["bounds"]["all_labels"]["purity"]["mean"] > 0.9
+                assert arm["synthetic_images"]["mean"] <= 120
+                assert np.sum(arm["of_class"]) == np.sum(arm["synthetic_images"]["values"])
+        assert entry["bounds"]["real_labels"]["purity"]["mean"] == pytest.approx(
+            results["judge"]["test_accuracy"], abs=0.25
+        )
+        assert ARMS[entry["best"]].from_analysis
+    assert [entry["fitted_per_class"] for entry in results["budgets"]] == [2, 4]
+    assert not unexplained(results["budgets"])
 
 
 def test_files_are_whole(finished):
@@ -93,15 +99,20 @@ def test_no_arm_ever_sees_a_label_beyond_its_budget(finished, tiny_folder, monke
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)
         run = module.prepare()
-    gan, judge = module.generator_of(run), module.judge_of(run)
     key = run.keys(10)[0]
-    right = module.one_trial(run, key, 0, 3, gan, judge, lambda: None)
+
+    def trial(run):
+        gan = module.generator_of(run)  # it is given images alone
+        known = [module.knows_all(run, stream) for stream in (11, 12)]
+        return module.one_trial(run, key, 0, 3, gan, *known, lambda: None)
+
+    right = trial(run)
     budget = module.draw_budget(jax.random.fold_in(key, 0), run.train_set, 3, 10)
     labels = (run.dataset.train_labels + 1) % 10
     labels[budget.rows] = budget.labels
     monkeypatch.setattr(module, "draw_budget", lambda *_: budget)
     lying = module.replace(run, dataset=run.dataset._replace(train_labels=labels))
-    wrong = module.one_trial(lying, key, 0, 3, gan, judge, lambda: None)
+    wrong = trial(lying)
     for name in ARMS:
         pairs = zip(
             jax.tree.leaves(right.arms[name].classifier),
@@ -109,6 +120,8 @@ def test_no_arm_ever_sees_a_label_beyond_its_budget(finished, tiny_folder, monke
             strict=True,
         )
         assert all(np.array_equal(a, b) for a, b in pairs), name
+        if any(variant.pool for variant in ARMS[name].variants):
+            assert right.arms[name].pool is not None
     # The bounds do see them: the comparison can tell.
     a, b = (t.bounds["real_labels"].classifier.args[0] for t in (right, wrong))
     assert not all(map(np.array_equal, jax.tree.leaves(a), jax.tree.leaves(b)))
@@ -125,6 +138,10 @@ def test_no_arm_ever_sees_a_label_beyond_its_budget(finished, tiny_folder, monke
         (["--synthesis.num-anchors=0"], "synthesis.num_anchors is 0"),
         (["--synthesis.confidence=1.5"], "synthesis.confidence is 1.5"),
         (["--gan.objective=perceptual"], "the GAN must see no labels"),
+        (
+            ["--gan.sampling-prior=mixture", "--gan.latent-dim=20"],
+            "neighbourhoods are those of the normal prior",
+        ),
         (["--judge-steps=0"], "judge_steps is 0"),
     ],
 )
@@ -132,6 +149,12 @@ def test_what_cannot_work_is_refused_before_training(tiny_folder, tmp_path, chan
     workdir = tmp_path / "run"
     assert message in run(tiny_folder, workdir, *changes)
     assert not list(workdir.glob("checkpoints/*"))
+
+
+def test_the_generator_is_that_of_the_paper_s_experiment():
+    fashion, augmentation = (load_experiment(name) for name in ("fashion", "augmentation"))
+    for preset in ("quick", "paper"):
+        assert augmentation.PRESETS[preset].gan == fashion.PRESETS[preset].gan
 
 
 def test_a_generator_that_is_not_there_is_refused(tiny_folder, tmp_path):

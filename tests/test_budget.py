@@ -26,7 +26,6 @@ def test_a_fifth_of_each_class_is_kept_for_choices():
         budget = draw_budget(KEY, TRAIN, n, 10)
         np.testing.assert_array_equal(np.bincount(budget.validation.labels), np.full(10, held_out))
         assert len(budget.fitting.labels) == 10 * (n - held_out)
-        assert len(budget.whole.labels) == 10 * n
 
 
 def test_a_smaller_budget_is_a_part_of_a_larger_one():

@@ -29,7 +29,7 @@ def run(folder, workdir, *arguments):
 
 
 @pytest.fixture(scope="module")
-def finished(tiny_folder, tmp_path_factory):
+def finished(quick_compilation, tiny_folder, tmp_path_factory):
     workdir = tmp_path_factory.mktemp("run") / "here"
     with pytest.warns(UserWarning, match="not the published"):
         assert run(tiny_folder, workdir) is None
@@ -219,7 +219,8 @@ def test_unwritable_workdir_is_refused(finished, tmp_path):
 
 
 def environment(**changes):
-    return os.environ | {"PYTHONPATH": str(ROOT), "JAX_PLATFORMS": "cpu"} | changes
+    fixed = {"JAX_PLATFORMS": "cpu", "JAX_DISABLE_MOST_OPTIMIZATIONS": "1"}  # as this process
+    return os.environ | {"PYTHONPATH": str(ROOT)} | fixed | changes
 
 
 def test_an_error_ends_the_command_with_one_sentence(tmp_path):

@@ -12,7 +12,7 @@ from magan_jax.training.gan_config import GANConfig, check_gan_config
 
 pytestmark = pytest.mark.usefixtures("quick_compilation")
 
-METHODS = ["vanilla", "san", "cluster_20"]
+METHODS = ["vanilla", "cluster_20"]
 TINY = [
     "--preset=quick", "--epochs=2", "--classifier.epochs=3", "--classifier.batch-size=16",
     "--classifier.width=4", "--gan.batch-size=16", "--gan.generator-layers", "8", "16",

@@ -7,7 +7,12 @@ import numpy as np
 import pytest
 
 from magan_jax import analyze, measure_invariance
-from magan_jax.latent.regions import Regions, regions_around_anchors, regions_around_means
+from magan_jax.latent.regions import (
+    NoRegionError,
+    Regions,
+    regions_around_anchors,
+    regions_around_means,
+)
 from magan_jax.latent.synthesis import synthesize
 
 KEY = jax.random.key(0)
@@ -76,9 +81,12 @@ def test_images_are_those_of_the_shifts_that_the_provenance_tells(analysis):
     exact = np.tanh(latents).reshape(-1, 2, 3, 1)
     np.testing.assert_array_equal(made.images, np.rint((exact + 1) * 127.5))
     logits = 4 * np.tanh(latents[:, :3])
-    np.testing.assert_array_equal(judged, logits.argmax(1))
+    # C judges the stored image: a grey value moves a logit by 4/255 at most.
+    clear = np.diff(np.sort(logits, axis=1)[:, -2:], axis=1)[:, 0] > 0.05
+    assert clear.mean() > 0.8
+    np.testing.assert_array_equal(judged[clear], logits.argmax(1)[clear])
     share = np.exp(logits) / np.exp(logits).sum(1, keepdims=True)
-    np.testing.assert_allclose(confidence, share.max(1), rtol=1e-5)
+    np.testing.assert_allclose(confidence, share.max(1), atol=0.02)
     # ε is the exit of the worst direction: every shift inside keeps its class, but for the
     # bracket's width.
     assert np.mean(judged == made.labels) > 0.99
@@ -118,6 +126,8 @@ def test_measured_epsilon_keeps_nineteen_of_twenty_directions(analysis):
     [
         ({"classes": (0, 3)}, "class 3 has no region: no latents in the analysis, or an eps"),
         ({"num_per_class": 0}, "num_per_class is 0"),
+        ({"classes": ()}, "name at least one class, and none twice"),
+        ({"classes": (1, 1)}, "name at least one class, and none twice"),
         ({"shape": "ball"}, "shape is 'ball'; choose signs or segment"),
     ],
 )
@@ -128,7 +138,7 @@ def test_what_cannot_be_drawn_is_refused(analysis, changes, message):
 
 
 def test_an_epsilon_of_zero_is_refused(analysis):
-    with pytest.raises(ValueError, match="no class has both statistics and an epsilon above 0"):
+    with pytest.raises(NoRegionError, match="no class has both statistics and an epsilon above 0"):
         regions_around_means(analysis, np.zeros(4))
     with pytest.raises(ValueError, match="one non-negative number for each of 4 classes"):
         regions_around_means(analysis, np.zeros(3))
@@ -138,3 +148,13 @@ def test_an_epsilon_of_zero_is_refused(analysis):
             KEY, generate, classify, Regions(one.astype(int), one[None], one[None], one),
             num_per_class=5,
         )  # fmt: skip
+
+
+def test_anchors_without_room_are_refused(analysis):
+    only = analysis._replace(counts=np.array([0, 0, 0, 9]))
+    with pytest.raises(NoRegionError, match="none of 10 latents is of a class that the analysis"):
+        regions_around_anchors(KEY, generate, classify, only, num_anchors=2, max_draws=10)
+    with pytest.raises(NoRegionError, match="anchors lie within 500 of a border"):
+        regions_around_anchors(
+            KEY, generate, classify, analysis, num_anchors=2, upper=1000, tolerance=500
+        )

@@ -24,6 +24,10 @@ from magan_jax.latent.sampling import images_in_blocks
 from magan_jax.latent.synthesis import Shape, synthesize
 from magan_jax.metrics.features import quantise_images
 
+# Streams of a pool's key. Arms of random latents share these, and so do the analyses: arms are
+# compared in pairs.
+_LATENTS, _ANALYSIS, _EXITS, _ANCHORS, _SHIFTS, _NEIGHBOURS = range(6)
+
 
 class Sources(NamedTuple):
     """What an arm makes its images from.
@@ -50,7 +54,7 @@ class Sources(NamedTuple):
             key,
             self.generate,
             self.classify,
-            latent_dim=self.latents(key, 1).shape[1],
+            latent_dim=jax.eval_shape(lambda k: self.prior(k, 1), key).shape[1],
             num_classes=self.num_classes,
             num_samples=self.config.num_samples,
             num_permutations=0,
@@ -76,10 +80,12 @@ class Variant(NamedTuple):
     """One setting of an arm.
 
     Attributes:
+        title: what sets it apart.
         pool: makes the synthetic images; None for none.
         moves: classical augmentation of the real ones.
     """
 
+    title: str = ""
     pool: Pool | None = None
     moves: Moves = UNMOVED
 
@@ -100,7 +106,7 @@ class Arm(NamedTuple):
 
 def pseudo_labelled(key: jax.Array, sources: Sources) -> SoftBatch:
     """Random latents, each with the label of its image."""
-    z = sources.latents(key, sources.config.num_images)
+    z = sources.latents(jax.random.fold_in(key, _LATENTS), sources.config.num_images)
     label = label_latents(
         sources.generate, sources.classify, z, num_devices=sources.num_devices
     ).label
@@ -108,12 +114,12 @@ def pseudo_labelled(key: jax.Array, sources: Sources) -> SoftBatch:
 
 
 def confident(key: jax.Array, sources: Sources) -> SoftBatch:
-    """The same, of those whose label is sure; all there are among twice as many latents.
+    """The same, of those whose label is sure, looked for among twice as many latents.
 
     Where none is sure enough, the surest twentieth stand in.
     """
     config = sources.config
-    z = sources.latents(key, 2 * config.num_images)
+    z = sources.latents(jax.random.fold_in(key, _LATENTS), 2 * config.num_images)
     found = label_latents(sources.generate, sources.classify, z, num_devices=sources.num_devices)
     sure = np.flatnonzero(found.confidence >= config.confidence)[: config.num_images]
     if not len(sure):
@@ -123,7 +129,7 @@ def confident(key: jax.Array, sources: Sources) -> SoftBatch:
 
 def paper_shifts(key: jax.Array, sources: Sources) -> SoftBatch:
     """μ ± pσ with p up to the paper's ε (MAGAN, Section 4)."""
-    analysis = sources.analysis(jax.random.fold_in(key, 0))
+    analysis = sources.analysis(jax.random.fold_in(key, _ANALYSIS))
     return _from_regions(
         key, sources, regions_around_means(analysis, analysis.epsilon), shape="segment"
     )
@@ -131,9 +137,9 @@ def paper_shifts(key: jax.Array, sources: Sources) -> SoftBatch:
 
 def measured_shifts(key: jax.Array, sources: Sources) -> SoftBatch:
     """Random signs of σ around the class means, up to the measured ε."""
-    analysis = sources.analysis(jax.random.fold_in(key, 0))
+    analysis = sources.analysis(jax.random.fold_in(key, _ANALYSIS))
     exits = measure_invariance(
-        jax.random.fold_in(key, 2),
+        jax.random.fold_in(key, _EXITS),
         sources.generate,
         sources.classify,
         analysis,
@@ -149,15 +155,16 @@ def anchored_shifts(key: jax.Array, sources: Sources) -> SoftBatch:
     """Random signs of σ around many latents of each class, up to the exits of each."""
     config = sources.config
     regions = regions_around_anchors(
-        jax.random.fold_in(key, 2),
+        jax.random.fold_in(key, _ANCHORS),
         sources.generate,
         sources.classify,
-        sources.analysis(jax.random.fold_in(key, 0)),
+        sources.analysis(jax.random.fold_in(key, _ANALYSIS)),
         num_anchors=config.num_anchors,
         prior=sources.prior,
         num_directions=config.anchor_directions,
         upper=config.upper,
         tolerance=config.tolerance,
+        max_draws=config.anchor_draws,
         num_devices=sources.num_devices,
     )
     return _from_regions(key, sources, regions)
@@ -166,9 +173,9 @@ def anchored_shifts(key: jax.Array, sources: Sources) -> SoftBatch:
 def neighbourhoods(key: jax.Array, sources: Sources, *, scale: float) -> SoftBatch:
     """Random latents, each with the mean probabilities of its neighbourhood as a soft label."""
     config = sources.config
-    z = sources.latents(jax.random.fold_in(key, 0), config.num_images)
+    z = sources.latents(jax.random.fold_in(key, _LATENTS), config.num_images)
     shares = neighbourhood_shares(
-        jax.random.fold_in(key, 1),
+        jax.random.fold_in(key, _NEIGHBOURS),
         sources.generate,
         sources.classify,
         z,
@@ -183,13 +190,12 @@ def _from_regions(
 ) -> SoftBatch:
     per_class = -(-sources.config.num_images // len(np.unique(regions.label)))
     made = synthesize(
-        jax.random.fold_in(key, 1),
+        jax.random.fold_in(key, _SHIFTS),
         sources.generate,
         sources.classify,
         regions,
         num_per_class=per_class,
         shape=shape,
-        num_devices=sources.num_devices,
     )
     return SoftBatch(made.images, np.eye(sources.num_classes)[made.labels])
 
@@ -202,26 +208,27 @@ ARMS: dict[str, Arm] = {
     "classical": Arm(
         "real + classical",
         (
-            Variant(moves=_SHIFTED),
-            Variant(moves=Moves(max_shift=2)),
-            Variant(moves=Moves(max_shift=1, mirror=True)),
+            Variant("shift 1", moves=_SHIFTED),
+            Variant("shift 2", moves=Moves(max_shift=2)),
+            Variant("shift 1, mirror", moves=Moves(max_shift=1, mirror=True)),
         ),
     ),
-    "pseudo": Arm("+ pseudo-labels", (Variant(pseudo_labelled),)),
-    "confident": Arm("+ confident pseudo-labels", (Variant(confident),)),
-    "paper": Arm("+ the paper's shifts", (Variant(paper_shifts),), from_analysis=True),
-    "means": Arm("+ measured ε, means", (Variant(measured_shifts),), from_analysis=True),
-    "anchors": Arm("+ measured ε, anchors", (Variant(anchored_shifts),), from_analysis=True),
+    "pseudo": Arm("+ pseudo-labels", (Variant(pool=pseudo_labelled),)),
+    "confident": Arm("+ confident pseudo-labels", (Variant(pool=confident),)),
+    "paper": Arm("+ the paper's shifts", (Variant(pool=paper_shifts),), from_analysis=True),
+    "means": Arm("+ measured ε, means", (Variant(pool=measured_shifts),), from_analysis=True),
+    "anchors": Arm("+ measured ε, anchors", (Variant(pool=anchored_shifts),), from_analysis=True),
     "neighbourhoods": Arm(
-        "+ neighbourhood labels", (Variant(_FAR), Variant(_NEAR)), from_analysis=True
+        "+ neighbourhood labels",
+        (Variant("s = 0.8", _FAR), Variant("s = 0.4", _NEAR)),
+        from_analysis=True,
     ),
     "combined": Arm(
-        "best of these + classical",
+        "+ neighbourhoods or anchors, and shifts",
         (
-            Variant(_FAR, _SHIFTED),
-            Variant(_NEAR, _SHIFTED),
-            Variant(anchored_shifts, _SHIFTED),
-            Variant(pseudo_labelled, _SHIFTED),
+            Variant("s = 0.8", _FAR, _SHIFTED),
+            Variant("s = 0.4", _NEAR, _SHIFTED),
+            Variant("anchors", anchored_shifts, _SHIFTED),
         ),
         from_analysis=True,
     ),

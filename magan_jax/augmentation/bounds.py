@@ -9,16 +9,19 @@ import numpy as np
 
 from magan_jax.augmentation.arms import Sources, paper_shifts, pseudo_labelled
 from magan_jax.augmentation.budget import Budget
-from magan_jax.augmentation.fitting import FittingConfig, SoftBatch, fit
-from magan_jax.augmentation.trial import ArmTrial, Judge, accuracy, arm_trial, made_or_reason
+from magan_jax.augmentation.fitting import UNMOVED, FittingConfig, SoftBatch
+from magan_jax.augmentation.trial import ArmTrial, Judge, made_or_reason, try_variants
 from magan_jax.training.engine import Batch
+
+_ROWS = 100
+"""Stream of the real images; an arm's pool uses the first few."""
 
 
 class Known(NamedTuple):
     """All there is to know.
 
     Attributes:
-        sources: with a labeller that has seen all labels.
+        sources: with a labeller that has seen all labels (not the one that judges).
         train_set: all images with all labels.
     """
 
@@ -42,7 +45,8 @@ def real_labels(key: jax.Array, known: Known) -> SoftBatch:
     """As many real images as an arm has synthetic ones, with their true labels."""
     labels = np.asarray(known.train_set.labels)
     count = min(known.sources.config.num_images, len(labels))
-    rows = np.asarray(jax.random.permutation(key, len(labels))[:count])
+    order = jax.random.permutation(jax.random.fold_in(key, _ROWS), len(labels))
+    rows = np.asarray(order[:count])
     images = np.asarray(known.train_set.images)[rows]
     return SoftBatch(images, np.eye(known.sources.num_classes)[labels[rows]])
 
@@ -72,14 +76,13 @@ def try_bounds(
     found = {}
     for name, bound in BOUNDS.items():
         pool = made_or_reason(partial(bound.pool, pool_key, known))
-        classifier = fit(
+        found[name] = try_variants(
             fit_key,
-            config,
-            budget.fitting,
+            [(pool, UNMOVED)],
+            budget,
             known.sources.num_classes,
-            synthetic=None if isinstance(pool, str) else pool,
+            config,
+            judge,
+            on_progress,
         )
-        on_progress()
-        validation = (accuracy(classifier, budget.validation),)
-        found[name] = arm_trial(classifier, validation, 0, pool, judge)
     return found

@@ -29,18 +29,13 @@ class Budget(NamedTuple):
 
     @property
     def fitting(self) -> Batch:
-        """What is learned from while choices are open."""
+        """What is learned from."""
         return Batch(self.images[~self.held_out], self.labels[~self.held_out])
 
     @property
     def validation(self) -> Batch:
         """What choices are made on."""
         return Batch(self.images[self.held_out], self.labels[self.held_out])
-
-    @property
-    def whole(self) -> Batch:
-        """What is learned from once all is chosen."""
-        return Batch(self.images, self.labels)
 
 
 def check_budgets(budgets: Sequence[int], labels: np.ndarray, num_classes: int) -> None:

@@ -32,11 +32,14 @@ def write_synthetic(
         class_names: of all K classes.
 
     Raises:
-        ValueError: for a folder that cannot be written to, or a label without a name.
+        ValueError: for a folder that cannot be written to, a label without a name, or more labels
+            than a byte can tell.
     """
-    if made.labels.max() >= len(class_names):
+    largest = int(max(made.labels.max(), made.provenance.judged.max()))
+    if largest >= len(class_names) or largest > 255:
         raise ValueError(
-            f"class_names has {len(class_names)} names, but a label is {made.labels.max()}."
+            f"class_names has {len(class_names)} names, but a label is {largest}; each label needs "
+            "a name, and IDX files hold labels 0 to 255."
         )
     check_writable(folder, "folder")
     pixels = made.images[..., 0] if made.images.shape[-1] == 1 else made.images

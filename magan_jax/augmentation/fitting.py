@@ -93,7 +93,7 @@ def fit(
 ) -> jax.tree_util.Partial:
     """Train a classifier for `config.steps` steps, in one compiled call.
 
-    Step s draws from `fold_in(key, s)`: rows of `real` with replacement, as many of `synthetic`
+    Every step draws from a key of its own: rows of `real` with replacement, as many of `synthetic`
     (twice as many real ones without), and how they are moved. The real ones alone are moved:
     the synthetic ones differ among themselves as it is.
 
@@ -115,7 +115,8 @@ def fit(
     pool = None if synthetic is None else _padded(synthetic.images, synthetic.shares)
     rows = _padded(real.images, shares)
     parameters, loss = _fit(key, config, rows, pool, moves)
-    if not np.isfinite(loss):
+    finite = all(bool(jnp.isfinite(leaf).all()) for leaf in jax.tree.leaves(parameters))
+    if not (finite and np.isfinite(loss)):
         raise FloatingPointError(
             f"the classifier's loss is {loss}; lower fitting.learning_rate, {config.learning_rate}."
         )

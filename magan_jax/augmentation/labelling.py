@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from magan_jax.latent.labels import check_latents, check_positive, logits_and_finite
+from magan_jax.latent.labels import check_finite, check_latents, check_positive, logits_and_finite
 from magan_jax.latent.networks import Classify, Generate, Networks, take_apart
 from magan_jax.training.ensemble import stacked
 
@@ -76,11 +76,15 @@ def _shares(generate: Generate, classify: Classify, latents: np.ndarray) -> np.n
     for first in range(0, len(latents), _BLOCK):
         part = latents[first : first + _BLOCK]
         padded = np.pad(part, ((0, _BLOCK - len(part)), (0, 0)))
-        parts.append(jax.device_get(_shares_of_block(networks, arrays, padded))[: len(part)])
+        shares, finite = jax.device_get(_shares_of_block(networks, arrays, padded))
+        check_finite(int(np.sum(~finite[: len(part)])), len(latents))
+        parts.append(shares[: len(part)])
     return np.concatenate(parts)
 
 
 @partial(jax.jit, static_argnames="networks")
-def _shares_of_block(networks: Networks, arrays: Any, latents: jax.Array) -> jax.Array:
-    logits, _ = logits_and_finite(*networks.functions(arrays), latents)
-    return jax.nn.softmax(logits, axis=-1)
+def _shares_of_block(
+    networks: Networks, arrays: Any, latents: jax.Array
+) -> tuple[jax.Array, jax.Array]:
+    logits, finite = logits_and_finite(*networks.functions(arrays), latents)
+    return jax.nn.softmax(logits, axis=-1), finite

@@ -7,7 +7,7 @@ import numpy as np
 
 from magan_jax.augmentation.bounds import BOUNDS
 from magan_jax.augmentation.results import TITLES, augmentation_markdown, budget_entries
-from magan_jax.augmentation.trial import Trial
+from magan_jax.augmentation.trial import Judge, Trial, accuracy
 from magan_jax.figures import FigureEntry
 from magan_jax.files import jsonable, write_bytes, write_json
 from magan_jax.plots.augmentation import plot_accuracy, plot_differences, plot_pools, plot_purity
@@ -18,16 +18,19 @@ from magan_jax.runtime import is_first_host
 from magan_jax.training.engine import Batch
 
 
-def report_augmentation(run: Run, trials: Sequence[Trial], test_set: Batch) -> None:
+def report_augmentation(run: Run, trials: Sequence[Trial], judge: Judge, test_set: Batch) -> None:
     """Read the test images, and write all that the comparison leaves."""
     with run.timed("test images"):
         entries = budget_entries(trials, test_set)
+        judged = accuracy(judge.classify, test_set)
     with run.timed("figures"):
         figures = _figures(entries, trials, run.dataset.class_names)
     if not is_first_host():
         return
     folder = run.workdir
-    results = run_results(run) | {"titles": TITLES, "budgets": entries}
+    results = run_results(run) | {
+        "titles": TITLES, "judge": {"test_accuracy": judged}, "budgets": entries,
+    }  # fmt: skip
     write_figures(folder, figures)
     write_json(folder / "config.json", results["config"])
     write_json(folder / "results.json", results)
@@ -40,16 +43,24 @@ def report_augmentation(run: Run, trials: Sequence[Trial], test_set: Batch) -> N
 
 
 def _line(entry: Mapping[str, Any]) -> str:
-    """The best arm of a budget against the stronger baseline."""
-    baseline = entry["baseline"]
-    others = {name: a for name, a in entry["arms"].items() if baseline in a["against"]}
-    best = max(others, key=lambda name: others[name]["test_accuracy"]["mean"])
-    found = others[best]["against"][baseline]
-    return (
+    """What the validation images' favourite among the analysis arms gains."""
+    baseline, best = entry["baseline"], entry["best"]
+    said = (
         f"{entry['num_per_class']} labels per class: {TITLES[baseline]} "
-        f"{entry['arms'][baseline]['test_accuracy']['mean']:.3f}; {TITLES[best]} "
-        f"{others[best]['test_accuracy']['mean']:.3f}, {100 * found['mean']:+.1f} points "
-        f"[{100 * found['low']:+.1f}, {100 * found['high']:+.1f}]"
+        f"{entry['arms'][baseline]['test_accuracy']['mean']:.3f}"
+    )
+    if best is None:
+        return said
+    found = entry["arms"][best]["against"][baseline]
+    interval = (
+        ""
+        if np.isnan(found["low"])
+        else f" [{100 * found['low']:+.1f}, {100 * found['high']:+.1f}], p = "
+        f"{found['adjusted']:.2g} for all arms together"
+    )
+    return (
+        f"{said}; {TITLES[best]} {entry['arms'][best]['test_accuracy']['mean']:.3f}, "
+        f"{100 * found['mean']:+.1f} points{interval}"
     )
 
 
@@ -75,17 +86,13 @@ def _figures(
         for entry in entries
     }
     baselines = {entry["num_per_class"]: TITLES[entry["baseline"]] for entry in entries}
-    first = trials[0]
-    pools = {
-        TITLES[name]: (arm.pool.shown, arm.pool.shown_labels)
-        for name, arm in (first.arms | first.bounds).items()
-        if arm.pool is not None
-    }
+    first = next((trial for trial in trials if _pools(trial)), trials[0])
+    pools = _pools(first)
     purity = {
         entry["num_per_class"]: {
-            TITLES[name]: (arm["purity"]["values"], arm["diversity"]["values"])
+            TITLES[name]: (arm["purity"]["mean"], arm["diversity"]["mean"])
             for name, arm in (entry["arms"] | entry["bounds"]).items()
-            if arm["purity"] is not None
+            if arm["diversity"] is not None
         }
         for entry in entries
     }
@@ -117,8 +124,17 @@ def _figures(
                 "purity",
                 "Purity: share of an arm's images whose label is that of a classifier which has "
                 "seen all labels. Diversity: how many different images a class has, as that "
-                "classifier sees it. A point for each seed.",
+                "classifier sees it. Means over seeds.",
                 plot_purity(purity),
             ),
         ]
     return figures
+
+
+def _pools(trial: Trial) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+    """Images of each arm that has any, and their labels, by title."""
+    return {
+        TITLES[name]: (arm.pool.shown, arm.pool.shown_labels)
+        for name, arm in (trial.arms | trial.bounds).items()
+        if arm.pool is not None
+    }

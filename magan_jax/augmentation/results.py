@@ -7,7 +7,7 @@ import numpy as np
 
 from magan_jax.augmentation.arms import ARMS, BASELINES
 from magan_jax.augmentation.bounds import BOUNDS
-from magan_jax.augmentation.differences import paired_differences
+from magan_jax.augmentation.differences import PairedDifference, paired_differences
 from magan_jax.augmentation.trial import ArmTrial, Trial, accuracy
 from magan_jax.comparison.results import over_seeds
 from magan_jax.training.engine import Batch
@@ -16,6 +16,10 @@ TITLES = {name: arm.title for name, arm in ARMS.items()} | {
     name: bound.title for name, bound in BOUNDS.items()
 }
 """Of arms and bounds, by name."""
+
+GOALS = {10: 0.05, 50: 0.03}
+"""By labels per class: what an arm built on the latent analysis was hoped to gain over the stronger
+baseline, in shares of the test images."""
 
 
 def budget_entries(trials: Sequence[Trial], test_set: Batch) -> list[dict[str, Any]]:
@@ -38,36 +42,65 @@ def _budget_entry(trials: Sequence[Trial], n: int, test_set: Batch) -> dict[str,
     # The stronger of the two, by the test images themselves: to the arms' disadvantage.
     baseline = max(BASELINES, key=lambda name: tested[name].mean())
     against = {name: paired_differences(of_arms, name) for name in BASELINES}
+    fitted = int((~trials[0].held_out).sum()) // trials[0].num_classes
+    # By validation images, so that the test images choose nothing.
+    candidates = [name for name in arms if ARMS[name].from_analysis]
+    best = max(candidates, key=lambda name: _validation(arms[name]), default=None)
     return {
         "num_per_class": n,
+        "fitted_per_class": fitted,
         "seeds": [trial.seed for trial in trials],
         "baseline": baseline,
+        "best": best,
+        "goal": _goal(n, against[baseline][best]) if best and n in GOALS else None,
+        "goal_reason": None if n in GOALS else "no goal was set for so many labels",
         "arms": {
-            name: _arm_entry(found, tested[name])
+            name: _arm_entry(found, tested[name], [v.title for v in ARMS[name].variants])
             | {
                 "from_analysis": ARMS[name].from_analysis,
                 "against": {
-                    other: differences[name]._asdict()
+                    other: _difference_entry(differences[name])
                     for other, differences in against.items()
                     if name in differences
                 },
             }
             for name, found in arms.items()
         },
-        "bounds": {name: _arm_entry(found, tested[name]) for name, found in bounds.items()},
+        "bounds": {name: _arm_entry(found, tested[name], [""]) for name, found in bounds.items()},
     }
 
 
-def _arm_entry(found: Sequence[ArmTrial], tested: np.ndarray) -> dict[str, Any]:
+def _goal(n: int, found: PairedDifference) -> dict[str, Any]:
+    """Whether the best arm's gain is what was hoped for, and certain."""
+    return {"gain": GOALS[n], "reached": bool(found.mean >= GOALS[n] and found.low > 0)}
+
+
+def _validation(found: Sequence[ArmTrial]) -> float:
+    """Mean validation accuracy of the chosen variants."""
+    return float(np.mean([one.validation[one.chosen] for one in found]))
+
+
+def _difference_entry(found: PairedDifference) -> dict[str, Any]:
+    alone = "one seed has no interval" if np.isnan(found.low) else None
+    return found._asdict() | {"reason": alone}
+
+
+def _arm_entry(found: Sequence[ArmTrial], tested: np.ndarray, titles: list[str]) -> dict[str, Any]:
     pools = [one.pool for one in found if one.pool is not None]
+    diversity = [pool.diversity for pool in pools if np.isfinite(pool.diversity)]
     return {
         "test_accuracy": over_seeds(list(tested)),
+        "variants": titles,
         "validation_accuracy": [list(one.validation) for one in found],
-        "chosen_variant": [one.chosen for one in found],
-        "without_images": [one.failure for one in found],
+        "chosen_variant": [titles[one.chosen] for one in found],
+        "without_images": sorted({reason for one in found for reason in one.failures if reason}),
+        "seeds_with_images": len(pools),
         "synthetic_images": over_seeds([p.size for p in pools]) if pools else None,
+        "of_class": [p.of_class for p in pools],
         "purity": over_seeds([p.purity for p in pools]) if pools else None,
-        "diversity": over_seeds([p.diversity for p in pools]) if pools else None,
+        "diversity": over_seeds(diversity) if diversity else None,
+        "images_reason": None if pools and diversity else "no synthetic images, or too few",
+        "std_reason": None if len(found) > 1 else "one seed has no deviation",
     }
 
 

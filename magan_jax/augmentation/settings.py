@@ -23,8 +23,10 @@ class SynthesisConfig:
     """Anchors of each class."""
     anchor_directions: int = 16
     """Directions bisected from each anchor."""
+    anchor_draws: int = 20_000
+    """Latents among which anchors are looked for, at most."""
     confidence: float = 0.9
-    """Pseudo-labels count above this probability, where only confident ones do."""
+    """Pseudo-labels count from this probability on, where only confident ones do."""
     num_neighbours: int = 6
     """Neighbours that a soft label is averaged over."""
     upper: float = 3.0
@@ -41,6 +43,7 @@ def check_synthesis_config(config: SynthesisConfig, num_classes: int) -> None:
         "num_directions",
         "num_anchors",
         "anchor_directions",
+        "anchor_draws",
         "num_neighbours",
     ):
         check_positive(f"synthesis.{name}", getattr(config, name))

@@ -12,14 +12,15 @@ from magan_jax.augmentation.arms import Arm, Pool, Sources, Variant
 from magan_jax.augmentation.budget import Budget
 from magan_jax.augmentation.fitting import FittingConfig, Moves, SoftBatch, fit
 from magan_jax.latent.networks import Classify
+from magan_jax.latent.regions import NoRegionError
 from magan_jax.metrics import vendi_score
 from magan_jax.training.engine import Batch
 from magan_jax.training.images import scale_images
 
 _JUDGED = 2_000
 """Synthetic images of a pool whose labels and diversity are judged."""
-_OF_A_CLASS = 100
-"""Images of a class behind its diversity."""
+_OF_A_CLASS = 25
+"""Images of a class behind its diversity, which no class of fewer has: it grows with them."""
 _SHOWN = 12
 """Images of a pool that figures show."""
 
@@ -44,14 +45,16 @@ class PoolJudgement(NamedTuple):
 
     Attributes:
         size: how many.
+        of_class: int `[K]`, how many have each class as their likeliest label.
         purity: share whose likeliest label is the judge's.
-        diversity: Vendi score of the judge's features within a class, mean over classes; 1 where
-            all images of a class are alike.
+        diversity: Vendi score of the judge's features of 25 images of a class, mean over the
+            classes that have so many; 1 where all of a class are alike; NaN without such a class.
         shown: some of them, uint8.
         shown_labels: their likeliest labels.
     """
 
     size: int
+    of_class: np.ndarray
     purity: float
     diversity: float
     shown: np.ndarray
@@ -66,15 +69,16 @@ class ArmTrial(NamedTuple):
         validation: accuracy of each variant on the budget's validation images.
         chosen: the variant.
         pool: its images; None for none.
-        failure: why the chosen variant has no images though it should (a labeller that knows one
-            class only, for example): it was then fitted without any; None where nothing failed.
+        failures: of each variant, why it has no images though it should (a labeller that knows
+            one class only, for example); None where nothing failed. Such a variant is fitted
+            without images, and chosen only where all variants are such.
     """
 
     classifier: Classify
     validation: tuple[float, ...]
     chosen: int
     pool: PoolJudgement | None
-    failure: str | None = None
+    failures: tuple[str | None, ...]
 
 
 class Trial(NamedTuple):
@@ -83,12 +87,16 @@ class Trial(NamedTuple):
     Attributes:
         seed: of the budget and all that was fitted to it.
         num_per_class: n.
+        num_classes: K.
+        held_out: bool `[K·n]`, labels that were kept for choices.
         arms: by name.
         bounds: the upper bounds, by name.
     """
 
     seed: int
     num_per_class: int
+    num_classes: int
+    held_out: np.ndarray
     arms: dict[str, ArmTrial]
     bounds: dict[str, ArmTrial]
 
@@ -104,8 +112,8 @@ def try_arms(
 ) -> dict[str, ArmTrial]:
     """Fit every variant of every arm to the budget's fitting part, and choose on its other part.
 
-    All arms start from the same parameters and draw the same real images; arms with the same pool
-    share it. Validation images are never learned from.
+    All arms start from the same parameters and the same key; arms with the same pool share it.
+    Validation images are never learned from.
 
     Args:
         key: of the trial.
@@ -126,47 +134,45 @@ def try_arms(
 
     trials = {}
     for name, arm in arms.items():
-        classifiers: list[Classify] = []
-        for variant in arm.variants:
-            pool = pool_of(variant)
-            classifiers.append(
-                fit(
-                    fit_key,
-                    config,
-                    budget.fitting,
-                    sources.num_classes,
-                    synthetic=None if isinstance(pool, str) else pool,
-                    moves=variant.moves,
-                )
-            )
-            on_progress()
-        validation = tuple(accuracy(one, budget.validation) for one in classifiers)
-        chosen = int(np.argmax(validation))
-        pool = pool_of(arm.variants[chosen])
-        trials[name] = arm_trial(classifiers[chosen], validation, chosen, pool, judge)
+        pairs = [(pool_of(variant), variant.moves) for variant in arm.variants]
+        trials[name] = try_variants(
+            fit_key, pairs, budget, sources.num_classes, config, judge, on_progress
+        )
     return trials
 
 
 def made_or_reason(make: Callable[[], SoftBatch]) -> SoftBatch | str:
-    """The images, or why there are none: one arm without images must not cost the others."""
+    """The images, or why there are none: one arm without regions must not cost the others."""
     try:
         return make()
-    except ValueError as error:
+    except NoRegionError as error:
         return str(error)
 
 
-def arm_trial(
-    classifier: Classify,
-    validation: tuple[float, ...],
-    chosen: int,
-    pool: SoftBatch | str | None,
+def try_variants(
+    key: jax.Array,
+    variants: Sequence[tuple[SoftBatch | str | None, Moves]],
+    budget: Budget,
+    num_classes: int,
+    config: FittingConfig,
     judge: Judge,
+    on_progress: Callable[[], None],
 ) -> ArmTrial:
-    """What became of an arm, its pool (or why it has none) judged."""
-    if isinstance(pool, str):
-        return ArmTrial(classifier, validation, chosen, None, pool)
-    judged = None if pool is None else judge_pool(pool, judge)
-    return ArmTrial(classifier, validation, chosen, judged)
+    """Fit each variant (its images, or why there are none, and its moves) and choose one."""
+    classifiers: list[Classify] = []
+    for pool, moves in variants:
+        images = None if isinstance(pool, str) else pool
+        classifiers.append(
+            fit(key, config, budget.fitting, num_classes, synthetic=images, moves=moves)
+        )
+        on_progress()
+    validation = tuple(accuracy(one, budget.validation) for one in classifiers)
+    failures = tuple(pool if isinstance(pool, str) else None for pool, _ in variants)
+    able = np.array([reason is None for reason in failures])
+    chosen = int(np.argmax(np.where(able | ~able.any(), validation, -1)))
+    pool = variants[chosen][0]
+    judged = judge_pool(pool, judge, num_classes) if isinstance(pool, SoftBatch) else None
+    return ArmTrial(classifiers[chosen], validation, chosen, judged, failures)
 
 
 def label_members(
@@ -179,25 +185,26 @@ def label_members(
     ]
 
 
-def judge_pool(pool: SoftBatch, judge: Judge) -> PoolJudgement:
-    """How pure a pool's labels are and how different its images, by evenly spaced ones."""
-    rows = np.unique(np.linspace(0, len(pool.images) - 1, _JUDGED).astype(int))
-    images, label = pool.images[rows], np.argmax(np.asarray(pool.shares)[rows], axis=1)
+def judge_pool(pool: SoftBatch, judge: Judge, num_classes: int) -> PoolJudgement:
+    """How pure a pool's labels are and how different its images, by images drawn at random."""
+    of_all = np.argmax(np.asarray(pool.shares), axis=1)
+    rows = np.random.default_rng(0).permutation(len(pool.images))[:_JUDGED]
+    images, label = pool.images[rows], of_all[rows]
     true = predicted(judge.classify, images)
     scores = []
-    for k in np.unique(label):
+    for k in range(num_classes):
         own = images[label == k][:_OF_A_CLASS]
-        features = np.asarray(judge.features(scale_images(own)))
-        features = features[np.linalg.norm(features, axis=1) > 0]
-        if len(features):
-            scores.append(vendi_score(features))
-    shown = np.random.default_rng(0).permutation(len(images))[:_SHOWN]
+        if len(own) == _OF_A_CLASS:
+            features = np.asarray(judge.features(scale_images(own)))
+            if np.linalg.norm(features, axis=1).all():  # a row of zeros has no direction
+                scores.append(vendi_score(features))
     return PoolJudgement(
         len(pool.images),
+        np.bincount(of_all, minlength=num_classes),
         float(np.mean(label == true)),
-        float(np.mean(scores)),
-        images[shown],
-        label[shown],
+        float(np.mean(scores)) if scores else float("nan"),
+        images[:_SHOWN],
+        label[:_SHOWN],
     )
 
 

@@ -16,6 +16,10 @@ _BLOCK = 1000
 """Latents among which anchors are looked for at once; block b is drawn from `fold_in(key, b)`."""
 
 
+class NoRegionError(ValueError):
+    """No shift of any class keeps its class: there is nothing to draw images from."""
+
+
 class Regions(NamedTuple):
     """R regions: around `centre`, shifts by up to `epsilon` times `scale` keep the class.
 
@@ -41,7 +45,8 @@ def regions_around_means(analysis: Analysis, epsilon: np.ndarray) -> Regions:
             `measured` of `measure_invariance`. A class whose ε is 0 or NaN has no region.
 
     Raises:
-        ValueError: for another shape, a negative ε, or no region at all.
+        ValueError: for another shape or a negative ε.
+        NoRegionError: if no class has a region.
     """
     epsilon = np.asarray(epsilon, np.float64)
     if epsilon.shape != analysis.counts.shape or (epsilon < 0).any():
@@ -51,7 +56,7 @@ def regions_around_means(analysis: Analysis, epsilon: np.ndarray) -> Regions:
         )
     there = np.flatnonzero(analysis.valid & (epsilon > 0) & np.isfinite(epsilon))
     if not len(there):
-        raise ValueError(
+        raise NoRegionError(
             "no class has both statistics and an epsilon above 0; draw more latents in analyze, or "
             "take another epsilon."
         )
@@ -92,7 +97,8 @@ def regions_around_anchors(
         batch_size, num_devices: see `label_latents`.
 
     Raises:
-        ValueError: for what `bisect_epsilon` refuses, or if no class has statistics.
+        ValueError: for what `bisect_epsilon` refuses.
+        NoRegionError: if no class has statistics, or no anchor room around it.
     """
     for name, value in (("num_anchors", num_anchors), ("num_directions", num_directions)):
         check_positive(name, value)
@@ -102,7 +108,7 @@ def regions_around_anchors(
     valid = np.flatnonzero(analysis.valid)
     found: dict[int, list[np.ndarray]] = {int(k): [] for k in valid}
     if not found:
-        raise ValueError("no class has two latents; draw more of them (num_samples).")
+        raise NoRegionError("no class has two latents; draw more of them (num_samples).")
     for block in range(-(-max_draws // _BLOCK)):
         latents = np.asarray(prior(jax.random.fold_in(anchor_key, block), _BLOCK))
         label = label_latents(
@@ -112,6 +118,10 @@ def regions_around_anchors(
             kept.extend(latents[label == k][: num_anchors - len(kept)])
         if all(len(kept) == num_anchors for kept in found.values()):
             break
+    if not any(found.values()):
+        raise NoRegionError(
+            f"none of {max_draws} latents is of a class that the analysis knows; raise max_draws."
+        )
     label = np.concatenate([np.full(len(kept), k) for k, kept in found.items()])
     centre = np.concatenate([np.stack(kept) for kept in found.values() if kept])
     scale = analysis.std[label].astype(np.float32)
@@ -129,4 +139,9 @@ def regions_around_anchors(
     )
     epsilon = exits.epsilon.min(axis=1)
     inside = epsilon > 0
+    if not inside.any():
+        raise NoRegionError(
+            f"all {len(epsilon)} anchors lie within {tolerance} of a border of their class; lower "
+            "tolerance, or take more anchors."
+        )
     return Regions(label[inside], centre[inside], scale[inside], epsilon[inside])

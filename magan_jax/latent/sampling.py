@@ -28,7 +28,7 @@ def sample_images(key: jax.Array, generate: Generate, prior: Prior, n: int) -> n
         n: how many.
     """
     check_positive("n", n)
-    function = _as_pytree(generate)
+    function = as_pytree(generate)
     blocks = [
         jax.device_get(_block(function, prior, jax.random.fold_in(key, b)))
         for b in range(-(-n // _BLOCK))
@@ -43,7 +43,7 @@ def images_of(generate: Generate, latents: Any) -> np.ndarray:
 
 def images_in_blocks(generate: Generate, latents: np.ndarray) -> np.ndarray:
     """G(z) of many given latents `[n, d]`, a block at a time: `[n, H, W, C]`, on the host."""
-    function = _as_pytree(generate)
+    function = as_pytree(generate)
     parts = []
     for first in range(0, len(latents), _BLOCK):
         part = np.asarray(latents[first : first + _BLOCK], np.float32)
@@ -52,10 +52,10 @@ def images_in_blocks(generate: Generate, latents: np.ndarray) -> np.ndarray:
     return np.concatenate(parts)
 
 
-def _as_pytree(generate: Generate) -> Any:
+def as_pytree(function: Callable[..., Any]) -> Any:
     """A function that is a pytree of its parameters hands them over: nothing is compiled anew for
     the same network with others."""
-    return generate if jax.tree.leaves(generate) != [generate] else jax.tree_util.Partial(generate)
+    return function if jax.tree.leaves(function) != [function] else jax.tree_util.Partial(function)
 
 
 @jax.jit

@@ -1,16 +1,21 @@
 """Labelled images: shifts inside the regions that a class fills (MAGAN, Sections 4 and 5)."""
 
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from magan_jax.latent.invariance import random_signs
-from magan_jax.latent.labels import check_positive, label_latents
+from magan_jax.latent.labels import check_positive
 from magan_jax.latent.networks import Classify, Generate
 from magan_jax.latent.regions import Regions
-from magan_jax.latent.sampling import images_in_blocks
+from magan_jax.latent.sampling import as_pytree, images_in_blocks
 from magan_jax.metrics.features import quantise_images
+from magan_jax.training.images import scale_images
+
+_BLOCK = 500
+"""Images judged at once."""
 
 Shape = Literal["signs", "segment"]
 """`signs`: shifts by random signs of each dimension's unit; `segment`: all dimensions together,
@@ -24,7 +29,7 @@ class Provenance(NamedTuple):
         region: int `[N]`, its row in the `Regions`.
         position: `[N]`, p, at most the region's ε.
         direction: int8 `[N, d]`, signs.
-        judged: int `[N]`, the class that C sees in the image.
+        judged: int `[N]`, the class that C sees in the uint8 image.
         confidence: `[N]`, how sure C is of `judged`.
     """
 
@@ -60,8 +65,6 @@ def synthesize(
     num_per_class: int,
     classes: tuple[int, ...] | None = None,
     shape: Shape = "signs",
-    batch_size: int | None = None,
-    num_devices: int | None = None,
 ) -> Synthetic:
     """Draw labelled images from the regions of each class.
 
@@ -75,11 +78,10 @@ def synthesize(
         num_per_class: images of each class.
         classes: which; default all that have a region.
         shape: of the shifts.
-        batch_size, num_devices: see `label_latents`.
 
     Raises:
-        ValueError: for a class without a region, ε that is not positive, or images that are not
-            finite.
+        ValueError: for a class without a region or named twice, ε that is not positive, or images
+            that are not finite.
     """
     check_positive("num_per_class", num_per_class)
     if shape not in ("signs", "segment"):
@@ -91,6 +93,8 @@ def synthesize(
         )
     there = np.unique(regions.label)
     wanted = there if classes is None else np.asarray(classes)
+    if not len(wanted) or len(np.unique(wanted)) < len(wanted):
+        raise ValueError(f"classes is {classes}; name at least one class, and none twice.")
     for k in wanted:
         if k not in there:
             raise ValueError(
@@ -103,15 +107,33 @@ def synthesize(
     region, position, direction = (np.concatenate(x) for x in zip(*parts, strict=True))
     shifts = position[:, None] * direction * regions.scale[region]
     latents = (regions.centre[region] + shifts).astype(np.float32)
-    judged = label_latents(
-        generate, classify, latents, batch_size=batch_size, num_devices=num_devices
-    )
+    images = quantise_images(images_in_blocks(generate, latents), name="generated images")
+    judged, confidence = _judged(classify, images)
     return Synthetic(
-        quantise_images(images_in_blocks(generate, latents), name="generated images"),
+        images,
         regions.label[region].astype(np.int32),
         latents,
-        Provenance(region, position, direction, judged.label, judged.confidence),
+        Provenance(region, position, direction, judged, confidence),
     )
+
+
+def _judged(classify: Classify, images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Label and confidence of uint8 images, as they will be stored."""
+    function = as_pytree(classify)
+    parts = []
+    for first in range(0, len(images), _BLOCK):
+        part = images[first : first + _BLOCK]
+        padded = np.pad(part, ((0, _BLOCK - len(part)), (0, 0), (0, 0), (0, 0)))
+        parts.append([x[: len(part)] for x in jax.device_get(_label(function, padded))])
+    label, confidence = (np.concatenate(x) for x in zip(*parts, strict=True))
+    return label, confidence
+
+
+@jax.jit
+def _label(classify: Any, images: jax.Array) -> tuple[jax.Array, jax.Array]:
+    with jax.default_matmul_precision("highest"):
+        shares = jax.nn.softmax(classify(scale_images(images)), axis=-1)
+    return jnp.argmax(shares, axis=-1), jnp.max(shares, axis=-1)
 
 
 def _draw(

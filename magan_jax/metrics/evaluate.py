@@ -39,7 +39,8 @@ class Score(NamedTuple):
         num_real: real images compared with; None for a number of one set alone.
         num_fake: generated images.
         num_yardstick: real images behind `yardstick`; None without it.
-        standard_error: of the value; None where it has no estimate.
+        standard_error: of FD∞, of the line fitted to subsets that overlap: less than it would be
+            over new samples; None for the other numbers.
         reason: why the value, or else the yardstick, is not a number; None where both are.
     """
 
@@ -186,13 +187,14 @@ def evaluate_against(
     extractor, real = reference.extractor, reference.features
     features = features_of(extractor.function, fake, batch_size=batch_size, name="fake")
     check_same_width(real.shape[1], features.shape[1])
-    found = _numbers(methods, reference, features, key)
+    keys = (None, None) if key is None else jax.random.split(key)
+    found = _numbers(methods, reference, features, keys[0])
     count = len(features)
     with warnings.catch_warnings():  # of too few rows it has been warned already
         warnings.simplefilter("ignore", UserWarning)
         if reference.held_out is not None:
             others = evenly_spaced(reference.held_out, count)
-            beside = _numbers(methods, reference, others, key)
+            beside = _numbers(methods, reference, others, keys[1])
         else:
             others = evenly_spaced(real, count)
             alone = [m for m in methods if m in _OF_ONE_SET]

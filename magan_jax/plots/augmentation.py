@@ -1,7 +1,6 @@
 """Arms of few labels beside each other."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -58,25 +57,27 @@ def plot_differences(
             interval that is not known.
         baselines: by labels per class, the title of what is subtracted.
     """
-    most = max(len(found) for found in differences.values())
+    rows = list(dict.fromkeys(title for found in differences.values() for title in found))
     figure, axes = plt.subplots(
         1,
         len(differences),
-        figsize=(3.6 * len(differences) + 2.4, 0.42 * most + 1.4),
+        figsize=(3.6 * len(differences) + 2.4, 0.42 * len(rows) + 1.4),
         squeeze=False,
         sharey=True,
         layout="constrained",
     )
     for axis, (n, found) in zip(axes[0], differences.items(), strict=True):
-        for row, (mean, low, high) in enumerate(100 * np.array(list(found.values()))):
+        for title, ends in found.items():
+            mean, low, high = 100 * np.array(ends)
+            place = rows.index(title)
             if np.isfinite([low, high]).all():
-                axis.plot([low, high], [row, row], color=COLOURS[0], lw=1.4)
-            axis.plot(mean, row, "o", color=COLOURS[0], ms=5)
+                axis.plot([low, high], [place, place], color=COLOURS[0], lw=1.4)
+            axis.plot(mean, place, "o", color=COLOURS[0], ms=5)
         axis.axvline(0, color=GREY, lw=1)
         axis.set_title(f"{n} labels per class", fontsize=10)
         axis.set_xlabel(f"points over {baselines[n]}")
         axis.grid(alpha=0.3, axis="x")
-        axis.set_yticks(range(len(found)), list(found))
+    axes[0, 0].set_yticks(range(len(rows)), rows)
     axes[0, 0].invert_yaxis()
     return figure
 
@@ -111,11 +112,11 @@ def plot_pools(
     return figure
 
 
-def plot_purity(found: Mapping[int, Mapping[str, tuple[Any, Any]]]) -> Figure:
+def plot_purity(found: Mapping[int, Mapping[str, tuple[float, float]]]) -> Figure:
     """How pure the labels of each arm's images are, and how different its images of a class.
 
     Args:
-        found: by labels per class and title, purity and diversity, one number for each seed.
+        found: by labels per class and title, purity and diversity.
     """
     figure, axes = plt.subplots(
         1,
@@ -126,21 +127,24 @@ def plot_purity(found: Mapping[int, Mapping[str, tuple[Any, Any]]]) -> Figure:
         sharey=True,
         layout="constrained",
     )
+    titles = list(dict.fromkeys(title for pools in found.values() for title in pools))
+    handles = {}
     for axis, (n, pools) in zip(axes[0], found.items(), strict=True):
-        for place, (title, (purity, diversity)) in enumerate(pools.items()):
-            axis.plot(
+        for title, (purity, diversity) in pools.items():
+            place = titles.index(title)
+            (handles[title],) = axis.plot(
                 diversity,
                 purity,
                 ls="",
                 marker=_MARKERS[place % len(_MARKERS)],
                 color=COLOURS[place % len(COLOURS)],
-                ms=6,
-                label=title,
+                ms=7,
             )
         axis.set_title(f"{n} labels per class", fontsize=10)
         axis.set_xlabel("diversity within a class (Vendi score)")
         axis.grid(alpha=0.3)
     axes[0, 0].set_ylabel("purity of labels")
     axes[0, 0].set_ylim(0, 1.02)
-    figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside right center", fontsize=8)
+    known = [title for title in titles if title in handles]
+    figure.legend([handles[t] for t in known], known, loc="outside right center", fontsize=8)
     return figure
