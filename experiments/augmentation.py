@@ -77,12 +77,12 @@ def main() -> None:
     with run.timed("all labels"):
         judge, omniscient = (knows_all(run, stream) for stream in (11, 12))
     trials: list[Trial] = []
-    with run.timed("arms"):
-        fits = sum(len(ARMS[name].variants) for name in config.arms) + len(BOUNDS)
-        total = len(config.budgets) * config.num_seeds * fits
-        with tqdm(total=total, desc="classifiers", unit="fit", disable=None) as bar:
-            for seed, key in zip(run.seeds, run.keys(10), strict=True):
-                for n in config.budgets:
+    fits = sum(len(ARMS[name].variants) for name in config.arms) + len(BOUNDS)
+    total = len(config.budgets) * config.num_seeds * fits
+    with tqdm(total=total, desc="classifiers", unit="fit", disable=None) as bar:
+        for seed, key in zip(run.seeds, run.keys(10), strict=True):
+            for n in config.budgets:
+                with run.timed(f"{n} labels per class"):
                     trials.append(one_trial(run, key, seed, n, gan, judge, omniscient, bar.update))
 
     # The test images are read here, once.
