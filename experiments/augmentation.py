@@ -8,7 +8,7 @@ The GAN is that of `python experiments/fashion.py`, where its run is there. Numb
 the README.
 """
 
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ from magan_jax.augmentation.arms import ARMS, BASELINES, Sources
 from magan_jax.augmentation.bounds import BOUNDS, Known, try_bounds
 from magan_jax.augmentation.budget import check_budgets, draw_budget
 from magan_jax.augmentation.fitting import FittingConfig, check_fitting_config, fit
+from magan_jax.augmentation.kept import load_trial, save_trial
 from magan_jax.augmentation.labelling import ensemble
 from magan_jax.augmentation.report import report_augmentation
 from magan_jax.augmentation.settings import SynthesisConfig, check_synthesis_config
@@ -27,6 +28,7 @@ from magan_jax.cli import one_sentence, parse
 from magan_jax.data import load_dataset
 from magan_jax.parallel import check_num_devices
 from magan_jax.run import Run, RunConfig, start_run
+from magan_jax.runtime import is_first_host
 from magan_jax.training.classifier import ClassifierConfig, ClassifierState, feature_function
 from magan_jax.training.gan import TrainedGAN, train_gan
 from magan_jax.training.gan_config import GANConfig, check_gan_config, compares_features
@@ -82,8 +84,12 @@ def main() -> None:
     with tqdm(total=total, desc="classifiers", unit="fit", disable=None) as bar:
         for seed, key in zip(run.seeds, run.keys(10), strict=True):
             for n in config.budgets:
-                with run.timed(f"{n} labels per class"):
-                    trials.append(one_trial(run, key, seed, n, gan, judge, omniscient, bar.update))
+                trial = kept_trial(run, seed, n)
+                if trial is None:
+                    with run.timed(f"{n} labels per class"):
+                        trial = one_trial(run, key, seed, n, gan, judge, omniscient, bar.update)
+                    keep_trial(run, trial)
+                trials.append(trial)
 
     # The test images are read here, once.
     report_augmentation(run, trials, judge, run.test_set)
@@ -128,6 +134,37 @@ def one_trial(
         jax.random.fold_in(bounds_key, n), known, budget, config.fitting, judge, on_progress
     )
     return Trial(seed, n, num_classes, budget.held_out, arms, bounds)
+
+
+def described(run: Run, seed: int, n: int) -> dict[str, Any]:
+    """All that decides a trial."""
+    config = run.config
+    return {
+        "seed": seed,
+        "num_per_class": n,
+        "gan_seed": config.seed,
+        "data": [run.dataset.name, run.dataset.sha256],
+        "judge_steps": config.judge_steps,
+        "arms": config.arms,
+        "fitting": asdict(config.fitting),
+        "synthesis": asdict(config.synthesis),
+        "gan": asdict(config.gan),
+    }
+
+
+def kept_trial(run: Run, seed: int, n: int) -> Trial | None:
+    """What an earlier call has tried already; None with `--restart`."""
+    if run.config.restart:
+        return None
+    path = run.workdir / "trials" / f"n{n}-seed{seed}.npz"
+    return load_trial(path, described(run, seed, n), run.config.fitting.width)
+
+
+def keep_trial(run: Run, trial: Trial) -> None:
+    """For the next call, should this one be interrupted."""
+    if is_first_host():
+        path = run.workdir / "trials" / f"n{trial.num_per_class}-seed{trial.seed}.npz"
+        save_trial(path, trial, described(run, trial.seed, trial.num_per_class))
 
 
 def generator_of(run: Run) -> TrainedGAN:
@@ -199,7 +236,11 @@ def prepare() -> Run:
         )
     if config.judge_steps < 1:
         raise ValueError(f"judge_steps is {config.judge_steps}; it must be at least 1.")
-    return start_run("augmentation", preset, config, dataset, trainings={})
+    run = start_run("augmentation", preset, config, dataset, trainings={})
+    for seed in run.seeds:
+        for n in config.budgets:
+            kept_trial(run, seed, n)  # of other settings it is refused before anything is trained
+    return run
 
 
 if __name__ == "__main__":

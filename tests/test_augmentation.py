@@ -127,6 +127,21 @@ def test_no_arm_ever_sees_a_label_beyond_its_budget(finished, tiny_folder, monke
     assert not all(map(np.array_equal, jax.tree.leaves(a), jax.tree.leaves(b)))
 
 
+def test_a_second_call_fits_no_arm_and_finds_the_same(finished, tiny_folder, capsys):
+    before = read_results(finished)
+    assert run(tiny_folder, finished) is None
+    said = capsys.readouterr().out
+    assert "labels per class: " in said  # the last lines
+    assert read_results(finished)["budgets"] == before["budgets"]
+    assert not [name for name in read_results(finished)["seconds"] if "per class" in name]
+
+
+def test_trials_of_other_settings_are_refused(finished, tiny_folder, capsys):
+    said = run(tiny_folder, finished, "--fitting.learning-rate=0.01")
+    assert "holds a trial of other settings" in said
+    assert "GAN" not in capsys.readouterr().out  # before anything is trained
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [

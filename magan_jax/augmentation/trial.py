@@ -13,6 +13,7 @@ from magan_jax.augmentation.budget import Budget
 from magan_jax.augmentation.fitting import FittingConfig, Moves, SoftBatch, fit
 from magan_jax.latent.networks import Classify
 from magan_jax.latent.regions import NoRegionError
+from magan_jax.latent.sampling import as_pytree
 from magan_jax.metrics import vendi_score
 from magan_jax.training.engine import Batch
 from magan_jax.training.images import scale_images
@@ -215,7 +216,7 @@ def accuracy(classify: Classify, images: Batch) -> float:
 
 def predicted(classify: Classify, images: np.ndarray) -> np.ndarray:
     """The likeliest class of each uint8 image, int `[N]`."""
-    return np.asarray(_predicted(classify, jnp.asarray(images)))
+    return np.asarray(_predicted(as_pytree(classify), jnp.asarray(images)))
 
 
 @jax.jit

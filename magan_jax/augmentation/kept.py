@@ -1,0 +1,131 @@
+"""Trials on disk: a call that was interrupted goes on with the next one."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+
+from magan_jax.augmentation.trial import ArmTrial, PoolJudgement, Trial
+from magan_jax.files import jsonable, write_arrays
+from magan_jax.training.classifier import classifier_in_use
+
+
+def save_trial(path: Path, trial: Trial, description: Mapping[str, Any]) -> None:
+    """Write a trial as arrays, whole or not at all.
+
+    Args:
+        path: an `.npz` file; its folder is created.
+        trial: what is kept.
+        description: all that decides it, as plain JSON.
+    """
+    arrays: dict[str, Any] = {
+        "description": _text(description),
+        "seed": trial.seed,
+        "num_per_class": trial.num_per_class,
+        "num_classes": trial.num_classes,
+        "held_out": trial.held_out,
+    }
+    for kind in ("arms", "bounds"):
+        found: Mapping[str, ArmTrial] = getattr(trial, kind)
+        arrays[kind] = np.array(list(found), np.str_)
+        for name, one in found.items():
+            arrays |= {f"{kind}/{name}/{key}": value for key, value in _of_arm(one).items()}
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_arrays(path, arrays)
+
+
+def load_trial(path: Path, description: Mapping[str, Any], width: int) -> Trial | None:
+    """Read a trial; None where there is none.
+
+    Args:
+        path: see `save_trial`.
+        description: what it must be of.
+        width: of its classifiers.
+
+    Raises:
+        ValueError: for a file of another description, or one that cannot be read.
+    """
+    if not path.is_file():
+        return None
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            arrays = dict(file)
+        same = str(arrays["description"]) == str(_text(description))
+    except (OSError, ValueError, KeyError) as error:
+        raise ValueError(f"{path} cannot be read ({error}); delete it to make it anew.") from error
+    if not same:
+        raise ValueError(
+            f"{path} holds a trial of other settings; delete it, make everything anew with "
+            "--restart, or name another --workdir."
+        )
+    num_classes = int(arrays["num_classes"])
+
+    def found(kind: str) -> dict[str, ArmTrial]:
+        return {
+            str(name): _arm_of(_below(arrays, f"{kind}/{name}/"), width, num_classes)
+            for name in arrays[kind]
+        }
+
+    return Trial(
+        int(arrays["seed"]),
+        int(arrays["num_per_class"]),
+        num_classes,
+        arrays["held_out"],
+        found("arms"),
+        found("bounds"),
+    )
+
+
+def _text(description: Mapping[str, Any]) -> np.ndarray:
+    return np.array(json.dumps(jsonable(description), sort_keys=True))
+
+
+def _below(arrays: Mapping[str, np.ndarray], prefix: str) -> dict[str, np.ndarray]:
+    """What is named under a prefix, without it."""
+    return {k[len(prefix) :]: v for k, v in arrays.items() if k.startswith(prefix)}
+
+
+def _of_arm(one: ArmTrial) -> dict[str, Any]:
+    variables: Any = one.classifier
+    leaves, _ = jax.tree_util.tree_flatten_with_path(variables.args[0])
+    arrays: dict[str, Any] = {
+        "validation": np.array(one.validation),
+        "chosen": one.chosen,
+        # Of a variant that did not fail, an empty reason.
+        "failures": np.array([reason or "" for reason in one.failures], np.str_),
+    }
+    for path, leaf in leaves:
+        arrays["variables/" + "/".join(str(key.key) for key in path)] = np.asarray(leaf)
+    if one.pool is not None:
+        arrays |= {f"pool/{name}": value for name, value in one.pool._asdict().items()}
+    return arrays
+
+
+def _arm_of(arrays: Mapping[str, np.ndarray], width: int, num_classes: int) -> ArmTrial:
+    variables: dict[str, Any] = {}
+    for name, leaf in _below(arrays, "variables/").items():
+        *folders, last = name.split("/")
+        place = variables
+        for folder in folders:
+            place = place.setdefault(folder, {})
+        place[last] = leaf
+    pool = _below(arrays, "pool/")
+    return ArmTrial(
+        jax.tree_util.Partial(classifier_in_use(width, num_classes), variables),
+        tuple(float(v) for v in arrays["validation"]),
+        int(arrays["chosen"]),
+        PoolJudgement(
+            int(pool["size"]),
+            pool["of_class"],
+            float(pool["purity"]),
+            float(pool["diversity"]),
+            pool["shown"],
+            pool["shown_labels"],
+        )
+        if pool
+        else None,
+        tuple(str(reason) or None for reason in arrays["failures"]),
+    )

@@ -1,0 +1,65 @@
+"""Figures of the comparison of arms say what their arrays say."""
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pytest
+from matplotlib.colors import to_rgb
+
+from magan_jax.plots.augmentation import plot_accuracy, plot_differences, plot_pools, plot_purity
+
+
+@pytest.fixture(autouse=True)
+def close():
+    yield
+    plt.close("all")
+
+
+def test_accuracies_are_means_with_bands():
+    values = np.array([[0.6, 0.7], [0.8, 0.82]])
+    figure = plot_accuracy({"real only": values}, {"all labels": values + 0.1}, [10, 50])
+    arm, bound = figure.axes[0].lines
+    np.testing.assert_allclose(arm.get_ydata(), [0.65, 0.81])
+    np.testing.assert_allclose(bound.get_ydata(), [0.75, 0.91])
+    band = figure.axes[0].collections[0].get_paths()[0].vertices
+    assert {0.6, 0.7, 0.8, 0.82} <= set(np.round(band[:, 1], 9))
+    (legend,) = figure.legends
+    assert [t.get_text() for t in legend.get_texts()] == ["real only", "bound: all labels"]
+
+
+def test_each_difference_stands_in_its_arms_row_though_baselines_differ():
+    found = {
+        5: {"classical": (0.01, -0.01, 0.03), "anchors": (0.02, 0.01, 0.03)},
+        50: {"real": (-0.02, -0.03, -0.01), "anchors": (0.04, np.nan, np.nan)},
+    }
+    figure = plot_differences(found, {5: "real", 50: "classical"})
+    left, right = figure.axes
+    rows = [label.get_text() for label in left.get_yticklabels()]
+    assert rows == ["classical", "anchors", "real"]
+    for axis, arms in ((left, found[5]), (right, found[50])):
+        points = [line for line in axis.lines if line.get_marker() == "o"]
+        places = {rows[int(line.get_ydata()[0])]: line.get_xdata()[0] for line in points}
+        assert places == pytest.approx({name: 100 * ends[0] for name, ends in arms.items()})
+    intervals = [line for line in right.lines if len(line.get_xdata()) == 2]
+    assert sum(line.get_marker() == "None" for line in intervals) == 2  # one, and the zero
+
+
+def test_an_arm_has_one_colour_though_others_are_missing():
+    figure = plot_purity(
+        {5: {"b": (0.9, 2.0)}, 50: {"a": (0.5, 1.0), "b": (0.8, 3.0), "c": (1.0, 1.5)}}
+    )
+    left, right = figure.axes
+    colour = to_rgb(left.lines[0].get_color())
+    assert colour == to_rgb(right.lines[1].get_color())
+    assert len({to_rgb(line.get_color()) for line in right.lines}) == 3
+    (legend,) = figure.legends
+    assert [t.get_text() for t in legend.get_texts()] == ["b", "a", "c"]
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_pools_are_shown_under_their_labels(channels):
+    images = np.random.default_rng(0).integers(0, 256, (3, 4, 4, channels)).astype(np.uint8)
+    figure = plot_pools({"anchors": (images, np.array([1, 0, 1]))}, ["bag", "coat"], "ten labels")
+    assert [axis.get_title() for axis in figure.axes] == ["coat", "bag", "coat"]
+    for axis, image in zip(figure.axes, images, strict=True):
+        np.testing.assert_array_equal(axis.images[0].get_array(), image.squeeze())
+    assert figure.axes[0].get_ylabel() == "anchors"
