@@ -15,21 +15,23 @@ from typing import Any
 import jax
 from tqdm import tqdm
 
+from magan_jax import analyze
 from magan_jax.augmentation.arms import ARMS, BASELINES, Sources
 from magan_jax.augmentation.bounds import BOUNDS, Known, try_bounds
 from magan_jax.augmentation.budget import check_budgets, draw_budget
-from magan_jax.augmentation.fitting import FittingConfig, check_fitting_config, fit
+from magan_jax.augmentation.fitting import SHIFTED, FittingConfig, check_fitting_config, fit
 from magan_jax.augmentation.kept import load_trial, save_trial
 from magan_jax.augmentation.labelling import ensemble
 from magan_jax.augmentation.report import report_augmentation
 from magan_jax.augmentation.settings import SynthesisConfig, check_synthesis_config
-from magan_jax.augmentation.trial import SHIFTED, Judge, Trial, label_members, try_arms
+from magan_jax.augmentation.trial import Judge, Trial, label_members, try_arms
 from magan_jax.cli import one_sentence, parse
 from magan_jax.data import load_dataset
+from magan_jax.latent.networks import Classify
 from magan_jax.parallel import check_num_devices
 from magan_jax.run import Run, RunConfig, start_run
 from magan_jax.runtime import is_first_host
-from magan_jax.training.classifier import ClassifierConfig, ClassifierState, feature_function
+from magan_jax.training.classifier import last_layer_in_use
 from magan_jax.training.gan import TrainedGAN, train_gan
 from magan_jax.training.gan_config import GANConfig, check_gan_config, compares_features
 from magan_jax.training.stage import is_finished
@@ -78,6 +80,8 @@ def main() -> None:
     # All labels, for what is marked as such: the judge of purity, and who labels for the bounds.
     with run.timed("all labels"):
         judge, omniscient = (knows_all(run, stream) for stream in (11, 12))
+        sources = sources_of(run, run.keys(13)[0], gan, omniscient.classify)
+        known = Known(sources, run.train_set)
     trials: list[Trial] = []
     fits = sum(len(ARMS[name].variants) for name in config.arms) + len(BOUNDS)
     total = len(config.budgets) * config.num_seeds * fits
@@ -87,7 +91,7 @@ def main() -> None:
                 trial = kept_trial(run, seed, n)
                 if trial is None:
                     with run.timed(f"{n} labels per class"):
-                        trial = one_trial(run, key, seed, n, gan, judge, omniscient, bar.update)
+                        trial = one_trial(run, key, seed, n, gan, judge, known, bar.update)
                     keep_trial(run, trial)
                 trials.append(trial)
 
@@ -102,38 +106,56 @@ def one_trial(
     n: int,
     gan: TrainedGAN,
     judge: Judge,
-    omniscient: Judge,
+    known: Known,
     on_progress: Any,
 ) -> Trial:
     """A budget of n labels per class: who labels the latents, then all arms."""
     config, num_classes = run.config, len(run.dataset.class_names)
-    draw_key, label_key, arms_key, bounds_key = (jax.random.fold_in(key, i) for i in range(4))
+    draw_key, *keys = (jax.random.fold_in(key, i) for i in range(5))
+    label_key, analysis_key, arms_key, bounds_key = (jax.random.fold_in(k, n) for k in keys)
     budget = draw_budget(draw_key, run.train_set, n, num_classes)
 
     # The labels of this budget are all that the arms, and their labeller, ever see.
     members = label_members(
-        jax.random.fold_in(label_key, n),
+        label_key,
         replace(config.fitting, steps=config.synthesis.member_steps),
         budget,
         num_classes,
         config.synthesis.num_members,
     )
-    sources = Sources(
-        gan.generate, gan.prior, ensemble(members), num_classes, config.synthesis,
-        config.num_devices,
-    )  # fmt: skip
+    sources = sources_of(run, analysis_key, gan, ensemble(members))
     chosen = {name: ARMS[name] for name in config.arms}
-    arms = try_arms(
-        jax.random.fold_in(arms_key, n), chosen, sources, budget, config.fitting, judge,
-        on_progress,
-    )  # fmt: skip
+    arms = try_arms(arms_key, chosen, sources, budget, config.fitting, judge, on_progress)
 
     # More than a budget's labels: upper bounds.
-    known = Known(sources._replace(classify=omniscient.classify), run.train_set)
-    bounds = try_bounds(
-        jax.random.fold_in(bounds_key, n), known, budget, config.fitting, judge, on_progress
-    )
+    bounds = try_bounds(bounds_key, known, budget, config.fitting, judge, on_progress)
     return Trial(seed, n, num_classes, budget.held_out, arms, bounds)
+
+
+def sources_of(run: Run, key: jax.Array, gan: TrainedGAN, classify: Classify) -> Sources:
+    """A generator, who labels its images, and Algorithm 1 of the paper with both."""
+    config, num_classes = run.config, len(run.dataset.class_names)
+    analysis = analyze(
+        key,
+        gan.generate,
+        classify,
+        latent_dim=config.gan.latent_dim,
+        num_classes=num_classes,
+        num_samples=config.synthesis.num_samples,
+        num_permutations=0,
+        prior=gan.prior,
+        num_devices=config.num_devices,
+        quiet=True,
+    )
+    return Sources(
+        gan.generate,
+        gan.prior,
+        classify,
+        analysis,
+        num_classes,
+        config.synthesis,
+        config.num_devices,
+    )
 
 
 def described(run: Run, seed: int, n: int) -> dict[str, Any]:
@@ -198,11 +220,8 @@ def knows_all(run: Run, stream: int) -> Judge:
     config, num_classes = run.config, len(run.dataset.class_names)
     fitting = replace(config.fitting, steps=config.judge_steps)
     classify = fit(run.keys(stream)[0], fitting, run.train_set, num_classes, moves=SHIFTED)
-    parameters = classify.args[0]["params"]
-    features = feature_function(
-        ClassifierConfig(width=fitting.width), num_classes, ClassifierState(parameters, ())
-    )
-    return Judge(classify, features)
+    features = last_layer_in_use(fitting.width, num_classes)
+    return Judge(classify, jax.tree_util.Partial(features, *classify.args))
 
 
 def prepare() -> Run:

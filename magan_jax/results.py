@@ -65,6 +65,16 @@ def score_entry(score: Score) -> dict[str, Any]:
     return {name: value for name, value in score._asdict().items() if value is not None}
 
 
+def over_seeds(values: Sequence[float]) -> dict[str, Any]:
+    """Mean and standard deviation of one number per seed, and the numbers."""
+    array = np.asarray(values, np.float64)
+    return {
+        "mean": float(array.mean()),
+        "std": float(array.std(ddof=1)) if len(array) > 1 else None,
+        "values": array,
+    }
+
+
 def _claim_entry(claim: Claim) -> dict[str, Any]:
     without = "no single number is claimed: intervals, where there are any, stand in `ours`"
     return claim._asdict() | {"low_high_reason": without if claim.low is None else None}

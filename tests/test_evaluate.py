@@ -59,8 +59,8 @@ def test_every_number_is_its_function_and_carries_what_it_depends_on():
     assert list(found) == list(expected["value"])
     ks = {"precision": 2, "recall": 2, "density": 5, "coverage": 5}
     for name, score in found.items():
-        assert score.value == pytest.approx(expected["value"][name], rel=1e-5), name
-        assert score.yardstick == pytest.approx(expected["yardstick"][name], rel=1e-5), name
+        assert score.value == pytest.approx(expected["value"][name], rel=1e-9), name
+        assert score.yardstick == pytest.approx(expected["yardstick"][name], rel=1e-9), name
         assert (score.extractor, score.test_accuracy) == ("a projection", 0.75)
         assert score.k == ks.get(name)
         alone = name in ("mean_pairwise_cosine", "vendi_score")
@@ -110,9 +110,9 @@ def test_without_held_out_images_only_the_diversity_has_a_yardstick():
     spread = features(REAL)[np.arange(120) * 300 // 120]
     for name, score in found.items():
         if name == "vendi_score":
-            assert score.yardstick == pytest.approx(vendi_score(spread), rel=1e-5)
+            assert score.yardstick == pytest.approx(vendi_score(spread), rel=1e-9)
         elif name == "mean_pairwise_cosine":
-            assert score.yardstick == pytest.approx(mean_pairwise_cosine(spread), rel=1e-5)
+            assert score.yardstick == pytest.approx(mean_pairwise_cosine(spread), rel=1e-9)
         else:
             assert (score.yardstick, score.num_yardstick) == (None, None)
 
@@ -125,8 +125,8 @@ def test_infinity_has_a_standard_error():
         jax.random.split(KEY)[0], real=features(REAL), fake=features(FAKE)
     )
     score = found["frechet_distance_infinity"]
-    assert score.value == pytest.approx(expected.value, rel=1e-5)
-    assert score.standard_error == pytest.approx(expected.standard_error, rel=1e-4)
+    assert score.value == pytest.approx(expected.value, rel=1e-9)
+    assert score.standard_error == pytest.approx(expected.standard_error, rel=1e-6)
 
 
 def test_infinity_of_too_few_images_costs_no_other_number():

@@ -33,14 +33,14 @@ def rows(*places):
     return images
 
 
-def shares(classify, images):
+def probabilities_of(classify, images):
     return np.asarray(jax.nn.softmax(classify(scale_images(images))))
 
 
 def test_it_learns_what_it_is_shown():
     classify = fit(KEY, CONFIG, striped(0), 10)
     test = striped(1)
-    assert np.mean(shares(classify, test.images).argmax(1) == test.labels) > 0.95
+    assert np.mean(probabilities_of(classify, test.images).argmax(1) == test.labels) > 0.95
 
 
 def test_a_soft_label_is_what_it_comes_to_believe():
@@ -48,7 +48,7 @@ def test_a_soft_label_is_what_it_comes_to_believe():
     real = Batch(rows(6), np.array([2]))
     classify = fit(KEY, CONFIG, real, 3, synthetic=pool)
     np.testing.assert_allclose(
-        shares(classify, rows(0, 3, 6)), [*pool.shares, [0, 0, 1]], atol=0.04
+        probabilities_of(classify, rows(0, 3, 6)), [*pool.probabilities, [0, 0, 1]], atol=0.04
     )
 
 
@@ -64,7 +64,7 @@ def one_side(n, right):
 def test_mirrored_images_say_nothing_of_sides(mirror, expected):
     right = np.arange(40) % 2
     real = Batch(one_side(40, right), right)
-    found = shares(fit(KEY, CONFIG, real, 2, moves=Moves(mirror=mirror)), real.images)
+    found = probabilities_of(fit(KEY, CONFIG, real, 2, moves=Moves(mirror=mirror)), real.images)
     own = found[np.arange(40), right]
     assert own.mean() == pytest.approx(expected, abs=0.08)
 
@@ -73,7 +73,9 @@ def test_only_real_images_are_moved():
     right = np.arange(40) % 2
     pool = SoftBatch(one_side(40, right), np.eye(2)[right])
     real = Batch(rows(2, 5), np.array([0, 1]))
-    found = shares(fit(KEY, CONFIG, real, 2, synthetic=pool, moves=Moves(mirror=True)), pool.images)
+    found = probabilities_of(
+        fit(KEY, CONFIG, real, 2, synthetic=pool, moves=Moves(mirror=True)), pool.images
+    )
     assert found[np.arange(40), right].mean() > 0.9
 
 
@@ -85,7 +87,9 @@ def test_shifted_images_are_known_when_shifted():
     wanted = np.tile([0, 1], 4)
     moved, still = (
         np.mean(
-            shares(fit(KEY, CONFIG, real, 2, moves=Moves(max_shift=s)), seen)[np.arange(8), wanted]
+            probabilities_of(fit(KEY, CONFIG, real, 2, moves=Moves(max_shift=s)), seen)[
+                np.arange(8), wanted
+            ]
         )
         for s in (2, 0)
     )
@@ -95,7 +99,7 @@ def test_shifted_images_are_known_when_shifted():
 
 def test_the_same_key_gives_the_same_classifier_and_another_another():
     first, again, other = (
-        shares(fit(key, CONFIG, striped(0), 10), striped(1).images)
+        probabilities_of(fit(key, CONFIG, striped(0), 10), striped(1).images)
         for key in (KEY, KEY, jax.random.key(1))
     )
     np.testing.assert_array_equal(first, again)

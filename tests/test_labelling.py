@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy.stats import norm
 
-from magan_jax.augmentation.labelling import ensemble, neighbourhood_shares
+from magan_jax.augmentation.labelling import ensemble, neighbourhood_probabilities
 
 KEY = jax.random.key(0)
 LATENTS = np.random.default_rng(0).normal(size=(700, 4)).astype(np.float32)
@@ -20,13 +20,13 @@ def logits_of(parameters, images):
     return images.reshape(-1, 4) @ parameters
 
 
-def test_an_ensemble_has_the_mean_of_its_members_shares():
+def test_an_ensemble_has_the_mean_of_its_members_probabilities():
     weights = np.random.default_rng(1).normal(size=(3, 4, 5)).astype(np.float32)
     together = ensemble([jax.tree_util.Partial(logits_of, w) for w in weights])
     images = generate(LATENTS)
     each = np.exp(np.einsum("nd,edk->enk", LATENTS.astype(float), weights))
-    shares = (each / each.sum(-1, keepdims=True)).mean(0)
-    np.testing.assert_allclose(jax.nn.softmax(together(images)), shares, rtol=1e-4)
+    expected = (each / each.sum(-1, keepdims=True)).mean(0)
+    np.testing.assert_allclose(jax.nn.softmax(together(images)), expected, rtol=1e-4)
 
 
 def sure_of_sign(images):
@@ -35,9 +35,9 @@ def sure_of_sign(images):
     return jnp.where(positive[:, None], jnp.array([-50.0, 50.0]), jnp.array([50.0, -50.0]))
 
 
-def test_shares_of_a_neighbourhood_tend_to_its_probability():
+def test_probabilities_of_a_neighbourhood_tend_to_its_probability():
     scale, m = 0.8, 800
-    found = neighbourhood_shares(
+    found = neighbourhood_probabilities(
         KEY, generate, sure_of_sign, LATENTS, scale=scale, num_neighbours=m
     )
     # z' > 0 where η > -z / s.
@@ -49,7 +49,9 @@ def test_shares_of_a_neighbourhood_tend_to_its_probability():
 
 
 def test_without_neighbours_it_is_the_classifiers_own_word():
-    found = neighbourhood_shares(KEY, generate, sure_of_sign, LATENTS, scale=0.8, num_neighbours=0)
+    found = neighbourhood_probabilities(
+        KEY, generate, sure_of_sign, LATENTS, scale=0.8, num_neighbours=0
+    )
     np.testing.assert_array_equal(found[:, 1], LATENTS[:, 0] > 0)
 
 
@@ -64,4 +66,4 @@ def test_without_neighbours_it_is_the_classifiers_own_word():
 def test_impossible_neighbourhoods_are_refused(changes, message):
     given = {"scale": 1.0, "num_neighbours": 2} | changes
     with pytest.raises(ValueError, match=message):
-        neighbourhood_shares(KEY, generate, sure_of_sign, LATENTS, **given)
+        neighbourhood_probabilities(KEY, generate, sure_of_sign, LATENTS, **given)

@@ -11,10 +11,10 @@ from typing import NamedTuple
 import jax
 import numpy as np
 
-from magan_jax.augmentation.fitting import UNMOVED, Moves, SoftBatch
-from magan_jax.augmentation.labelling import neighbourhood_shares
+from magan_jax.augmentation.fitting import SHIFTED, UNMOVED, Moves, SoftBatch
+from magan_jax.augmentation.labelling import neighbourhood_probabilities
 from magan_jax.augmentation.settings import SynthesisConfig
-from magan_jax.latent.analysis import Analysis, analyze
+from magan_jax.latent.analysis import Analysis
 from magan_jax.latent.invariance import measure_invariance
 from magan_jax.latent.labels import label_latents
 from magan_jax.latent.networks import Classify, Generate
@@ -24,9 +24,8 @@ from magan_jax.latent.sampling import images_in_blocks
 from magan_jax.latent.synthesis import Shape, synthesize
 from magan_jax.metrics.features import quantise_images
 
-# Streams of a pool's key. Arms of random latents share these, and so do the analyses: arms are
-# compared in pairs.
-_LATENTS, _ANALYSIS, _EXITS, _ANCHORS, _SHIFTS, _NEIGHBOURS = range(6)
+# Streams of a pool's key. Arms of random latents share them: arms are compared in pairs.
+_LATENTS, _EXITS, _ANCHORS, _SHIFTS, _NEIGHBOURS = range(5)
 
 
 class Sources(NamedTuple):
@@ -36,6 +35,7 @@ class Sources(NamedTuple):
         generate: G, trained without labels.
         prior: its latents.
         classify: labels images as well as few labels allow (an upper bound: as all labels do).
+        analysis: Algorithm 1 of the paper with this labeller.
         num_classes: K.
         config: the settings.
         num_devices: see `magan_jax.parallel.on_devices`.
@@ -44,24 +44,10 @@ class Sources(NamedTuple):
     generate: Generate
     prior: Prior
     classify: Classify
+    analysis: Analysis
     num_classes: int
     config: SynthesisConfig
     num_devices: int | None = None
-
-    def analysis(self, key: jax.Array) -> Analysis:
-        """Algorithm 1 of the paper with this labeller."""
-        return analyze(
-            key,
-            self.generate,
-            self.classify,
-            latent_dim=jax.eval_shape(lambda k: self.prior(k, 1), key).shape[1],
-            num_classes=self.num_classes,
-            num_samples=self.config.num_samples,
-            num_permutations=0,
-            prior=self.prior,
-            num_devices=self.num_devices,
-            quiet=True,
-        )
 
     def latents(self, key: jax.Array, count: int) -> np.ndarray:
         """Of the prior, `[count, d]`."""
@@ -129,26 +115,23 @@ def confident(key: jax.Array, sources: Sources) -> SoftBatch:
 
 def paper_shifts(key: jax.Array, sources: Sources) -> SoftBatch:
     """μ ± pσ with p up to the paper's ε (MAGAN, Section 4)."""
-    analysis = sources.analysis(jax.random.fold_in(key, _ANALYSIS))
-    return _from_regions(
-        key, sources, regions_around_means(analysis, analysis.epsilon), shape="segment"
-    )
+    regions = regions_around_means(sources.analysis, sources.analysis.epsilon)
+    return _from_regions(key, sources, regions, shape="segment")
 
 
 def measured_shifts(key: jax.Array, sources: Sources) -> SoftBatch:
     """Random signs of σ around the class means, up to the measured ε."""
-    analysis = sources.analysis(jax.random.fold_in(key, _ANALYSIS))
     exits = measure_invariance(
         jax.random.fold_in(key, _EXITS),
         sources.generate,
         sources.classify,
-        analysis,
+        sources.analysis,
         num_directions=sources.config.num_directions,
         upper=sources.config.upper,
         tolerance=sources.config.tolerance,
         num_devices=sources.num_devices,
     )
-    return _from_regions(key, sources, regions_around_means(analysis, exits.measured))
+    return _from_regions(key, sources, regions_around_means(sources.analysis, exits.measured))
 
 
 def anchored_shifts(key: jax.Array, sources: Sources) -> SoftBatch:
@@ -158,7 +141,7 @@ def anchored_shifts(key: jax.Array, sources: Sources) -> SoftBatch:
         jax.random.fold_in(key, _ANCHORS),
         sources.generate,
         sources.classify,
-        sources.analysis(jax.random.fold_in(key, _ANALYSIS)),
+        sources.analysis,
         num_anchors=config.num_anchors,
         prior=sources.prior,
         num_directions=config.anchor_directions,
@@ -174,7 +157,7 @@ def neighbourhoods(key: jax.Array, sources: Sources, *, scale: float) -> SoftBat
     """Random latents, each with the mean probabilities of its neighbourhood as a soft label."""
     config = sources.config
     z = sources.latents(jax.random.fold_in(key, _LATENTS), config.num_images)
-    shares = neighbourhood_shares(
+    probabilities = neighbourhood_probabilities(
         jax.random.fold_in(key, _NEIGHBOURS),
         sources.generate,
         sources.classify,
@@ -182,7 +165,7 @@ def neighbourhoods(key: jax.Array, sources: Sources, *, scale: float) -> SoftBat
         scale=scale,
         num_neighbours=config.num_neighbours,
     )
-    return SoftBatch(sources.images(z), shares)
+    return SoftBatch(sources.images(z), probabilities)
 
 
 def _from_regions(
@@ -201,14 +184,13 @@ def _from_regions(
 
 
 _NEAR, _FAR = partial(neighbourhoods, scale=0.4), partial(neighbourhoods, scale=0.8)
-_SHIFTED = Moves(max_shift=1)
 
 ARMS: dict[str, Arm] = {
     "real": Arm("real only", (Variant(),)),
     "classical": Arm(
         "real + classical",
         (
-            Variant("shift 1", moves=_SHIFTED),
+            Variant("shift 1", moves=SHIFTED),
             Variant("shift 2", moves=Moves(max_shift=2)),
             Variant("shift 1, mirror", moves=Moves(max_shift=1, mirror=True)),
         ),
@@ -226,9 +208,9 @@ ARMS: dict[str, Arm] = {
     "combined": Arm(
         "+ neighbourhoods or anchors, and shifts",
         (
-            Variant("s = 0.8", _FAR, _SHIFTED),
-            Variant("s = 0.4", _NEAR, _SHIFTED),
-            Variant("anchors", anchored_shifts, _SHIFTED),
+            Variant("s = 0.8", _FAR, SHIFTED),
+            Variant("s = 0.4", _NEAR, SHIFTED),
+            Variant("anchors", anchored_shifts, SHIFTED),
         ),
         from_analysis=True,
     ),

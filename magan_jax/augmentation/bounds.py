@@ -71,7 +71,7 @@ def try_bounds(
     judge: Judge,
     on_progress: Callable[[], None] = lambda: None,
 ) -> dict[str, ArmTrial]:
-    """Fit every bound as `try_arms` fits an arm, from the same key."""
+    """Fit every bound as `try_arms` fits an arm of one variant, all from the same key."""
     fit_key, pool_key = jax.random.split(key)
     found = {}
     for name, bound in BOUNDS.items():

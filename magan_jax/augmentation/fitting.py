@@ -12,7 +12,8 @@ import optax
 from magan_jax.models import Classifier
 from magan_jax.training.classifier import classifier_in_use
 from magan_jax.training.engine import Batch
-from magan_jax.training.images import random_mirror, random_shift, scale_images
+from magan_jax.training.images import random_moves, scale_images
+from magan_jax.training.optimizers import adamw_cosine
 
 _ROWS = 1024
 """Sets are filled up to a multiple of this, so that few sizes are compiled."""
@@ -60,11 +61,11 @@ class SoftBatch(NamedTuple):
 
     Attributes:
         images: uint8 `[P, H, W, C]`.
-        shares: `[P, K]`, each row sums to 1; a hard label has a single 1.
+        probabilities: `[P, K]`, each row sums to 1; a hard label has a single 1.
     """
 
     images: np.ndarray
-    shares: np.ndarray
+    probabilities: np.ndarray
 
 
 class Moves(NamedTuple):
@@ -79,7 +80,7 @@ class Moves(NamedTuple):
     mirror: bool = False
 
 
-UNMOVED = Moves()
+UNMOVED, SHIFTED = Moves(), Moves(max_shift=1)
 
 
 def fit(
@@ -111,9 +112,9 @@ def fit(
     Raises:
         FloatingPointError: when the training diverges.
     """
-    shares = np.eye(num_classes, dtype=np.float32)[np.asarray(real.labels)]
-    pool = None if synthetic is None else _padded(synthetic.images, synthetic.shares)
-    rows = _padded(real.images, shares)
+    probabilities = np.eye(num_classes, dtype=np.float32)[np.asarray(real.labels)]
+    pool = None if synthetic is None else _padded(synthetic.images, synthetic.probabilities)
+    rows = _padded(real.images, probabilities)
     parameters, loss = _fit(key, config, rows, pool, moves)
     finite = all(bool(jnp.isfinite(leaf).all()) for leaf in jax.tree.leaves(parameters))
     if not (finite and np.isfinite(loss)):
@@ -126,19 +127,19 @@ def fit(
 
 
 class _Rows(NamedTuple):
-    """Images and shares, filled up to a multiple of `_ROWS` rows; the first `number` count."""
+    """Images and probabilities, filled up to a multiple of `_ROWS`; the first `number` count."""
 
     images: jax.Array
-    shares: jax.Array
+    probabilities: jax.Array
     number: jax.Array
 
 
-def _padded(images: Any, shares: Any) -> _Rows:
+def _padded(images: Any, probabilities: Any) -> _Rows:
     count = len(images)
     padding = [(0, -count % _ROWS)]
     return _Rows(
         jnp.asarray(np.pad(images, padding + 3 * [(0, 0)])),
-        jnp.asarray(np.pad(shares, [*padding, (0, 0)]), jnp.float32),
+        jnp.asarray(np.pad(probabilities, [*padding, (0, 0)]), jnp.float32),
         jnp.int32(count),
     )
 
@@ -148,28 +149,24 @@ def _fit(
     key: jax.Array, config: FittingConfig, real: _Rows, pool: _Rows | None, moves: Moves
 ) -> tuple[Any, jax.Array]:
     """Parameters, and the last step's loss."""
-    images, shares, number = real
-    network = Classifier(shares.shape[1], config.width, config.dropout)
+    images, probabilities, number = real
+    network = Classifier(probabilities.shape[1], config.width, config.dropout)
     init_key, train_key = jax.random.split(key)
     parameters = network.init(init_key, scale_images(images[:1]))["params"]
-    schedule = optax.cosine_decay_schedule(config.learning_rate, config.steps)
-    optimizer = optax.adamw(schedule, weight_decay=config.weight_decay)
+    optimizer = adamw_cosine(config.learning_rate, config.weight_decay, config.steps)
     num_real = config.batch_size if pool is None else config.batch_size // 2
 
     def batch(key: jax.Array) -> tuple[jax.Array, jax.Array]:
         rows_key, pool_key, shift_key, mirror_key = jax.random.split(key, 4)
         rows = jax.random.randint(rows_key, (num_real,), 0, number)
-        x, y = scale_images(images[rows]), shares[rows]
-        if moves.max_shift:
-            keys = jax.random.split(shift_key, num_real)
-            x = jax.vmap(random_shift, (0, 0, None))(keys, x, moves.max_shift)
-        if moves.mirror:
-            x = jax.vmap(random_mirror)(jax.random.split(mirror_key, num_real), x)
+        shift_keys, mirror_keys = (jax.random.split(k, num_real) for k in (shift_key, mirror_key))
+        x = random_moves(shift_keys, mirror_keys, scale_images(images[rows]), *moves)
+        y = probabilities[rows]
         if pool is None:
             return x, y
         others = jax.random.randint(pool_key, (num_real,), 0, pool.number)
         x = jnp.concatenate([x, scale_images(pool.images[others])])
-        return x, jnp.concatenate([y, pool.shares[others]])
+        return x, jnp.concatenate([y, pool.probabilities[others]])
 
     def step(carry: tuple[Any, Any], index: jax.Array) -> tuple[tuple[Any, Any], jax.Array]:
         parameters, moments = carry

@@ -9,7 +9,7 @@ from magan_jax.augmentation.arms import ARMS, BASELINES
 from magan_jax.augmentation.bounds import BOUNDS
 from magan_jax.augmentation.differences import PairedDifference, paired_differences
 from magan_jax.augmentation.trial import ArmTrial, Trial, accuracy
-from magan_jax.comparison.results import over_seeds
+from magan_jax.results import over_seeds
 from magan_jax.training.engine import Batch
 
 TITLES = {name: arm.title for name, arm in ARMS.items()} | {

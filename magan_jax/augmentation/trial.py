@@ -10,7 +10,7 @@ import numpy as np
 
 from magan_jax.augmentation.arms import Arm, Pool, Sources, Variant
 from magan_jax.augmentation.budget import Budget
-from magan_jax.augmentation.fitting import FittingConfig, Moves, SoftBatch, fit
+from magan_jax.augmentation.fitting import SHIFTED, FittingConfig, Moves, SoftBatch, fit
 from magan_jax.latent.networks import Classify
 from magan_jax.latent.regions import NoRegionError
 from magan_jax.latent.sampling import as_pytree
@@ -24,9 +24,6 @@ _OF_A_CLASS = 25
 """Images of a class behind its diversity, which no class of fewer has: it grows with them."""
 _SHOWN = 12
 """Images of a pool that figures show."""
-
-SHIFTED = Moves(max_shift=1)
-"""How the labeller's and the judge's images are moved."""
 
 
 class Judge(NamedTuple):
@@ -179,7 +176,7 @@ def try_variants(
 def label_members(
     key: jax.Array, config: FittingConfig, budget: Budget, num_classes: int, num_members: int
 ) -> Sequence[Classify]:
-    """Classifiers fitted to the budget's fitting part, from keys `fold_in(key, i)`."""
+    """Classifiers of the budget's fitting part, shifted, from keys `fold_in(key, i)`."""
     return [
         fit(jax.random.fold_in(key, i), config, budget.fitting, num_classes, moves=SHIFTED)
         for i in range(num_members)
@@ -188,7 +185,7 @@ def label_members(
 
 def judge_pool(pool: SoftBatch, judge: Judge, num_classes: int) -> PoolJudgement:
     """How pure a pool's labels are and how different its images, by images drawn at random."""
-    of_all = np.argmax(np.asarray(pool.shares), axis=1)
+    of_all = np.argmax(np.asarray(pool.probabilities), axis=1)
     rows = np.random.default_rng(0).permutation(len(pool.images))[:_JUDGED]
     images, label = pool.images[rows], of_all[rows]
     true = predicted(judge.classify, images)

@@ -8,7 +8,7 @@ import numpy as np
 from magan_jax.comparison.orders import Order, difference
 from magan_jax.comparison.outcome import Exploration, Judged, Outcome
 from magan_jax.comparison.systems import SYSTEMS
-from magan_jax.results import score_entry
+from magan_jax.results import over_seeds, score_entry
 
 METRICS = ("frechet_distance", "precision", "recall")
 """What the reports give, and what is followed over epochs."""
@@ -85,16 +85,6 @@ def order_entry(order: Order, outcomes: Mapping[str, Outcome]) -> dict[str, Any]
         "interval": [found.low, found.high],
         "verdict": found.verdict,
         "reason": "one seed has no interval" if len(values[0]) < 2 else None,
-    }
-
-
-def over_seeds(values: Sequence[float]) -> dict[str, Any]:
-    """Mean and standard deviation of one number per seed, and the numbers."""
-    array = np.asarray(values, np.float64)
-    return {
-        "mean": float(array.mean()),
-        "std": float(array.std(ddof=1)) if len(array) > 1 else None,
-        "values": array,
     }
 
 

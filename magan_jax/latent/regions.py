@@ -1,5 +1,6 @@
 """Regions of the latent space that a class fills: centres, and how far shifts from them may go."""
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import jax
@@ -100,30 +101,21 @@ def regions_around_anchors(
         ValueError: for what `bisect_epsilon` refuses.
         NoRegionError: if no class has statistics, or no anchor room around it.
     """
-    for name, value in (("num_anchors", num_anchors), ("num_directions", num_directions)):
+    sizes = {"num_anchors": num_anchors, "num_directions": num_directions, "max_draws": max_draws}
+    for name, value in sizes.items():
         check_positive(name, value)
-    check_positive("max_draws", max_draws)
     prior = standard_normal(analysis.mean.shape[1]) if prior is None else prior
     anchor_key, direction_key = jax.random.split(key)
     valid = np.flatnonzero(analysis.valid)
-    found: dict[int, list[np.ndarray]] = {int(k): [] for k in valid}
-    if not found:
+    if not len(valid):
         raise NoRegionError("no class has two latents; draw more of them (num_samples).")
-    for block in range(-(-max_draws // _BLOCK)):
-        latents = np.asarray(prior(jax.random.fold_in(anchor_key, block), _BLOCK))
-        label = label_latents(
+
+    def label_of(latents: np.ndarray) -> np.ndarray:
+        return label_latents(
             generate, classify, latents, batch_size=batch_size, num_devices=num_devices
         ).label
-        for k, kept in found.items():
-            kept.extend(latents[label == k][: num_anchors - len(kept)])
-        if all(len(kept) == num_anchors for kept in found.values()):
-            break
-    if not any(found.values()):
-        raise NoRegionError(
-            f"none of {max_draws} latents is of a class that the analysis knows; raise max_draws."
-        )
-    label = np.concatenate([np.full(len(kept), k) for k, kept in found.items()])
-    centre = np.concatenate([np.stack(kept) for kept in found.values() if kept])
+
+    label, centre = _latents_of_classes(anchor_key, label_of, prior, valid, num_anchors, max_draws)
     scale = analysis.std[label].astype(np.float32)
     signs = random_signs(direction_key, len(label) * num_directions, centre.shape[1])
     exits = bisect_epsilon(
@@ -145,3 +137,29 @@ def regions_around_anchors(
             "tolerance, or take more anchors."
         )
     return Regions(label[inside], centre[inside], scale[inside], epsilon[inside])
+
+
+def _latents_of_classes(
+    key: jax.Array,
+    label_of: Callable[[np.ndarray], np.ndarray],
+    prior: Prior,
+    classes: np.ndarray,
+    count: int,
+    max_draws: int,
+) -> tuple[np.ndarray, np.ndarray]:
+    """The first `count` latents of each class among draws of the prior: labels `[R]`, `[R, d]`."""
+    found: dict[int, list[np.ndarray]] = {int(k): [] for k in classes}
+    for first in range(0, max_draws, _BLOCK):
+        drawn = np.asarray(prior(jax.random.fold_in(key, first // _BLOCK), _BLOCK))
+        latents = drawn[: max_draws - first]
+        label = label_of(latents)
+        for k, kept in found.items():
+            kept.extend(latents[label == k][: count - len(kept)])
+        if all(len(kept) == count for kept in found.values()):
+            break
+    if not any(found.values()):
+        raise NoRegionError(
+            f"none of {max_draws} latents is of a class that the analysis knows; raise max_draws."
+        )
+    label = np.concatenate([np.full(len(kept), k) for k, kept in found.items()])
+    return label, np.concatenate([np.stack(kept) for kept in found.values() if kept])

@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from magan_jax.blocks import in_blocks
 from magan_jax.latent.labels import check_positive
 from magan_jax.latent.networks import Generate
 from magan_jax.latent.prior import Prior
@@ -44,12 +45,10 @@ def images_of(generate: Generate, latents: Any) -> np.ndarray:
 def images_in_blocks(generate: Generate, latents: np.ndarray) -> np.ndarray:
     """G(z) of many given latents `[n, d]`, a block at a time: `[n, H, W, C]`, on the host."""
     function = as_pytree(generate)
-    parts = []
-    for first in range(0, len(latents), _BLOCK):
-        part = np.asarray(latents[first : first + _BLOCK], np.float32)
-        padded = np.pad(part, ((0, _BLOCK - len(part)), (0, 0)))
-        parts.append(jax.device_get(_given(function, padded))[: len(part)])
-    return np.concatenate(parts)
+    images: np.ndarray = in_blocks(
+        lambda z: _given(function, z), np.asarray(latents, np.float32), _BLOCK
+    )
+    return images
 
 
 def as_pytree(function: Callable[..., Any]) -> Any:

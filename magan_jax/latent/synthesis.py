@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from magan_jax.blocks import in_blocks
 from magan_jax.latent.invariance import random_signs
 from magan_jax.latent.labels import check_positive
 from magan_jax.latent.networks import Classify, Generate
@@ -108,7 +109,8 @@ def synthesize(
     shifts = position[:, None] * direction * regions.scale[region]
     latents = (regions.centre[region] + shifts).astype(np.float32)
     images = quantise_images(images_in_blocks(generate, latents), name="generated images")
-    judged, confidence = _judged(classify, images)
+    function = as_pytree(classify)
+    judged, confidence = in_blocks(lambda block: _judged(function, block), images, _BLOCK)
     return Synthetic(
         images,
         regions.label[region].astype(np.int32),
@@ -117,23 +119,12 @@ def synthesize(
     )
 
 
-def _judged(classify: Classify, images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Label and confidence of uint8 images, as they will be stored."""
-    function = as_pytree(classify)
-    parts = []
-    for first in range(0, len(images), _BLOCK):
-        part = images[first : first + _BLOCK]
-        padded = np.pad(part, ((0, _BLOCK - len(part)), (0, 0), (0, 0), (0, 0)))
-        parts.append([x[: len(part)] for x in jax.device_get(_label(function, padded))])
-    label, confidence = (np.concatenate(x) for x in zip(*parts, strict=True))
-    return label, confidence
-
-
 @jax.jit
-def _label(classify: Any, images: jax.Array) -> tuple[jax.Array, jax.Array]:
+def _judged(classify: Any, images: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """Label and confidence `[n]` of uint8 images, as they will be stored."""
     with jax.default_matmul_precision("highest"):
-        shares = jax.nn.softmax(classify(scale_images(images)), axis=-1)
-    return jnp.argmax(shares, axis=-1), jnp.max(shares, axis=-1)
+        probabilities = jax.nn.softmax(classify(scale_images(images)), axis=-1)
+    return jnp.argmax(probabilities, axis=-1), jnp.max(probabilities, axis=-1)
 
 
 def _draw(

@@ -10,8 +10,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from magan_jax.blocks import in_blocks
 from magan_jax.metrics.checks import checked_features
-from magan_jax.training.images import scale_images
 
 
 class Extractor(NamedTuple):
@@ -57,20 +57,18 @@ def features_of(
     if isinstance(batch_size, bool) or int(batch_size) != batch_size or batch_size < 1:
         raise ValueError(f"batch_size is {batch_size}; it must be a whole number, at least 1.")
     quantised = quantise_images(images, name=name)
-    parts = []
-    for first in range(0, len(quantised), batch_size):
-        batch = quantised[first : first + batch_size]
-        count = len(batch)
-        padding = ((0, batch_size - count), (0, 0), (0, 0), (0, 0))
-        scaled = np.asarray(scale_images(np.pad(batch, padding, mode="edge")))
-        features = np.asarray(function(scaled))
+
+    def of_batch(batch: np.ndarray) -> np.ndarray:
+        # In NumPy, whose quotient is the nearest float32: compiled, it may be one beside it.
+        features = np.asarray(function(batch.astype(np.float32) / 127.5 - 1))
         if features.ndim != 2 or len(features) != batch_size:
             raise ValueError(
                 f"the extractor gave the shape {features.shape} for {batch_size} images of "
                 f"{name}; it must give features [n, d], one row for each image."
             )
-        parts.append(features[:count])
-    return checked_features(f"features of {name}", np.concatenate(parts))
+        return features
+
+    return checked_features(f"features of {name}", in_blocks(of_batch, quantised, batch_size))
 
 
 def quantise_images(images: np.ndarray, *, name: str = "images") -> np.ndarray:

@@ -15,7 +15,8 @@ from magan_jax.models import Classifier
 from magan_jax.parallel import DEVICES, device_count, local_part
 from magan_jax.training.engine import Batch, Info, Progress, Step, check_batch_size
 from magan_jax.training.ensemble import member, stacked
-from magan_jax.training.images import random_mirror, random_shift, scale_images
+from magan_jax.training.images import random_moves, scale_images
+from magan_jax.training.optimizers import adamw_cosine
 from magan_jax.training.precision import ActivationDtype, activation_dtype, check_dtype
 from magan_jax.training.stage import Stage, train_stage
 
@@ -110,11 +111,13 @@ def classifier_step(config: ClassifierConfig, num_classes: int, num_steps: int) 
         shift_keys, dropout_keys, mirror_keys = (
             local_part(jax.random.split(k, config.batch_size)) for k in jax.random.split(key, 3)
         )
-        images = scale_images(batch.images)
-        if config.max_shift:
-            images = jax.vmap(random_shift, (0, 0, None))(shift_keys, images, config.max_shift)
-        if config.mirror:
-            images = jax.vmap(random_mirror)(mirror_keys, images)
+        images = random_moves(
+            shift_keys,
+            mirror_keys,
+            scale_images(batch.images),
+            config.max_shift,
+            bool(config.mirror),
+        )
 
         def loss(parameters: Any) -> tuple[jax.Array, jax.Array]:
             logits: Any = network.apply({"params": parameters}, images, dropout_keys)
@@ -291,7 +294,7 @@ def feature_function(
     parameters too.
     """
     return jax.tree_util.Partial(
-        _last_layer_in_use(config.width, num_classes), {"params": state.parameters}
+        last_layer_in_use(config.width, num_classes), {"params": state.parameters}
     )
 
 
@@ -316,7 +319,8 @@ def _layers_in_use(
 
 
 @cache
-def _last_layer_in_use(width: int, num_classes: int) -> Callable[[Any, jax.Array], jax.Array]:
+def last_layer_in_use(width: int, num_classes: int) -> Callable[[Any, jax.Array], jax.Array]:
+    """`{"params": ...}, images -> features [N, 4 · width]`: one function for all parameters."""
     layers = _layers_in_use(width, num_classes)
 
     @jax.jit
@@ -332,5 +336,4 @@ def _network(config: ClassifierConfig, num_classes: int) -> Classifier:
 
 
 def _optimizer(config: ClassifierConfig, num_steps: int) -> optax.GradientTransformation:
-    schedule = optax.cosine_decay_schedule(config.learning_rate, num_steps)
-    return optax.adamw(schedule, weight_decay=config.weight_decay)
+    return adamw_cosine(config.learning_rate, config.weight_decay, num_steps)

@@ -18,6 +18,17 @@ def random_shift(key: jax.Array, image: jax.Array, max_shift: int) -> jax.Array:
     return jax.lax.dynamic_slice(padded, (row, column, 0), image.shape)
 
 
+def random_moves(
+    shift_keys: jax.Array, mirror_keys: jax.Array, images: jax.Array, max_shift: int, mirror: bool
+) -> jax.Array:
+    """Each image `[N, H, W, C]` shifted and mirrored by keys of its own `[N]`, if at all."""
+    if max_shift:
+        images = jax.vmap(random_shift, (0, 0, None))(shift_keys, images, max_shift)
+    if mirror:
+        images = jax.vmap(random_mirror)(mirror_keys, images)
+    return images
+
+
 def random_mirror(key: jax.Array, image: jax.Array) -> jax.Array:
     """The image `[H, W, C]`, or with probability 1/2 its mirror image, left for right."""
     return jnp.where(jax.random.bernoulli(key), image[:, ::-1], image)

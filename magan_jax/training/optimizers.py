@@ -25,3 +25,11 @@ OPTIMIZERS: dict[
     OptimizerName, Callable[[float, float, float | None], optax.GradientTransformation]
 ] = {"adam": _adam, "rmsprop": _rmsprop}
 """`(learning_rate, beta1, beta2)` to an optimiser; a beta2 of None is its usual one."""
+
+
+def adamw_cosine(
+    learning_rate: float, weight_decay: float, num_steps: int
+) -> optax.GradientTransformation:
+    """AdamW whose step size falls from `learning_rate` to zero along a cosine."""
+    schedule = optax.cosine_decay_schedule(learning_rate, num_steps)
+    return optax.adamw(schedule, weight_decay=weight_decay)

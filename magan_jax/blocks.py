@@ -1,0 +1,29 @@
+"""Functions of many rows, a block at a time."""
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import numpy as np
+
+
+def in_blocks(function: Callable[[np.ndarray], Any], rows: np.ndarray, size: int) -> Any:
+    """`function` of all rows, `size` of them in each call; results on the host.
+
+    The last block is filled up with copies of its last row, so that `function` sees one shape only
+    and is compiled once.
+
+    Args:
+        function: `[size, ...]` to an array, or a pytree of arrays, `[size, ...]`.
+        rows: `[n, ...]`, n ≥ 1.
+        size: rows in each call.
+
+    Returns:
+        The same pytree, arrays `[n, ...]`.
+    """
+    parts = []
+    for first in range(0, len(rows), size):
+        part = rows[first : first + size]
+        padding = [(0, size - len(part)), *[(0, 0)] * (rows.ndim - 1)]
+        parts.append(jax.device_get(function(np.pad(part, padding, mode="edge"))))
+    return jax.tree.map(lambda *arrays: np.concatenate(arrays)[: len(rows)], *parts)
