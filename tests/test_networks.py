@@ -5,6 +5,7 @@ import pytest
 
 from magan_jax import analyze, bisect_epsilon, label_latents
 from magan_jax.latent.networks import chosen_batch_size, take_apart
+from magan_jax.latent.sampling import as_pytree
 
 KEY = jax.random.key(0)
 
@@ -80,3 +81,15 @@ def test_a_batch_that_is_no_number_of_latents_is_refused(size):
 def test_a_batch_asked_for_is_taken():
     assert chosen_batch_size(7) == 7
     assert chosen_batch_size(None) == 125  # tests run on a CPU
+
+
+@pytest.mark.parametrize("kind", [np.asarray, jnp.asarray])
+def test_a_pytree_of_one_array_stays_what_it_is(kind):
+    scaled = jax.tree_util.Partial(jnp.multiply, kind(np.ones(3)))
+    assert as_pytree(scaled) is scaled
+
+
+def test_a_plain_function_becomes_a_pytree_without_leaves():
+    found = as_pytree(jnp.negative)
+    assert jax.tree.leaves(found) == []
+    assert found(2) == -2

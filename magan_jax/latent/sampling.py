@@ -54,7 +54,9 @@ def images_in_blocks(generate: Generate, latents: np.ndarray) -> np.ndarray:
 def as_pytree(function: Callable[..., Any]) -> Any:
     """A function that is a pytree of its parameters hands them over: nothing is compiled anew for
     the same network with others."""
-    return function if jax.tree.leaves(function) != [function] else jax.tree_util.Partial(function)
+    leaves = jax.tree.leaves(function)
+    is_leaf = len(leaves) == 1 and leaves[0] is function  # == would ask arrays whether they are
+    return jax.tree_util.Partial(function) if is_leaf else function
 
 
 @jax.jit

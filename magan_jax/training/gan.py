@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from magan_jax.latent.prior import Prior
+from magan_jax.latent.sampling import as_pytree
 from magan_jax.models import NETWORKS, Encoder, NetworkName, Size
 from magan_jax.training.engine import Batch, Progress
 from magan_jax.training.ensemble import member, stacked
@@ -194,7 +195,7 @@ def _frozen(
             f"{num_keys} training(s) features= needs {num_keys} function(s) of images, not {given}."
         )
     # A function that is no pytree has no arrays; as a Partial it is all structure.
-    trees = [f if jax.tree.leaves(f) != [f] else jax.tree_util.Partial(f) for f in features]
+    trees = [as_pytree(f) for f in features]
     structures = {jax.tree.structure(tree) for tree in trees}
     if len(structures) > 1:
         raise ValueError(
