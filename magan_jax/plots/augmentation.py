@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from matplotlib.figure import Figure
 
-from magan_jax.plots.style import COLOURS, GREY, plt
+from magan_jax.plots.style import COLOURS, GREY, image_rows, plt, show
 
 _MARKERS = "osD^v<>PX*"
 
@@ -93,20 +93,10 @@ def plot_pools(
         title: above all.
     """
     columns = max(len(images) for images, _ in pools.values())
-    figure, axes = plt.subplots(
-        len(pools),
-        columns,
-        figsize=(0.85 * columns + 2.0, 1.02 * len(pools) + 0.4),
-        squeeze=False,
-        layout="constrained",
-    )
-    for row, (name, (images, labels)) in zip(axes, pools.items(), strict=True):
-        for axis in row:
-            axis.set(xticks=[], yticks=[], frame_on=False)
-        row[0].set_ylabel(name, rotation=0, ha="right", va="center", fontsize=8)
+    figure, axes = image_rows(list(pools), columns, width=0.85, height=1.02)
+    for row, (images, labels) in zip(axes, pools.values(), strict=True):
         for axis, image, label in zip(row, images, labels, strict=False):
-            shape = {"cmap": "gray", "vmin": 0, "vmax": 255} if image.shape[-1] == 1 else {}
-            axis.imshow(image.squeeze(-1) if shape else image, **shape)
+            show(axis, image / 127.5 - 1)
             axis.set_title(names[int(label)], fontsize=6, pad=2)
     figure.suptitle(title, fontsize=10)
     return figure

@@ -1,11 +1,14 @@
 """What all figures share: colours, images, error bars."""
 
+from collections.abc import Sequence
+
 import matplotlib
 
 matplotlib.use("Agg")  # files only: a machine without a screen is the usual one
 
 import matplotlib.pyplot as plt
 import numpy as np
+from matplotlib.figure import Figure
 
 from magan_jax.latent.geometry import Interval
 
@@ -26,6 +29,24 @@ def show(axis: plt.Axes, image: np.ndarray) -> None:
         axis.imshow(pixels[..., 0], cmap="gray", vmin=0, vmax=1)
     else:
         axis.imshow(pixels)
+
+
+def image_rows(
+    titles: Sequence[str], columns: int, width: float = 0.62, height: float = 0.66
+) -> tuple[Figure, np.ndarray]:
+    """A row of bare axes for each title, which stands in front of it; sizes of one, in inches."""
+    figure, axes = plt.subplots(
+        len(titles),
+        columns,
+        figsize=(width * columns + 1.8, height * len(titles) + 0.4),
+        squeeze=False,
+        layout="constrained",
+    )
+    for row, title in zip(axes, titles, strict=True):
+        for axis in row:
+            axis.set(xticks=[], yticks=[], frame_on=False)
+        row[0].set_ylabel(title, rotation=0, ha="right", va="center", fontsize=9)
+    return figure, axes
 
 
 def whiskers(

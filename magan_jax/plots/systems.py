@@ -6,7 +6,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from magan_jax.comparison.systems import Reported
-from magan_jax.plots.style import COLOURS, GREY, class_colours, plt, show
+from magan_jax.plots.style import COLOURS, GREY, class_colours, image_rows, plt, show
 from magan_jax.plots.training import windows
 
 _MARKERS = "osD^v<>PX*ph"
@@ -23,17 +23,8 @@ def plot_samples_of_systems(
         reasons: by title, what became of these.
         columns: images in a row.
     """
-    figure, axes = plt.subplots(
-        len(images),
-        columns,
-        figsize=(0.62 * columns + 1.8, 0.66 * len(images) + 0.3),
-        squeeze=False,
-        layout="constrained",
-    )
+    figure, axes = image_rows(list(images), columns)
     for row, (title, found) in zip(axes, images.items(), strict=True):
-        for axis in row:
-            axis.set(xticks=[], yticks=[], frame_on=False)
-        row[0].set_ylabel(title, rotation=0, ha="right", va="center", fontsize=9)
         if found is None:
             text = row[0].text(0, 0.5, reasons[title], transform=row[0].transAxes, va="center")
             text.set(fontsize=8, in_layout=False)  # it may run over the empty places of its row
@@ -170,17 +161,8 @@ def plot_image_rows(
 ) -> Figure:
     """Rows of images `[N, H, W, C]` in [-1, 1], each with a label in front; heads of columns."""
     columns = max(len(row) for row in rows)
-    figure, axes = plt.subplots(
-        len(rows),
-        columns,
-        figsize=(0.62 * columns + 1.6, 0.66 * len(rows) + 0.5),
-        squeeze=False,
-        layout="constrained",
-    )
-    for axis in axes.flat:
-        axis.set(xticks=[], yticks=[], frame_on=False)
-    for line, row, label in zip(axes, rows, labels, strict=True):
-        line[0].set_ylabel(label, rotation=0, ha="right", va="center", fontsize=9)
+    figure, axes = image_rows(labels, columns)
+    for line, row in zip(axes, rows, strict=True):
         for axis, image in zip(line, row, strict=False):
             show(axis, image)
     for axis, head in zip(axes[0], heads, strict=False):
