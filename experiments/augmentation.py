@@ -21,7 +21,8 @@ from magan_jax.augmentation.bounds import BOUNDS, Known, try_bounds
 from magan_jax.augmentation.budget import check_budgets, draw_budget
 from magan_jax.augmentation.fitting import SHIFTED, FittingConfig, check_fitting_config, fit
 from magan_jax.augmentation.kept import load_trial, save_trial
-from magan_jax.augmentation.labelling import ensemble
+from magan_jax.augmentation.labelling import ensemble, opinion_pool
+from magan_jax.augmentation.probe import fit_probe
 from magan_jax.augmentation.report import report_augmentation
 from magan_jax.augmentation.settings import SynthesisConfig, check_synthesis_config
 from magan_jax.augmentation.trial import Judge, Trial, label_members, try_arms
@@ -32,6 +33,7 @@ from magan_jax.parallel import check_num_devices
 from magan_jax.run import Run, RunConfig, start_run
 from magan_jax.runtime import is_first_host
 from magan_jax.training.classifier import last_layer_in_use
+from magan_jax.training.discriminator import discriminator_features
 from magan_jax.training.gan import TrainedGAN, train_gan
 from magan_jax.training.gan_config import GANConfig, check_gan_config, compares_features
 from magan_jax.training.stage import is_finished
@@ -80,7 +82,7 @@ def main() -> None:
     # All labels, for what is marked as such: the judge of purity, and who labels for the bounds.
     with run.timed("all labels"):
         judge, omniscient = (knows_all(run, stream) for stream in (11, 12))
-        sources = sources_of(run, run.keys(13)[0], gan, omniscient.classify)
+        sources = sources_of(run, run.keys(13)[0], gan, omniscient.classify, omniscient.classify)
         known = Known(sources, run.train_set)
     trials: list[Trial] = []
     fits = sum(len(ARMS[name].variants) for name in config.arms) + len(BOUNDS)
@@ -123,7 +125,11 @@ def one_trial(
         num_classes,
         config.synthesis.num_members,
     )
-    sources = sources_of(run, analysis_key, gan, ensemble(members))
+    few = ensemble(members)
+    # D was trained without labels: these images' classes are all that the probe is told.
+    features = discriminator_features(config.gan, run.dataset.train_images, gan.progress.state)
+    probe = fit_probe(features, budget.fitting, num_classes)
+    sources = sources_of(run, analysis_key, gan, few, opinion_pool([few, probe]))
     chosen = {name: ARMS[name] for name in config.arms}
     arms = try_arms(arms_key, chosen, sources, budget, config.fitting, judge, on_progress)
 
@@ -132,7 +138,9 @@ def one_trial(
     return Trial(seed, n, num_classes, budget.held_out, arms, bounds)
 
 
-def sources_of(run: Run, key: jax.Array, gan: TrainedGAN, classify: Classify) -> Sources:
+def sources_of(
+    run: Run, key: jax.Array, gan: TrainedGAN, classify: Classify, informed: Classify
+) -> Sources:
     """A generator, who labels its images, and Algorithm 1 of the paper with both."""
     config, num_classes = run.config, len(run.dataset.class_names)
     analysis = analyze(
@@ -151,6 +159,7 @@ def sources_of(run: Run, key: jax.Array, gan: TrainedGAN, classify: Classify) ->
         gan.generate,
         gan.prior,
         classify,
+        informed,
         analysis,
         num_classes,
         config.synthesis,

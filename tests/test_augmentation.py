@@ -104,7 +104,7 @@ def test_no_arm_ever_sees_a_label_beyond_its_budget(finished, tiny_folder, monke
     def trial(run):
         gan = module.generator_of(run)  # it is given images alone
         judge, other = (module.knows_all(run, stream) for stream in (11, 12))
-        sources = module.sources_of(run, key, gan, other.classify)
+        sources = module.sources_of(run, key, gan, other.classify, other.classify)
         known = module.Known(sources, run.train_set)
         return module.one_trial(run, key, 0, 3, gan, judge, known, lambda: None)
 

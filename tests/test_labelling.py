@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy.stats import norm
 
-from magan_jax.augmentation.labelling import ensemble, neighbourhood_probabilities
+from magan_jax.augmentation.labelling import ensemble, neighbourhood_probabilities, opinion_pool
 
 KEY = jax.random.key(0)
 LATENTS = np.random.default_rng(0).normal(size=(700, 4)).astype(np.float32)
@@ -27,6 +27,14 @@ def test_an_ensemble_has_the_mean_of_its_members_probabilities():
     each = np.exp(np.einsum("nd,edk->enk", LATENTS.astype(float), weights))
     expected = (each / each.sum(-1, keepdims=True)).mean(0)
     np.testing.assert_allclose(jax.nn.softmax(together(images)), expected, rtol=1e-4)
+
+
+def test_an_opinion_pool_has_the_geometric_mean_of_its_members():
+    first, second = np.random.default_rng(2).normal(size=(2, 4, 5)).astype(np.float32)
+    pool = opinion_pool([jax.tree_util.Partial(logits_of, first), lambda x: logits_of(second, x)])
+    product = np.exp(LATENTS.astype(float) @ ((first + second).astype(float) / 2))
+    expected = product / product.sum(-1, keepdims=True)
+    np.testing.assert_allclose(jax.nn.softmax(pool(generate(LATENTS))), expected, rtol=1e-4)
 
 
 def sure_of_sign(images):

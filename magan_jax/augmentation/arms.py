@@ -35,6 +35,8 @@ class Sources(NamedTuple):
         generate: G, trained without labels.
         prior: its latents.
         classify: labels images as well as few labels allow (an upper bound: as all labels do).
+        informed: the same, with what the discriminator has learned without labels; another function
+            only where labels are few.
         analysis: Algorithm 1 of the paper with this labeller.
         num_classes: K.
         config: the settings.
@@ -44,6 +46,7 @@ class Sources(NamedTuple):
     generate: Generate
     prior: Prior
     classify: Classify
+    informed: Classify
     analysis: Analysis
     num_classes: int
     config: SynthesisConfig
@@ -155,15 +158,25 @@ def anchored_shifts(key: jax.Array, sources: Sources) -> SoftBatch:
 
 def neighbourhoods(key: jax.Array, sources: Sources, *, scale: float) -> SoftBatch:
     """Random latents, each with the mean probabilities of its neighbourhood as a soft label."""
-    config = sources.config
-    z = sources.latents(jax.random.fold_in(key, _LATENTS), config.num_images)
+    return _softly_labelled(key, sources, sources.classify, scale)
+
+
+def informed_neighbourhoods(key: jax.Array, sources: Sources, *, scale: float) -> SoftBatch:
+    """The same, labelled with the help of the discriminator's features."""
+    return _softly_labelled(key, sources, sources.informed, scale)
+
+
+def _softly_labelled(
+    key: jax.Array, sources: Sources, classify: Classify, scale: float
+) -> SoftBatch:
+    z = sources.latents(jax.random.fold_in(key, _LATENTS), sources.config.num_images)
     probabilities = neighbourhood_probabilities(
         jax.random.fold_in(key, _NEIGHBOURS),
         sources.generate,
-        sources.classify,
+        classify,
         z,
         scale=scale,
-        num_neighbours=config.num_neighbours,
+        num_neighbours=sources.config.num_neighbours if scale else 0,
     )
     return SoftBatch(sources.images(z), probabilities)
 
@@ -203,6 +216,14 @@ ARMS: dict[str, Arm] = {
     "neighbourhoods": Arm(
         "+ neighbourhood labels",
         (Variant("s = 0.8", _FAR), Variant("s = 0.4", _NEAR)),
+        from_analysis=True,
+    ),
+    "features": Arm(
+        "+ neighbourhoods by D's features, and shifts",
+        (
+            Variant("s = 0.4", partial(informed_neighbourhoods, scale=0.4), SHIFTED),
+            Variant("s = 0", partial(informed_neighbourhoods, scale=0.0), SHIFTED),
+        ),
         from_analysis=True,
     ),
     "combined": Arm(

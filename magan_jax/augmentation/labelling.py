@@ -11,6 +11,7 @@ import numpy as np
 from magan_jax.blocks import in_blocks
 from magan_jax.latent.labels import check_finite, check_latents, check_positive, logits_and_finite
 from magan_jax.latent.networks import Classify, Generate, Networks, take_apart
+from magan_jax.latent.sampling import as_pytree
 from magan_jax.training.ensemble import stacked
 
 _BLOCK = 500
@@ -32,6 +33,22 @@ def ensemble(members: Sequence[Callable[[jax.Array], jax.Array]]) -> Classify:
 def _log_mean_probabilities(members: Any, images: jax.Array) -> jax.Array:
     each = jax.vmap(lambda one: jax.nn.softmax(one(images)))(members)
     return jnp.log(jnp.maximum(jnp.mean(each, axis=0), jnp.finfo(jnp.float32).tiny))
+
+
+def opinion_pool(members: Sequence[Classify]) -> Classify:
+    """One classifier out of unlike ones: its logits are the mean of their log-probabilities.
+
+    Where `ensemble` averages out the chance in classifiers of one kind, this lets kinds that err
+    differently outvote each other: a class that one of them rules out is out.
+
+    Args:
+        members: `images -> logits [n, K]`, each a pytree of its parameters, if it has any.
+    """
+    return jax.tree_util.Partial(_mean_log_probabilities, list(map(as_pytree, members)))
+
+
+def _mean_log_probabilities(members: Sequence[Classify], images: jax.Array) -> jax.Array:
+    return jnp.mean(jnp.stack([jax.nn.log_softmax(one(images)) for one in members]), axis=0)
 
 
 def neighbourhood_probabilities(

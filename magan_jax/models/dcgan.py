@@ -63,8 +63,9 @@ class Generator(nn.Module):
 class Trunk(nn.Module):
     """Images `[N, H, W, C]` to features `[N, F]`: the discriminator without its last layer.
 
-    BatchNorm always takes the statistics of the batch at hand: a discriminator is only used in
-    training, on batches that are all real or all generated (DCGAN, Section 3).
+    In training BatchNorm takes the statistics of the batch at hand, which is all real or all
+    generated (DCGAN, Section 3), and what it leaves as running statistics is the last batch's: one
+    pass over real images fixes those that features in use are taken with.
 
     Attributes:
         width: channels of the first convolution; the second has twice as many.
@@ -79,15 +80,16 @@ class Trunk(nn.Module):
     batch_norm: bool = True
 
     @nn.compact
-    def __call__(self, images: jax.Array) -> jax.Array:
-        """`[N, H, W, C] -> [N, F]`; apply with `mutable=["batch_stats"]` and drop these."""
+    def __call__(self, images: jax.Array, *, training: bool = True) -> jax.Array:
+        """`[N, H, W, C] -> [N, F]`; in training, apply with `mutable=["batch_stats"]`."""
         x = StridedConv(self.width, dtype=self.dtype)(images)
         x = nn.leaky_relu(x + self.param("bias", nn.initializers.zeros, (self.width,)), _SLOPE)
         x = StridedConv(2 * self.width, dtype=self.dtype)(x)
         if self.batch_norm:
             x = nn.BatchNorm(
-                use_running_average=False,
-                axis_name=None if self.is_initializing() else self.axis_name,
+                use_running_average=not training,
+                momentum=0.0,
+                axis_name=None if self.is_initializing() or not training else self.axis_name,
                 use_fast_variance=False,
                 dtype=self.dtype,
             )(x)

@@ -29,8 +29,8 @@ class Family(NamedTuple):
     Attributes:
         generator: `(size, image_shape, axis_name, dtype)` to a module that takes latents `[N, d]`
             and `training` to images `[N, H, W, C]` in (-1, 1).
-        trunk: `(size, axis_name, dtype, batch_norm)` to a module that takes images to features
-            `[N, F]`; with `batch_norm=False` each image by itself.
+        trunk: `(size, axis_name, dtype, batch_norm)` to a module that takes images and `training`
+            to features `[N, F]`; with `batch_norm=False` each image by itself.
         divisor: H and W must be divisible by it.
     """
 

@@ -1,0 +1,70 @@
+"""A linear classifier of features that were learned without labels."""
+
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from sklearn.linear_model import LogisticRegression
+
+from magan_jax.blocks import in_blocks
+from magan_jax.latent.networks import Classify
+from magan_jax.latent.sampling import as_pytree
+from magan_jax.training.engine import Batch
+from magan_jax.training.images import scale_images
+
+_BLOCK = 500
+_STRENGTH = 0.01
+"""scikit-learn's C: the weight of the data against that of the penalty |W|² / 2."""
+_PAD = ((0, 0), (1, 1), (1, 1), (0, 0))
+
+
+def fit_probe(
+    features: Callable[[jax.Array], jax.Array], real: Batch, num_classes: int
+) -> Classify:
+    """Multinomial logistic regression of the features of few images, each in nine places.
+
+    Every image is also learned from moved by a pixel along either axis, over its corners too, with
+    the darkest value where it leaves: a linear classifier is not told otherwise that it matters
+    not. On 80 images of Fashion-MNIST that gave one to three points of accuracy.
+
+    Args:
+        features: `images [n, H, W, C] in [-1, 1] -> [n, F]`, of comparable scales; see
+            `discriminator_features`. A pytree of its parameters, if it has any.
+        real: uint8 images and labels; each class at least once.
+        num_classes: K.
+
+    Returns:
+        `images in [-1, 1] -> logits [n, K]`, a pytree of its parameters.
+
+    Raises:
+        ValueError: for a class without images.
+    """
+    labels = np.asarray(real.labels)
+    missing = np.setdiff1d(np.arange(num_classes), labels)
+    if len(missing):
+        raise ValueError(f"labels has no image of class {missing[0]}; give at least one of each.")
+    images = in_nine_places(np.asarray(real.images))
+    found = in_blocks(lambda block: features(scale_images(block)), images, _BLOCK)
+    model = LogisticRegression(C=_STRENGTH, max_iter=1000)
+    model.fit(np.asarray(found, np.float64), np.tile(labels, 9))
+    # Two classes have one set of weights, that of the second against the first.
+    weights = np.stack([0 * model.coef_[0], model.coef_[0]]) if num_classes == 2 else model.coef_
+    bias = np.array([0, model.intercept_[0]]) if num_classes == 2 else model.intercept_
+    arrays = (jnp.asarray(x, jnp.float32) for x in (weights.T, bias))
+    return jax.tree_util.Partial(_logits, as_pytree(features), *arrays)
+
+
+def in_nine_places(images: np.ndarray) -> np.ndarray:
+    """uint8 `[N, H, W, C]` to `[9 N, H, W, C]`: moved by -1, 0 and 1 pixels along both axes."""
+    height, width = images.shape[1:3]
+    padded = np.pad(images, _PAD)
+    return np.concatenate(
+        [padded[:, i : i + height, j : j + width] for i in range(3) for j in range(3)]
+    )
+
+
+def _logits(
+    features: Callable[[jax.Array], jax.Array], weights: jax.Array, bias: jax.Array, x: jax.Array
+) -> jax.Array:
+    return features(x) @ weights + bias
