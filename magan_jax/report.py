@@ -195,7 +195,11 @@ def _across(entry: Any, digits: int = 3) -> str:
     if not isinstance(entry, Mapping):
         return _number(entry, digits)
     mean = _number(entry["mean"], digits)
-    return mean if entry["std"] is None else f"{mean} ± {_number(entry['std'], digits)}"
+    return (
+        mean
+        if entry["std"] is None
+        else f"{mean} ±\N{NO-BREAK SPACE}{_number(entry['std'], digits)}"
+    )
 
 
 def _classes(entry: Any, names: Sequence[str], seeds: int) -> str:

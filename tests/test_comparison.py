@@ -5,6 +5,7 @@ import pytest
 from scipy.stats import t
 
 from magan_jax.comparison.orders import difference
+from magan_jax.comparison.results import orders_markdown
 from magan_jax.comparison.systems import ORDERS, SYSTEMS
 
 
@@ -47,3 +48,20 @@ def test_the_reports_own_numbers_have_the_orders_that_they_claim() -> None:
             getattr(SYSTEMS[name].reported, order.metric) for name in (order.more, order.less)
         )
         assert more > less, order.claim
+
+
+def test_orders_as_a_table() -> None:
+    decided = {
+        "claim": "SAN is better", "metric": "frechet_distance", "titles": ["hinge", "SAN"],
+        "reported": [22.08, 19.04], "difference": -20.675, "interval": [-44.39, 3.03],
+        "verdict": "open", "ours": [{"values": [45.0, 47.0]}, {"values": [66.0, 68.0]}],
+    }  # fmt: skip
+    missing = decided | {"difference": None, "interval": None, "reported": [None, 0.3]}
+    alone = decided | {"interval": [np.nan, np.nan], "verdict": "holds"}
+    _, _, *rows = orders_markdown([decided, missing, alone]).splitlines()
+    assert rows[0] == (
+        "| SAN is better | Fréchet distance | hinge | SAN | 22.08, 19.04 "
+        "| 46.00 ± 1.41, 67.00 ± 1.41 | -20.68 [-44.39, +3.03] | open |"
+    )
+    assert rows[1].endswith("| –, 0.30 | – | – | open |")
+    assert rows[2].endswith("| -20.68 | yes |")

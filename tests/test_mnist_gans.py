@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 from conftest import read_results, run_experiment
 
-from magan_jax.comparison.systems import SYSTEMS, chosen_config
+from magan_jax.comparison.systems import ORDERS, SYSTEMS, chosen_config
+from magan_jax.report import write_page
 from magan_jax.training.gan_config import GANConfig, check_gan_config
 
 pytestmark = pytest.mark.usefixtures("quick_compilation")
@@ -57,6 +58,25 @@ def test_results_hold_every_method_with_its_report(finished):
         assert (entry["encoder"] is not None) == (name == "cluster_20")
 
 
+def test_the_page_says_whose_classes_are_missing_and_which_way_a_difference_points(
+    finished, tmp_path
+):
+    results = read_results(finished)
+    names = results["dataset"]["class_names"]
+    results["methods"]["vanilla"]["missing_classes"] = [[], [1, 2]]
+    results["methods"]["cluster_20"]["missing_classes"] = [[], []]
+    order = results["orders"][0] | {"verdict": "open"}
+    results["orders"] = [order | {"difference": d} for d in (0.5, 0.0, -0.5)]
+    write_page(tmp_path, "report_systems.html", results, [], [])
+    page = (tmp_path / "report.html").read_text()
+    assert page.count("seed 1: no ") == 1
+    assert f"seed 1: no {names[1]}, {names[2]}<" in page
+    assert "seed 0: no" not in page
+    ways = [way for way in ("this way round", "equal", "the other way round") if way in page]
+    assert len(ways) == 3
+    assert "from 2 seeds," in page
+
+
 def test_orders_are_decided_where_both_were_trained(finished):
     orders = read_results(finished)["orders"]
     by_claim = {order["claim"]: order for order in orders}
@@ -78,6 +98,8 @@ def test_files_are_whole(finished):
     assert len(table) == 2 + len(METHODS) + 1
     assert table[2].startswith("| vanilla | 15.13 | 0.62 | 0.47 | ")
     assert all(line.count("|") == 8 for line in table)
+    orders = (finished / "orders.md").read_text().splitlines()
+    assert len(orders) == 2 + len(ORDERS)
     figures = {path.stem for path in (finished / "figures").glob("*.png")}
     assert figures == {
         "samples", "metric_curves", "precision_recall", "losses", "clusters", "interpolation",

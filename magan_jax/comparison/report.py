@@ -6,7 +6,7 @@ import numpy as np
 
 from magan_jax.comparison.figures import systems_figures
 from magan_jax.comparison.outcome import Exploration, Outcome
-from magan_jax.comparison.results import systems_markdown, systems_results
+from magan_jax.comparison.results import orders_markdown, systems_markdown, systems_results
 from magan_jax.comparison.systems import ORDERS
 from magan_jax.files import jsonable, write_arrays, write_bytes, write_csv, write_json
 from magan_jax.report import write_figures, write_page
@@ -30,6 +30,7 @@ def report_systems(
     write_json(folder / "config.json", results["config"])
     write_json(folder / "results.json", results)
     write_bytes(folder / "systems.md", systems_markdown(outcomes).encode())
+    write_bytes(folder / "orders.md", orders_markdown(results["orders"]).encode())
     write_arrays(folder / "latents.npz", _arrays(outcomes))
     stages = {
         f"{name}-seed{seed}": judged.gan.progress

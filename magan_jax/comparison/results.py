@@ -111,6 +111,28 @@ def systems_markdown(outcomes: Mapping[str, Outcome]) -> str:
     return "\n".join(lines) + "\n"
 
 
+def orders_markdown(entries: Sequence[Mapping[str, Any]]) -> str:
+    """The claimed orders as Markdown, of what `order_entry` made of each."""
+    lines = [
+        "| claim | says: more of | in | than in | report | ours | difference | holds |",
+        "|---|---|---|---|---|---|---|---|",
+    ]
+    for entry in entries:
+        reported = ", ".join(_cell(x) for x in entry["reported"])
+        low_high = entry["interval"]
+        metric = entry["metric"].replace("frechet", "Fréchet").replace("_", " ")
+        cells = [entry["claim"], metric, *entry["titles"], reported]
+        if entry["difference"] is None:
+            cells += ["–", "–"]
+        else:
+            ours = [_across(list(one["values"])) for one in entry["ours"]]
+            within = "" if np.isnan(low_high).any() else " [{:+.2f}, {:+.2f}]".format(*low_high)
+            cells += [", ".join(ours), f"{entry['difference']:+.2f}{within}"]
+        cells.append({"holds": "yes", "does not hold": "no"}.get(entry["verdict"], "open"))
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines) + "\n"
+
+
 def _cell(value: float | None) -> str:
     return "–" if value is None else f"{value:.2f}"
 
