@@ -14,9 +14,7 @@ from magan_jax.training.gan_config import GANConfig
 from magan_jax.training.gan_networks import networks_of
 from magan_jax.training.gan_step import GANState
 from magan_jax.training.images import scale_images
-
-_NUM_REFERENCE = 2000
-"""Real images behind the statistics of features."""
+from magan_jax.training.standardised import NUM_REFERENCE, standardised
 
 
 def discriminator_features(
@@ -38,13 +36,10 @@ def discriminator_features(
     """
     shape: Any = images.shape[1:]
     trunk = networks_of(config, shape, jnp.float32).trunk
-    real = scale_images(jnp.asarray(images[:_NUM_REFERENCE]))
+    real = scale_images(jnp.asarray(images[:NUM_REFERENCE]))
     parameters = {"params": state.discriminator["trunk"]}
     variables = parameters | _statistics(trunk, parameters, real)
-    found = np.asarray(_plain(trunk, variables, real), np.float64)
-    spread = found.std(axis=0)
-    mean, spread = (jnp.asarray(x, jnp.float32) for x in (found.mean(axis=0), spread))
-    return jax.tree_util.Partial(_standardised(trunk), variables, mean, spread)
+    return standardised(_trunk_in_use(trunk), variables, real)
 
 
 @partial(jax.jit, static_argnames="trunk")
@@ -57,18 +52,12 @@ def _statistics(trunk: nn.Module, parameters: Any, images: jax.Array) -> Any:
     return jax.tree.map(lambda x: x[0], jax.vmap(one_device, axis_name=DEVICES)(images[None]))
 
 
-@partial(jax.jit, static_argnames="trunk")
-def _plain(trunk: nn.Module, variables: Any, images: jax.Array) -> jax.Array:
-    found: Any = trunk.apply(variables, images, training=False)
-    return found
-
-
 @cache
-def _standardised(trunk: nn.Module) -> Callable[..., jax.Array]:
+def _trunk_in_use(trunk: nn.Module) -> Callable[[Any, jax.Array], jax.Array]:
     """One function for all parameters; Linen modules of equal settings are equal."""
 
-    def features(variables: Any, mean: jax.Array, spread: jax.Array, x: jax.Array) -> jax.Array:
-        found: Any = trunk.apply(variables, x, training=False)
-        return jnp.where(spread > 0, (found - mean) / jnp.where(spread > 0, spread, 1), 0)
+    def features(variables: Any, images: jax.Array) -> jax.Array:
+        found: Any = trunk.apply(variables, images, training=False)
+        return found
 
     return features

@@ -32,3 +32,23 @@ def random_moves(
 def random_mirror(key: jax.Array, image: jax.Array) -> jax.Array:
     """The image `[H, W, C]`, or with probability 1/2 its mirror image, left for right."""
     return jnp.where(jax.random.bernoulli(key), image[:, ::-1], image)
+
+
+def random_erasing(key: jax.Array, image: jax.Array, max_size: int) -> jax.Array:
+    """The image `[H, W, C]` with a black (-1) rectangle of 0 to `max_size` pixels along each side,
+    anywhere inside."""
+    place_key, size_key = jax.random.split(key)
+    size = jax.random.randint(size_key, (2,), 0, max_size + 1)
+    sides = jnp.array(image.shape[:2])
+    first = jax.random.randint(place_key, (2,), 0, sides - size + 1)
+    rows, columns = (
+        (jnp.arange(sides) >= first[i]) & (jnp.arange(sides) < first[i] + size[i])
+        for i, sides in enumerate(image.shape[:2])
+    )
+    return jnp.where((rows[:, None] & columns)[..., None], -1.0, image)
+
+
+def random_brightness(key: jax.Array, image: jax.Array, spread: float) -> jax.Array:
+    """The image `[H, W, C]` in [-1, 1], its light times exp(N(0, `spread`²)), cut at 1."""
+    factor = jnp.exp(spread * jax.random.normal(key))
+    return 2 * jnp.minimum((image + 1) / 2 * factor, 1) - 1

@@ -1,0 +1,41 @@
+"""Features on a common scale, as a function of images."""
+
+from collections.abc import Callable
+from functools import cache
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+NUM_REFERENCE = 2000
+"""Real images behind the statistics of features."""
+
+
+def standardised(
+    function: Callable[[Any, jax.Array], jax.Array], variables: Any, real: jax.Array
+) -> Callable[[jax.Array], jax.Array]:
+    """`images -> features`, each with mean 0 and standard deviation 1 over real images.
+
+    Args:
+        function: `variables, images in [-1, 1] -> features [N, F]`, the same object for all
+            parameters of a network, so that nothing is compiled anew for others.
+        variables: a pytree.
+        real: images in [-1, 1].
+
+    Returns:
+        A pytree of its parameters (see `magan_jax.latent.networks`); a feature that is constant
+        over `real` is 0 for all images.
+    """
+    found = np.asarray(jax.jit(function)(variables, real), np.float64)
+    mean, spread = (jnp.asarray(x, jnp.float32) for x in (found.mean(axis=0), found.std(axis=0)))
+    return jax.tree_util.Partial(_scaled(function), variables, mean, spread)
+
+
+@cache
+def _scaled(function: Callable[[Any, jax.Array], jax.Array]) -> Callable[..., jax.Array]:
+    def features(variables: Any, mean: jax.Array, spread: jax.Array, x: jax.Array) -> jax.Array:
+        alive = spread > 0
+        return jnp.where(alive, (function(variables, x) - mean) / jnp.where(alive, spread, 1), 0)
+
+    return features
