@@ -8,6 +8,7 @@ The GAN is that of `python experiments/fashion.py`, where its run is there. Numb
 the README.
 """
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -33,10 +34,12 @@ from magan_jax.parallel import check_num_devices
 from magan_jax.run import Run, RunConfig, start_run
 from magan_jax.runtime import is_first_host
 from magan_jax.training.classifier import last_layer_in_use
+from magan_jax.training.contrast import ContrastConfig, check_contrast_config, train_contrast
 from magan_jax.training.discriminator import discriminator_features
 from magan_jax.training.gan import TrainedGAN, train_gan
 from magan_jax.training.gan_config import GANConfig, check_gan_config, compares_features
 from magan_jax.training.stage import is_finished
+from magan_jax.training.standardised import Features
 
 
 @dataclass(frozen=True)
@@ -54,6 +57,7 @@ class Config(RunConfig):
     fitting: FittingConfig = field(default_factory=FittingConfig)
     synthesis: SynthesisConfig = field(default_factory=SynthesisConfig)
     gan: GANConfig = field(default_factory=GANConfig)
+    contrast: ContrastConfig = field(default_factory=ContrastConfig)
 
 
 PRESETS = {
@@ -78,6 +82,8 @@ def main() -> None:
     config = run.config
     with run.timed("gan"):
         gan = generator_of(run)
+    with run.timed("contrast"):
+        features = features_of(run, gan)
 
     # All labels, for what is marked as such: the judge of purity, and who labels for the bounds.
     with run.timed("all labels"):
@@ -93,7 +99,9 @@ def main() -> None:
                 trial = kept_trial(run, seed, n)
                 if trial is None:
                     with run.timed(f"{n} labels per class"):
-                        trial = one_trial(run, key, seed, n, gan, judge, known, bar.update)
+                        trial = one_trial(
+                            run, key, seed, n, gan, features, judge, known, bar.update
+                        )
                     keep_trial(run, trial)
                 trials.append(trial)
 
@@ -107,6 +115,7 @@ def one_trial(
     seed: int,
     n: int,
     gan: TrainedGAN,
+    features: Sequence[Features],
     judge: Judge,
     known: Known,
     on_progress: Any,
@@ -125,11 +134,9 @@ def one_trial(
         num_classes,
         config.synthesis.num_members,
     )
-    few = ensemble(members)
-    # D was trained without labels: these images' classes are all that the probe is told.
-    features = discriminator_features(config.gan, run.dataset.train_images, gan.progress.state)
-    probe = fit_probe(features, budget.fitting, num_classes)
-    sources = sources_of(run, analysis_key, gan, few, opinion_pool([few, probe]))
+    # The features know no label: these images' classes are all that their classifiers are told.
+    probes = [fit_probe(one, budget.fitting, num_classes) for one in features]
+    sources = sources_of(run, analysis_key, gan, ensemble(members), opinion_pool(probes))
     chosen = {name: ARMS[name] for name in config.arms}
     arms = try_arms(arms_key, chosen, sources, budget, config.fitting, judge, on_progress)
 
@@ -180,6 +187,7 @@ def described(run: Run, seed: int, n: int) -> dict[str, Any]:
         "fitting": asdict(config.fitting),
         "synthesis": asdict(config.synthesis),
         "gan": asdict(config.gan),
+        "contrast": asdict(config.contrast),
     }
 
 
@@ -224,6 +232,26 @@ def generator_of(run: Run) -> TrainedGAN:
     )
 
 
+def features_of(run: Run, gan: TrainedGAN) -> list[Features]:
+    """What can be known of images without labels: what D sees, and what latent neighbours share."""
+    config, images = run.config, run.dataset.train_images
+    single = replace(
+        run,
+        config=replace(config, num_seeds=1),
+        trainings={"contrast": {"gan": config.gan, "contrast": config.contrast}},
+    )
+    shared = train_contrast(
+        single.keys(14)[0],
+        config.contrast,
+        gan.generate,
+        gan.prior,
+        images,
+        stage=single.stage("contrast"),
+        num_devices=config.num_devices,
+    )
+    return [discriminator_features(config.gan, images, gan.progress.state), shared]
+
+
 def knows_all(run: Run, stream: int) -> Judge:
     """A classifier that has seen all labels; each stream of keys gives another."""
     config, num_classes = run.config, len(run.dataset.class_names)
@@ -255,6 +283,10 @@ def prepare() -> Run:
     check_fitting_config(config.fitting)
     check_synthesis_config(config.synthesis, len(dataset.class_names))
     check_gan_config(config.gan, dataset.train_images.shape, config.num_devices)
+    height, width = dataset.train_images.shape[1:3]
+    check_contrast_config(
+        config.contrast, len(dataset.train_images), min(height, width), config.num_devices
+    )
     priors = {config.gan.prior, config.gan.sampling_prior or config.gan.prior}
     if compares_features(config.gan) or priors != {"normal"}:
         raise ValueError(

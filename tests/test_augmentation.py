@@ -21,6 +21,8 @@ TINY = [
     "--synthesis.anchor-directions=4",
     "--synthesis.anchor-draws=1000", "--gan.epochs=3", "--gan.batch-size=16",
     "--gan.latent-dim=6", "--gan.generator-width=2", "--gan.discriminator-width=2",
+    "--contrast.epochs=1", "--contrast.batch-size=16", "--contrast.width=2",
+    "--contrast.max-erased=3",
 ]  # fmt: skip
 
 
@@ -102,11 +104,12 @@ def test_no_arm_ever_sees_a_label_beyond_its_budget(finished, tiny_folder, monke
     key = run.keys(10)[0]
 
     def trial(run):
-        gan = module.generator_of(run)  # it is given images alone
+        gan = module.generator_of(run)  # it is given images alone, and so are the features
+        features = module.features_of(run, gan)
         judge, other = (module.knows_all(run, stream) for stream in (11, 12))
         sources = module.sources_of(run, key, gan, other.classify, other.classify)
         known = module.Known(sources, run.train_set)
-        return module.one_trial(run, key, 0, 3, gan, judge, known, lambda: None)
+        return module.one_trial(run, key, 0, 3, gan, features, judge, known, lambda: None)
 
     right = trial(run)
     budget = module.draw_budget(jax.random.fold_in(key, 0), run.train_set, 3, 10)
@@ -155,6 +158,7 @@ def test_trials_of_other_settings_are_refused(finished, tiny_folder, capsys):
         (["--synthesis.num-anchors=0"], "synthesis.num_anchors is 0"),
         (["--synthesis.confidence=1.5"], "synthesis.confidence is 1.5"),
         (["--gan.objective=perceptual"], "the GAN must see no labels"),
+        (["--contrast.scale=0"], "contrast.scale is 0.0; it must be positive"),
         (
             ["--gan.sampling-prior=mixture", "--gan.latent-dim=20"],
             "neighbourhoods are those of the normal prior",

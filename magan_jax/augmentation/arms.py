@@ -35,8 +35,8 @@ class Sources(NamedTuple):
         generate: G, trained without labels.
         prior: its latents.
         classify: labels images as well as few labels allow (an upper bound: as all labels do).
-        informed: the same, with what the discriminator has learned without labels; another function
-            only where labels are few.
+        informed: the same by features that were learned without labels, the discriminator's and
+            those that latent neighbours share; another function only where labels are few.
         analysis: Algorithm 1 of the paper with this labeller.
         num_classes: K.
         config: the settings.
@@ -162,7 +162,7 @@ def neighbourhoods(key: jax.Array, sources: Sources, *, scale: float) -> SoftBat
 
 
 def informed_neighbourhoods(key: jax.Array, sources: Sources, *, scale: float) -> SoftBatch:
-    """The same, labelled with the help of the discriminator's features."""
+    """The same, labelled by features that were learned without labels."""
     return _softly_labelled(key, sources, sources.informed, scale)
 
 
@@ -219,10 +219,10 @@ ARMS: dict[str, Arm] = {
         from_analysis=True,
     ),
     "features": Arm(
-        "+ neighbourhoods by D's features, and shifts",
+        "+ labels by D's and neighbours' features, and shifts",
         (
-            Variant("s = 0.4", partial(informed_neighbourhoods, scale=0.4), SHIFTED),
             Variant("s = 0", partial(informed_neighbourhoods, scale=0.0), SHIFTED),
+            Variant("s = 0.4", partial(informed_neighbourhoods, scale=0.4), SHIFTED),
         ),
         from_analysis=True,
     ),

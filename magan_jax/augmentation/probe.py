@@ -1,7 +1,5 @@
 """A linear classifier of features that were learned without labels."""
 
-from collections.abc import Callable
-
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -12,6 +10,7 @@ from magan_jax.latent.networks import Classify
 from magan_jax.latent.sampling import as_pytree
 from magan_jax.training.engine import Batch
 from magan_jax.training.images import scale_images
+from magan_jax.training.standardised import Features
 
 _BLOCK = 500
 _STRENGTH = 0.01
@@ -21,9 +20,7 @@ _MOST_ROWS = 10_000
 _PAD = ((0, 0), (1, 1), (1, 1), (0, 0))
 
 
-def fit_probe(
-    features: Callable[[jax.Array], jax.Array], real: Batch, num_classes: int
-) -> Classify:
+def fit_probe(features: Features, real: Batch, num_classes: int) -> Classify:
     """Multinomial logistic regression of the features of few images, each in nine places.
 
     Every image is also learned from moved by a pixel along either axis or both, with the darkest
@@ -69,7 +66,5 @@ def in_nine_places(images: np.ndarray) -> np.ndarray:
     )
 
 
-def _logits(
-    features: Callable[[jax.Array], jax.Array], weights: jax.Array, bias: jax.Array, x: jax.Array
-) -> jax.Array:
+def _logits(features: Features, weights: jax.Array, bias: jax.Array, x: jax.Array) -> jax.Array:
     return features(x) @ weights + bias

@@ -24,7 +24,7 @@ from magan_jax.training.engine import Batch, Info, Step, check_batch_size
 from magan_jax.training.images import random_brightness, random_erasing, random_shift, scale_images
 from magan_jax.training.optimizers import adamw_cosine
 from magan_jax.training.stage import Stage, train_stage
-from magan_jax.training.standardised import NUM_REFERENCE, standardised
+from magan_jax.training.standardised import NUM_REFERENCE, Features, standardised
 
 
 @dataclass(frozen=True)
@@ -103,7 +103,7 @@ def train_contrast(
     *,
     stage: Stage,
     num_devices: int | None = None,
-) -> Callable[[jax.Array], jax.Array]:
+) -> Features:
     """Train an encoder on pairs of neighbouring latents' images.
 
     Args:

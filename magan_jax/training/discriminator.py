@@ -14,12 +14,10 @@ from magan_jax.training.gan_config import GANConfig
 from magan_jax.training.gan_networks import networks_of
 from magan_jax.training.gan_step import GANState
 from magan_jax.training.images import scale_images
-from magan_jax.training.standardised import NUM_REFERENCE, standardised
+from magan_jax.training.standardised import NUM_REFERENCE, Features, standardised
 
 
-def discriminator_features(
-    config: GANConfig, images: np.ndarray, state: GANState
-) -> Callable[[jax.Array], jax.Array]:
+def discriminator_features(config: GANConfig, images: np.ndarray, state: GANState) -> Features:
     """What the last layer of a trained discriminator is given, each image by itself.
 
     Labels have no part in it. BatchNorm takes the statistics of the first 2000 of `images`, and

@@ -8,13 +8,16 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+Features = Callable[[jax.Array], jax.Array]
+"""Images `[N, H, W, C]` in [-1, 1] to features `[N, F]`."""
+
 NUM_REFERENCE = 2000
 """Real images behind the statistics of features."""
 
 
 def standardised(
     function: Callable[[Any, jax.Array], jax.Array], variables: Any, real: jax.Array
-) -> Callable[[jax.Array], jax.Array]:
+) -> Features:
     """`images -> features`, each with mean 0 and standard deviation 1 over real images.
 
     Args:
