@@ -94,7 +94,7 @@ def test_files_are_whole(finished):
     }  # fmt: skip
 
 
-def test_no_arm_ever_sees_a_label_beyond_its_budget_or_a_test_image(finished, tiny_folder, monkeypatch):
+def test_no_arm_sees_another_label_or_a_test_image(finished, tiny_folder, monkeypatch):
     """With every other label wrong, each arm's classifiers are the same to the bit."""
     module = load_experiment("augmentation")
     monkeypatch.setattr(sys, "argv", ["augmentation.py", *arguments(tiny_folder, finished)])
