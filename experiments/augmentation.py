@@ -17,7 +17,7 @@ import jax
 from tqdm import tqdm
 
 from magan_jax import analyze
-from magan_jax.augmentation.arms import ARMS, BASELINES, Sources
+from magan_jax.augmentation.arms import ARMS, BASELINES, BY_FEATURES, Sources
 from magan_jax.augmentation.bounds import BOUNDS, Known, try_bounds
 from magan_jax.augmentation.budget import check_budgets, draw_budget
 from magan_jax.augmentation.fitting import SHIFTED, FittingConfig, check_fitting_config, fit
@@ -38,7 +38,7 @@ from magan_jax.training.contrast import ContrastConfig, check_contrast_config, t
 from magan_jax.training.discriminator import discriminator_features
 from magan_jax.training.gan import TrainedGAN, train_gan
 from magan_jax.training.gan_config import GANConfig, check_gan_config, compares_features
-from magan_jax.training.stage import is_finished
+from magan_jax.training.stage import Stage, check_stage, is_finished
 from magan_jax.training.standardised import Features
 
 
@@ -82,8 +82,10 @@ def main() -> None:
     config = run.config
     with run.timed("gan"):
         gan = generator_of(run)
-    with run.timed("contrast"):
-        features = features_of(run, gan)
+    features: list[Features] = []
+    if set(config.arms) & set(BY_FEATURES):
+        with run.timed("features"):
+            features = features_of(run, gan)
 
     # All labels, for what is marked as such: the judge of purity, and who labels for the bounds.
     with run.timed("all labels"):
@@ -135,8 +137,10 @@ def one_trial(
         config.synthesis.num_members,
     )
     # The features know no label: these images' classes are all that their classifiers are told.
+    few = ensemble(members)
     probes = [fit_probe(one, budget.fitting, num_classes) for one in features]
-    sources = sources_of(run, analysis_key, gan, ensemble(members), opinion_pool(probes))
+    informed = opinion_pool(probes) if probes else few
+    sources = sources_of(run, analysis_key, gan, few, informed)
     chosen = {name: ARMS[name] for name in config.arms}
     arms = try_arms(arms_key, chosen, sources, budget, config.fitting, judge, on_progress)
 
@@ -167,6 +171,7 @@ def sources_of(
         gan.prior,
         classify,
         informed,
+        run.dataset.train_images,
         analysis,
         num_classes,
         config.synthesis,
@@ -187,7 +192,7 @@ def described(run: Run, seed: int, n: int) -> dict[str, Any]:
         "fitting": asdict(config.fitting),
         "synthesis": asdict(config.synthesis),
         "gan": asdict(config.gan),
-        "contrast": asdict(config.contrast),
+        "contrast": asdict(config.contrast) if set(config.arms) & set(BY_FEATURES) else None,
     }
 
 
@@ -235,21 +240,23 @@ def generator_of(run: Run) -> TrainedGAN:
 def features_of(run: Run, gan: TrainedGAN) -> list[Features]:
     """What can be known of images without labels: what D sees, and what latent neighbours share."""
     config, images = run.config, run.dataset.train_images
-    single = replace(
-        run,
-        config=replace(config, num_seeds=1),
-        trainings={"contrast": {"gan": config.gan, "contrast": config.contrast}},
-    )
     shared = train_contrast(
-        single.keys(14)[0],
+        run.keys(14)[0],
         config.contrast,
         gan.generate,
         gan.prior,
         images,
-        stage=single.stage("contrast"),
+        stage=contrast_stage(run),
         num_devices=config.num_devices,
     )
     return [discriminator_features(config.gan, images, gan.progress.state), shared]
+
+
+def contrast_stage(run: Run) -> Stage:
+    """Where the encoder is kept; it has one seed, as the GAN has."""
+    config = run.config
+    settings = {"contrast": {"gan": config.gan, "contrast": config.contrast}}
+    return replace(run, config=replace(config, num_seeds=1), trainings=settings).stage("contrast")
 
 
 def knows_all(run: Run, stream: int) -> Judge:
@@ -283,10 +290,8 @@ def prepare() -> Run:
     check_fitting_config(config.fitting)
     check_synthesis_config(config.synthesis, len(dataset.class_names))
     check_gan_config(config.gan, dataset.train_images.shape, config.num_devices)
-    height, width = dataset.train_images.shape[1:3]
-    check_contrast_config(
-        config.contrast, len(dataset.train_images), min(height, width), config.num_devices
-    )
+    if set(config.arms) & set(BY_FEATURES):
+        check_contrast_config(config.contrast, dataset.train_images.shape, config.num_devices)
     priors = {config.gan.prior, config.gan.sampling_prior or config.gan.prior}
     if compares_features(config.gan) or priors != {"normal"}:
         raise ValueError(
@@ -297,6 +302,7 @@ def prepare() -> Run:
     if config.judge_steps < 1:
         raise ValueError(f"judge_steps is {config.judge_steps}; it must be at least 1.")
     run = start_run("augmentation", preset, config, dataset, trainings={})
+    check_stage(contrast_stage(run))
     for seed in run.seeds:
         for n in config.budgets:
             kept_trial(run, seed, n)  # of other settings it is refused before anything is trained

@@ -20,7 +20,12 @@ def in_blocks(function: Callable[[np.ndarray], Any], rows: np.ndarray, size: int
 
     Returns:
         The same pytree, arrays `[n, ...]`.
+
+    Raises:
+        ValueError: for no rows.
     """
+    if not len(rows):
+        raise ValueError("there are no rows; at least one is needed.")
     parts = []
     for first in range(0, len(rows), size):
         part = rows[first : first + size]

@@ -76,7 +76,7 @@ def test_results_hold_every_arm_of_every_budget(finished):
         assert entry["bounds"]["real_labels"]["purity"]["mean"] == pytest.approx(
             results["judge"]["test_accuracy"], abs=0.25
         )
-        assert ARMS[entry["best"]].from_analysis
+        assert ARMS[entry["best"]].from_latents
     assert [entry["fitted_per_class"] for entry in results["budgets"]] == [2, 4]
     assert not unexplained(results["budgets"])
 
@@ -94,7 +94,7 @@ def test_files_are_whole(finished):
     }  # fmt: skip
 
 
-def test_no_arm_sees_another_label_or_a_test_image(finished, tiny_folder, monkeypatch):
+def test_no_arm_sees_another_label_or_a_test_image(finished, tiny_folder, monkeypatch, tmp_path):
     """With every other label wrong, each arm's classifiers are the same to the bit."""
     module = load_experiment("augmentation")
     monkeypatch.setattr(sys, "argv", ["augmentation.py", *arguments(tiny_folder, finished)])
@@ -107,7 +107,7 @@ def test_no_arm_sees_another_label_or_a_test_image(finished, tiny_folder, monkey
     run = module.replace(run, dataset=blind)
 
     def trial(run):
-        gan = module.generator_of(run)  # it is given images alone, and so are the features
+        gan = module.generator_of(run)
         features = module.features_of(run, gan)
         judge, other = (module.knows_all(run, stream) for stream in (11, 12))
         sources = module.sources_of(run, key, gan, other.classify, other.classify)
@@ -119,7 +119,8 @@ def test_no_arm_sees_another_label_or_a_test_image(finished, tiny_folder, monkey
     labels = (run.dataset.train_labels + 1) % 10
     labels[budget.rows] = budget.labels
     monkeypatch.setattr(module, "draw_budget", lambda *_: budget)
-    lying = module.replace(run, dataset=run.dataset._replace(train_labels=labels))
+    # In a folder of its own: GAN and features are trained anew, beside these labels.
+    lying = module.replace(run, dataset=run.dataset._replace(train_labels=labels), workdir=tmp_path)
     wrong = trial(lying)
     for name in ARMS:
         pairs = zip(

@@ -25,3 +25,8 @@ def test_what_fills_the_last_block_is_a_row_like_the_others():
     blocks = []
     in_blocks(lambda block: blocks.append(block) or block, np.arange(1.0, 6.0)[:, None], 4)
     np.testing.assert_array_equal(blocks[1][:, 0], [5, 5, 5, 5])
+
+
+def test_no_rows_are_refused():
+    with pytest.raises(ValueError, match="there are no rows"):
+        in_blocks(lambda block: block, np.zeros((0, 3)), 4)

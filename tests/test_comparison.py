@@ -58,10 +58,12 @@ def test_orders_as_a_table() -> None:
     }  # fmt: skip
     missing = decided | {"difference": None, "interval": None, "reported": [None, 0.3]}
     alone = decided | {"interval": [np.nan, np.nan], "verdict": "holds"}
-    _, _, *rows = orders_markdown([decided, missing, alone]).splitlines()
+    equal = decided | {"difference": -0.0003, "interval": [-0.001, 0.0004]}
+    _, _, *rows = orders_markdown([decided, missing, alone, equal]).splitlines()
     assert rows[0] == (
         "| SAN is better | Fréchet distance | hinge | SAN | 22.08, 19.04 "
         "| 46.00 ± 1.41, 67.00 ± 1.41 | -20.68 [-44.39, +3.03] | open |"
     )
     assert rows[1].endswith("| –, 0.30 | – | – | open |")
     assert rows[2].endswith("| -20.68 | yes |")
+    assert rows[3].endswith("| +0.00 [+0.00, +0.00] | open |")

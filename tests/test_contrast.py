@@ -8,14 +8,19 @@ import pytest
 
 from magan_jax.latent.prior import standard_normal
 from magan_jax.parallel import DEVICES
+from magan_jax.training import stage as stage_module
 from magan_jax.training.contrast import (
     ContrastConfig,
     check_contrast_config,
+    contrast_step,
     info_nce,
+    init_contrast,
     moved,
     train_contrast,
     two_neighbours,
 )
+from magan_jax.training.engine import Batch
+from magan_jax.training.engine import train as train_engine
 from magan_jax.training.stage import Stage
 
 KEY = jax.random.key(0)
@@ -61,13 +66,13 @@ def test_the_loss_is_info_nce_however_many_devices_share_it(devices):
 
 
 def test_its_gradient_is_that_of_the_whole_batch():
-    vectors, device_mean = unit_vectors(4), jax.lax.pmean
+    vectors = unit_vectors(4)
 
     def rotated(turn, x):
         return info_nce(x @ turn, 0.3)
 
     def gradient(turn, x):
-        return device_mean(jax.grad(rotated)(turn, x), DEVICES)
+        return jax.lax.pmean(jax.grad(rotated)(turn, x), DEVICES)
 
     turn = jnp.asarray(np.random.default_rng(2).normal(size=(5, 5)), jnp.float32)
     each = [
@@ -108,16 +113,32 @@ def train(folder=None, num_devices=1, **changes):
     return train_contrast(KEY, config, generate, PRIOR, REAL, stage=stage, num_devices=num_devices)
 
 
-def test_what_neighbours_share_can_be_read_off_the_features():
-    features = train()
-    z = np.array(jax.random.normal(jax.random.key(1), (400, 2)))
-    z[:, 1] = np.maximum(z[:, 1], -1)  # below, both halves are nearly black
-    found = np.asarray(features(generate(jnp.asarray(z))))
-    chex.assert_shape(found, (400, 256))
-    side = z[:, 0] > 0
-    means = np.stack([found[:200][side[:200] == s].mean(axis=0) for s in (False, True)])
-    nearest = np.argmin(((found[200:, None] - means) ** 2).sum(-1), axis=1)
-    assert np.mean(nearest == side[200:]) > 0.95
+def losses(**changes):
+    """Of all steps of a training, and its parameters."""
+    config = ContrastConfig(**(CONFIG.__dict__ | changes))
+    state, num_steps = init_contrast(KEY, config, REAL.shape[1:], len(REAL))
+    found = train_engine(
+        KEY,
+        contrast_step(config, generate, PRIOR, num_steps),
+        state,
+        Batch(REAL, np.zeros(len(REAL), np.int32)),
+        num_epochs=config.epochs,
+        batch_size=config.batch_size,
+        num_devices=1,
+        quiet=True,
+    )
+    return found.history["loss"], found.state.parameters
+
+
+def test_it_learns_which_two_images_belong_together():
+    loss, _ = losses()
+    chance = np.log(2 * CONFIG.batch_size - 1)
+    assert loss[0] > chance - 0.5
+    # To know which half is light rules out half of the others: it has learned more than that.
+    assert loss[-10:].mean() < np.log(CONFIG.batch_size - 1)
+    # Views of latents that have nothing to do with each other cannot be told better than by chance.
+    far, _ = losses(scale=1e3)
+    assert far[-10:].mean() > chance - 0.1
 
 
 def test_over_real_images_features_have_one_scale():
@@ -128,12 +149,43 @@ def test_over_real_images_features_have_one_scale():
     np.testing.assert_allclose(found.std(axis=0)[alive], 1, rtol=1e-3)
 
 
-def test_it_depends_neither_on_resuming_nor_on_the_number_of_devices(tmp_path):
-    once, again = train(tmp_path / "one"), train(tmp_path / "one")
-    chex.assert_trees_all_equal(once, again)
-    several = train(num_devices=4)
-    shown = (REAL[:50] / 127.5 - 1).astype(np.float32)
-    chex.assert_trees_all_close(once(shown), several(shown), atol=0.05)
+def test_an_interrupted_training_goes_on_to_the_same_bits(tmp_path, monkeypatch):
+    monkeypatch.setattr(stage_module, "CHECKPOINT_SECONDS", 0.0)
+    whole, real = train(), stage_module._save
+
+    def interrupted(*arguments):
+        real(*arguments)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(stage_module, "_save", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        train(tmp_path / "contrast")
+    monkeypatch.setattr(stage_module, "_save", real)
+    chex.assert_trees_all_equal(train(tmp_path / "contrast"), whole)
+
+
+def test_the_number_of_devices_changes_nothing():
+    # One step: Adam's division by the square root of the gradient lets later ones grow apart.
+    few, config = REAL[:16], ContrastConfig(**(CONFIG.__dict__ | {"epochs": 1}))
+    state, num_steps = init_contrast(KEY, config, few.shape[1:], len(few))
+    data = Batch(few, np.zeros(16, np.int32))
+    one, four = (
+        train_engine(
+            KEY, contrast_step(config, generate, PRIOR, num_steps), state, data,
+            num_epochs=1, batch_size=16, num_devices=n, quiet=True,
+        )
+        for n in (1, 4)
+    )  # fmt: skip
+    assert one.history["loss"] == pytest.approx(four.history["loss"], rel=1e-5)
+    moments = [p.state.optimizer[0].mu for p in (one, four)]  # (1 - β₁) times the gradient
+    chex.assert_trees_all_close(*moments, rtol=1e-3, atol=1e-7)
+
+
+def test_other_priors_are_refused():
+    with pytest.raises(ValueError, match="neighbours are those of the standard normal"):
+        train_contrast(
+            KEY, CONFIG, generate, lambda key, n: PRIOR(key, n), REAL, stage=Stage(None, {})
+        )
 
 
 @pytest.mark.parametrize(
@@ -143,11 +195,15 @@ def test_it_depends_neither_on_resuming_nor_on_the_number_of_devices(tmp_path):
         ({"scale": 0}, "contrast.scale is 0; it must be positive"),
         ({"temperature": float("nan")}, "contrast.temperature is nan; it must be positive"),
         ({"brightness": -1}, "contrast.brightness is -1; it must be 0 or more"),
-        ({"max_erased": 8}, "contrast.max_erased is 8; it must be at least 0 and less than"),
+        ({"max_erased": 8}, "contrast.max_erased is 8; it must be less than the images' shorter"),
+        ({"max_shift": 1.5}, "contrast.max_shift is 1.5; it must be a whole number, at least 0"),
+        ({"max_erased": True}, "contrast.max_erased is True; it must be a whole number"),
+        ({"epochs": float("nan")}, "contrast.epochs is nan; it must be a whole number"),
+        ({"batch_size": 96.5}, "contrast.batch_size is 96.5; it must be a whole number"),
         ({"batch_size": 1}, "contrast.batch_size is 1; one latent has no other"),
         ({"batch_size": 999}, "contrast.batch_size is 999"),
     ],
 )
 def test_impossible_settings_are_refused(changes, message):
     with pytest.raises(ValueError, match=message):
-        check_contrast_config(ContrastConfig(**(CONFIG.__dict__ | changes)), 320, 8, 1)
+        check_contrast_config(ContrastConfig(**(CONFIG.__dict__ | changes)), REAL.shape, 1)

@@ -1,5 +1,6 @@
 import chex
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -58,3 +59,25 @@ def test_other_parameters_compile_nothing_new():
     (first, _), (second, _) = features_of("dcgan"), features_of("dcgan", IMAGES[:30])
     assert isinstance(first, jax.tree_util.Partial)
     assert jax.tree.structure(first) == jax.tree.structure(second)
+
+
+def test_batch_norm_takes_the_statistics_of_the_reference_images():
+    """Against the layers written out in float64; the reference are the images themselves."""
+    features, trunk = features_of("dcgan")
+    x = jax.lax.conv_general_dilated(
+        jnp.asarray(SCALED), trunk["StridedConv_0"]["kernel"], (2, 2), "SAME",
+        dimension_numbers=("NHWC", "HWIO", "NHWC"),
+    )  # fmt: skip
+    x = np.asarray(x, np.float64) + np.asarray(trunk["bias"], np.float64)
+    x = jax.lax.conv_general_dilated(
+        jnp.asarray(np.where(x > 0, x, 0.2 * x), jnp.float32), trunk["StridedConv_1"]["kernel"],
+        (2, 2), "SAME", dimension_numbers=("NHWC", "HWIO", "NHWC"),
+    )  # fmt: skip
+    x = np.asarray(x, np.float64)
+    x = (x - x.mean((0, 1, 2))) / np.sqrt(x.var((0, 1, 2)) + 1e-5)
+    scale, bias = (np.asarray(trunk["BatchNorm_0"][k], np.float64) for k in ("scale", "bias"))
+    x = x * scale + bias
+    x = np.where(x > 0, x, 0.2 * x).reshape(60, -1)
+    alive = x.std(axis=0) > 0
+    expected = np.where(alive, (x - x.mean(0)) / np.where(alive, x.std(0), 1), 0)
+    np.testing.assert_allclose(features(SCALED), expected, atol=2e-3)

@@ -6,7 +6,12 @@ import numpy as np
 import pytest
 from scipy.stats import norm
 
-from magan_jax.augmentation.labelling import ensemble, neighbourhood_probabilities, opinion_pool
+from magan_jax.augmentation.labelling import (
+    ensemble,
+    neighbourhood_probabilities,
+    opinion_pool,
+    probabilities_of,
+)
 
 KEY = jax.random.key(0)
 LATENTS = np.random.default_rng(0).normal(size=(700, 4)).astype(np.float32)
@@ -35,6 +40,14 @@ def test_an_opinion_pool_has_the_geometric_mean_of_its_members():
     product = np.exp(LATENTS.astype(float) @ ((first + second).astype(float) / 2))
     expected = product / product.sum(-1, keepdims=True)
     np.testing.assert_allclose(jax.nn.softmax(pool(generate(LATENTS))), expected, rtol=1e-4)
+
+
+def test_probabilities_of_stored_images():
+    images = np.random.default_rng(3).integers(0, 256, (1100, 2, 2, 1)).astype(np.uint8)
+    weights = np.random.default_rng(4).normal(size=(4, 3)).astype(np.float32)
+    found = probabilities_of(lambda x: logits_of(weights, x), images)
+    each = np.exp((images.reshape(-1, 4) / 127.5 - 1) @ weights.astype(float))
+    np.testing.assert_allclose(found, each / each.sum(1, keepdims=True), rtol=1e-4)
 
 
 def sure_of_sign(images):

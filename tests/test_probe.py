@@ -1,10 +1,12 @@
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from scipy.ndimage import shift
 from scipy.optimize import minimize
 from scipy.special import log_softmax
 
+from magan_jax.augmentation import probe
 from magan_jax.augmentation.probe import fit_probe, in_nine_places
 from magan_jax.training.engine import Batch
 
@@ -17,6 +19,10 @@ SCALED = (IMAGES / 127.5 - 1).astype(np.float32)
 
 def project(projection, images):
     return images.reshape(len(images), -1) @ projection
+
+
+def sorted_pixels(images):
+    return jnp.sort(images.reshape(len(images), -1), axis=1)
 
 
 FEATURES = jax.tree_util.Partial(project, PROJECTION)
@@ -62,6 +68,20 @@ def test_it_is_the_penalised_likelihoods_maximum(num_classes):
     np.testing.assert_allclose(found, log_softmax(logits, axis=1), atol=2e-3)
 
 
+def test_many_images_weigh_as_much_in_one_place_as_in_nine(monkeypatch):
+    # Bags of one pixel: moved or not, the count of light pixels is the same.
+    images = np.zeros_like(IMAGES)
+    for image, label in zip(images, LABELS, strict=True):
+        image[1, 1], image[2, 2] = 40 * label, 255
+    counted = jax.tree_util.Partial(sorted_pixels)
+    real = Batch(images, LABELS)
+    nine = fit_probe(counted, real, 3)(SCALED)
+    monkeypatch.setattr(probe, "_MOST_ROWS", 50)
+    found = fit_probe(counted, real, 3)(SCALED)
+    np.testing.assert_allclose(found, nine, atol=1e-3)
+    assert np.ptp(np.asarray(found), axis=1).max() > 0.05  # they are not all the same to it
+
+
 def test_it_is_a_pytree_of_its_parameters():
     classify = fit_probe(FEATURES, Batch(IMAGES, LABELS), 3)
     assert {x.shape for x in jax.tree.leaves(classify)} == {(16, 5), (5, 3), (3,)}
@@ -74,3 +94,8 @@ def test_it_is_a_pytree_of_its_parameters():
 def test_a_class_without_images_is_named():
     with pytest.raises(ValueError, match="labels has no image of class 3; give at least one"):
         fit_probe(FEATURES, Batch(IMAGES, LABELS), 4)
+
+
+def test_a_label_beyond_the_classes_is_refused():
+    with pytest.raises(ValueError, match="labels go from 0 to 2; with num_classes 2 they must lie"):
+        fit_probe(FEATURES, Batch(IMAGES, LABELS), 2)

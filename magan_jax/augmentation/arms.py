@@ -12,7 +12,7 @@ import jax
 import numpy as np
 
 from magan_jax.augmentation.fitting import SHIFTED, UNMOVED, Moves, SoftBatch
-from magan_jax.augmentation.labelling import neighbourhood_probabilities
+from magan_jax.augmentation.labelling import neighbourhood_probabilities, probabilities_of
 from magan_jax.augmentation.settings import SynthesisConfig
 from magan_jax.latent.analysis import Analysis
 from magan_jax.latent.invariance import measure_invariance
@@ -25,7 +25,7 @@ from magan_jax.latent.synthesis import Shape, synthesize
 from magan_jax.metrics.features import quantise_images
 
 # Streams of a pool's key. Arms of random latents share them: arms are compared in pairs.
-_LATENTS, _EXITS, _ANCHORS, _SHIFTS, _NEIGHBOURS = range(5)
+_LATENTS, _EXITS, _ANCHORS, _SHIFTS, _NEIGHBOURS, _REAL = range(6)
 
 
 class Sources(NamedTuple):
@@ -35,8 +35,9 @@ class Sources(NamedTuple):
         generate: G, trained without labels.
         prior: its latents.
         classify: labels images as well as few labels allow (an upper bound: as all labels do).
-        informed: the same by features that were learned without labels, the discriminator's and
-            those that latent neighbours share; another function only where labels are few.
+        informed: labels them by features that were learned without labels, the discriminator's and
+            those that latent neighbours share; where these are not asked for, `classify`.
+        unlabelled: uint8 `[N, H, W, C]`, real images.
         analysis: Algorithm 1 of the paper with this labeller.
         num_classes: K.
         config: the settings.
@@ -47,6 +48,7 @@ class Sources(NamedTuple):
     prior: Prior
     classify: Classify
     informed: Classify
+    unlabelled: np.ndarray
     analysis: Analysis
     num_classes: int
     config: SynthesisConfig
@@ -85,12 +87,12 @@ class Arm(NamedTuple):
     Attributes:
         title: for tables and figures.
         variants: among which validation images choose; of equals the first.
-        from_analysis: it is built on the latent analysis.
+        from_latents: it is built on the latent space: class statistics, exits or neighbourhoods.
     """
 
     title: str
     variants: tuple[Variant, ...]
-    from_analysis: bool = False
+    from_latents: bool = False
 
 
 def pseudo_labelled(key: jax.Array, sources: Sources) -> SoftBatch:
@@ -161,9 +163,17 @@ def neighbourhoods(key: jax.Array, sources: Sources, *, scale: float) -> SoftBat
     return _softly_labelled(key, sources, sources.classify, scale)
 
 
-def informed_neighbourhoods(key: jax.Array, sources: Sources, *, scale: float) -> SoftBatch:
-    """The same, labelled by features that were learned without labels."""
+def labelled_by_features(key: jax.Array, sources: Sources, *, scale: float) -> SoftBatch:
+    """The same by features that were learned without labels; scale 0 for the latents alone."""
     return _softly_labelled(key, sources, sources.informed, scale)
+
+
+def real_labelled_by_features(key: jax.Array, sources: Sources) -> SoftBatch:
+    """As many real images, without their labels, labelled by the same features: what G costs."""
+    count = min(sources.config.num_images, len(sources.unlabelled))
+    order = jax.random.permutation(jax.random.fold_in(key, _REAL), len(sources.unlabelled))
+    images = np.asarray(sources.unlabelled)[np.asarray(order[:count])]
+    return SoftBatch(images, probabilities_of(sources.informed, images))
 
 
 def _softly_labelled(
@@ -210,21 +220,25 @@ ARMS: dict[str, Arm] = {
     ),
     "pseudo": Arm("+ pseudo-labels", (Variant(pool=pseudo_labelled),)),
     "confident": Arm("+ confident pseudo-labels", (Variant(pool=confident),)),
-    "paper": Arm("+ the paper's shifts", (Variant(pool=paper_shifts),), from_analysis=True),
-    "means": Arm("+ measured ε, means", (Variant(pool=measured_shifts),), from_analysis=True),
-    "anchors": Arm("+ measured ε, anchors", (Variant(pool=anchored_shifts),), from_analysis=True),
+    "paper": Arm("+ the paper's shifts", (Variant(pool=paper_shifts),), from_latents=True),
+    "means": Arm("+ measured ε, means", (Variant(pool=measured_shifts),), from_latents=True),
+    "anchors": Arm("+ measured ε, anchors", (Variant(pool=anchored_shifts),), from_latents=True),
     "neighbourhoods": Arm(
         "+ neighbourhood labels",
         (Variant("s = 0.8", _FAR), Variant("s = 0.4", _NEAR)),
-        from_analysis=True,
+        from_latents=True,
     ),
     "features": Arm(
         "+ labels by D's and neighbours' features, and shifts",
         (
-            Variant("s = 0", partial(informed_neighbourhoods, scale=0.0), SHIFTED),
-            Variant("s = 0.4", partial(informed_neighbourhoods, scale=0.4), SHIFTED),
+            Variant("s = 0", partial(labelled_by_features, scale=0.0), SHIFTED),
+            Variant("s = 0.4", partial(labelled_by_features, scale=0.4), SHIFTED),
         ),
-        from_analysis=True,
+        from_latents=True,
+    ),
+    "unlabelled": Arm(
+        "+ real images labelled likewise, and shifts",
+        (Variant(pool=real_labelled_by_features, moves=SHIFTED),),
     ),
     "combined": Arm(
         "+ neighbourhoods or anchors, and shifts",
@@ -233,10 +247,13 @@ ARMS: dict[str, Arm] = {
             Variant("s = 0.4", _NEAR, SHIFTED),
             Variant("anchors", anchored_shifts, SHIFTED),
         ),
-        from_analysis=True,
+        from_latents=True,
     ),
 }
 """By the name that `--arms` uses."""
+
+BY_FEATURES = ("features", "unlabelled")
+"""Arms that need features learned without labels."""
 
 BASELINES = ("real", "classical")
 """What the others are held against."""

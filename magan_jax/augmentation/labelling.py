@@ -13,6 +13,7 @@ from magan_jax.latent.labels import check_finite, check_latents, check_positive,
 from magan_jax.latent.networks import Classify, Generate, Networks, take_apart
 from magan_jax.latent.sampling import as_pytree
 from magan_jax.training.ensemble import stacked
+from magan_jax.training.images import scale_images
 
 _BLOCK = 500
 """Latents labelled at once."""
@@ -49,6 +50,18 @@ def opinion_pool(members: Sequence[Classify]) -> Classify:
 
 def _mean_log_probabilities(members: Sequence[Classify], images: jax.Array) -> jax.Array:
     return jnp.mean(jnp.stack([jax.nn.log_softmax(one(images)) for one in members]), axis=0)
+
+
+def probabilities_of(classify: Classify, images: np.ndarray) -> np.ndarray:
+    """Class probabilities `[n, K]` of uint8 images `[n, H, W, C]`."""
+    function = as_pytree(classify)
+    found = in_blocks(lambda block: _probabilities_of(function, block), images, _BLOCK)
+    return np.asarray(found)
+
+
+@jax.jit
+def _probabilities_of(classify: Classify, images: jax.Array) -> jax.Array:
+    return jax.nn.softmax(classify(scale_images(images)), axis=-1)
 
 
 def neighbourhood_probabilities(

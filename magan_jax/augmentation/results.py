@@ -18,7 +18,7 @@ TITLES = {name: arm.title for name, arm in ARMS.items()} | {
 """Of arms and bounds, by name."""
 
 GOALS = {10: 0.05, 50: 0.03}
-"""By labels per class: what an arm built on the latent analysis was hoped to gain over the stronger
+"""By labels per class: what an arm built on the latent space was hoped to gain over the stronger
 baseline, in shares of the test images."""
 
 
@@ -44,7 +44,7 @@ def _budget_entry(trials: Sequence[Trial], n: int, test_set: Batch) -> dict[str,
     against = {name: paired_differences(of_arms, name) for name in BASELINES}
     fitted = int((~trials[0].held_out).sum()) // trials[0].num_classes
     # By validation images, so that the test images choose nothing.
-    candidates = [name for name in arms if ARMS[name].from_analysis]
+    candidates = [name for name in arms if ARMS[name].from_latents]
     best = max(candidates, key=lambda name: _validation(arms[name]), default=None)
     return {
         "num_per_class": n,
@@ -57,7 +57,7 @@ def _budget_entry(trials: Sequence[Trial], n: int, test_set: Batch) -> dict[str,
         "arms": {
             name: _arm_entry(found, tested[name], [v.title for v in ARMS[name].variants])
             | {
-                "from_analysis": ARMS[name].from_analysis,
+                "from_latents": ARMS[name].from_latents,
                 "against": {
                     other: _difference_entry(differences[name])
                     for other, differences in against.items()

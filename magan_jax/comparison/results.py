@@ -126,11 +126,20 @@ def orders_markdown(entries: Sequence[Mapping[str, Any]]) -> str:
             cells += ["–", "–"]
         else:
             ours = [_across(list(one["values"])) for one in entry["ours"]]
-            within = "" if np.isnan(low_high).any() else " [{:+.2f}, {:+.2f}]".format(*low_high)
-            cells += [", ".join(ours), f"{entry['difference']:+.2f}{within}"]
+            within = (
+                ""
+                if np.isnan(low_high).any()
+                else " [{:+.2f}, {:+.2f}]".format(*_rounded(low_high))
+            )
+            cells += [", ".join(ours), f"{_rounded([entry['difference']])[0]:+.2f}{within}"]
         cells.append({"holds": "yes", "does not hold": "no"}.get(entry["verdict"], "open"))
         lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines) + "\n"
+
+
+def _rounded(values: Sequence[float]) -> list[float]:
+    """To two digits, without a negative zero."""
+    return [round(float(x), 2) + 0.0 for x in values]
 
 
 def _cell(value: float | None) -> str:

@@ -17,7 +17,7 @@ import numpy as np
 import optax
 
 from magan_jax.latent.networks import Generate
-from magan_jax.latent.prior import Prior
+from magan_jax.latent.prior import Prior, standard_normal
 from magan_jax.models.contrastive import ContrastiveEncoder
 from magan_jax.parallel import DEVICES, device_count, local_part
 from magan_jax.training.engine import Batch, Info, Step, check_batch_size
@@ -46,11 +46,11 @@ class ContrastConfig:
     weight_decay: float = 1e-4
     """AdamW's."""
     max_shift: int = 2
-    """Every image is moved by up to so many pixels each way,"""
+    """Pixels that every image is moved by at most, each way."""
     max_erased: int = 9
-    """loses a rectangle of up to so many pixels along each side,"""
+    """Pixels along either side of the rectangle that every image loses, at most."""
     brightness: float = 0.4
-    """and has its light multiplied by exp(N(0, this²))."""
+    """Every image's light is multiplied by exp(N(0, this²))."""
 
 
 class ContrastState(NamedTuple):
@@ -66,13 +66,21 @@ class ContrastState(NamedTuple):
 
 
 def check_contrast_config(
-    config: ContrastConfig, num_images: int, side: int, num_devices: int | None
+    config: ContrastConfig, image_shape: tuple[int, ...], num_devices: int | None
 ) -> None:
-    """Refuse settings that cannot work, naming the field; to be called before any training."""
-    for name in ("epochs", "width"):
-        value = getattr(config, name)
-        if isinstance(value, bool) or int(value) != value or value < 1:
-            raise ValueError(f"contrast.{name} is {value}; it must be a whole number, at least 1.")
+    """Refuse settings that cannot work, naming the field; to be called before any training.
+
+    Args:
+        config: the settings.
+        image_shape: of the real images, `(N, H, W, C)`.
+        num_devices: see `magan_jax.parallel.on_devices`.
+    """
+    for name in ("epochs", "width", "batch_size", "max_shift", "max_erased"):
+        value, least = getattr(config, name), 0 if name.startswith("max") else 1
+        if isinstance(value, bool) or not isinstance(value, int) or value < least:
+            raise ValueError(
+                f"contrast.{name} is {value}; it must be a whole number, at least {least}."
+            )
     for name in ("scale", "temperature", "learning_rate"):
         value = getattr(config, name)
         if not (value > 0 and np.isfinite(value)):
@@ -81,15 +89,15 @@ def check_contrast_config(
         value = getattr(config, name)
         if not (value >= 0 and np.isfinite(value)):
             raise ValueError(f"contrast.{name} is {value}; it must be 0 or more, and finite.")
+    side = min(image_shape[1:3])
     for name in ("max_shift", "max_erased"):
-        if not 0 <= getattr(config, name) < side:
+        if getattr(config, name) >= side:
             raise ValueError(
-                f"contrast.{name} is {getattr(config, name)}; it must be at least 0 and less than "
-                f"the images' shorter side, {side}."
+                f"contrast.{name} is {getattr(config, name)}; it must be less than the images' "
+                f"shorter side, {side}."
             )
-    check_batch_size(
-        config.batch_size, num_images, device_count(num_devices), "contrast.batch_size"
-    )
+    devices = device_count(num_devices)
+    check_batch_size(config.batch_size, image_shape[0], devices, "contrast.batch_size")
     if config.batch_size < 2:
         raise ValueError("contrast.batch_size is 1; one latent has no other to be told from.")
 
@@ -120,20 +128,23 @@ def train_contrast(
         `images [n, H, W, C] -> features [n, 256]`, a pytree of its parameters.
 
     Raises:
-        ValueError: for settings that cannot work.
+        ValueError: for settings that cannot work, or another prior.
         FloatingPointError: when training diverges.
     """
-    side = min(images.shape[1:3])
-    check_contrast_config(config, len(images), side, num_devices)
-    num_steps = config.epochs * (len(images) // config.batch_size)
+    check_contrast_config(config, images.shape, num_devices)
+    latent_dim = jax.eval_shape(lambda k: prior(k, 1), key).shape[1]
+    if prior is not standard_normal(latent_dim):
+        raise ValueError(
+            f"prior is {prior}; neighbours are those of the standard normal: give "
+            f"magan_jax.latent.prior.standard_normal({latent_dim})."
+        )
     init_key, train_key = jax.random.split(key)
-    parameters = _encoder(config.width).init(init_key, scale_images(images[:1]))["params"]
-    moments = _optimizer(config, num_steps).init(parameters)
+    state, num_steps = init_contrast(init_key, config, images.shape[1:], len(images))
     progress = train_stage(
         stage,
         train_key,
         contrast_step(config, generate, prior, num_steps),
-        ContrastState(parameters, moments),
+        state,
         Batch(images, np.zeros(len(images), np.int32)),  # asked for their number only
         num_epochs=config.epochs,
         batch_size=config.batch_size,
@@ -143,6 +154,15 @@ def train_contrast(
     variables = {"params": progress.state.parameters}
     real = scale_images(jnp.asarray(images[:NUM_REFERENCE]))
     return standardised(_features_in_use(config.width), variables, real)
+
+
+def init_contrast(
+    key: jax.Array, config: ContrastConfig, image_shape: tuple[int, ...], num_images: int
+) -> tuple[ContrastState, int]:
+    """A fresh state, and the number of steps of a training with so many real images."""
+    num_steps = config.epochs * (num_images // config.batch_size)
+    parameters = _encoder(config.width).init(key, jnp.zeros((1, *image_shape)))["params"]
+    return ContrastState(parameters, _optimizer(config, num_steps).init(parameters)), num_steps
 
 
 def contrast_step(config: ContrastConfig, generate: Generate, prior: Prior, num_steps: int) -> Step:

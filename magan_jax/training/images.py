@@ -42,8 +42,8 @@ def random_erasing(key: jax.Array, image: jax.Array, max_size: int) -> jax.Array
     sides = jnp.array(image.shape[:2])
     first = jax.random.randint(place_key, (2,), 0, sides - size + 1)
     rows, columns = (
-        (jnp.arange(sides) >= first[i]) & (jnp.arange(sides) < first[i] + size[i])
-        for i, sides in enumerate(image.shape[:2])
+        (jnp.arange(side) >= first[i]) & (jnp.arange(side) < first[i] + size[i])
+        for i, side in enumerate(image.shape[:2])
     )
     return jnp.where((rows[:, None] & columns)[..., None], -1.0, image)
 
