@@ -26,6 +26,19 @@ def test_accuracies_are_means_with_bands():
     assert [t.get_text() for t in legend.get_texts()] == ["real only", "bound: all labels"]
 
 
+def test_of_a_single_budget_arms_stand_side_by_side_with_bars():
+    values = {"real only": np.array([[0.6, 0.7]]), "anchors": np.array([[0.62, 0.66]])}
+    figure = plot_accuracy(values, {}, [10])
+    (axis,) = figure.axes
+    first, second = (line.get_xdata()[0] for line in axis.lines)
+    assert first < 10 < second
+    bars = [bar.get_segments()[0] for bar in axis.collections]
+    np.testing.assert_allclose(
+        bars, [[[first, 0.6], [first, 0.7]], [[second, 0.62], [second, 0.66]]]
+    )
+    assert [t.get_text() for t in axis.get_xticklabels()] == ["10"]
+
+
 def test_each_difference_stands_in_its_arms_row_though_baselines_differ():
     found = {
         5: {"classical": (0.01, -0.01, 0.03), "anchors": (0.02, 0.01, 0.03)},

@@ -15,6 +15,8 @@ def plot_accuracy(
 ) -> Figure:
     """Test accuracy against labels per class: mean over seeds, band from least to greatest.
 
+    A single budget has no line to follow: its arms stand side by side, with bars in place of bands.
+
     Args:
         accuracy: by title of the arm, `[budgets, S]`.
         bounds: the same of the upper bounds, in grey.
@@ -25,12 +27,16 @@ def plot_accuracy(
         colour = COLOURS[place % len(COLOURS)]
         dashes = "-" if place < len(COLOURS) else "--"
         marker = _MARKERS[place % len(_MARKERS)]
+        x = np.array(numbers, np.float64)
+        if len(numbers) == 1:
+            x *= 1.02 ** (place - (len(accuracy) - 1) / 2)
         axis.plot(
-            numbers, values.mean(1), color=colour, ls=dashes, marker=marker, ms=5, lw=1.4,
-            label=title,
-        )  # fmt: skip
-        if values.shape[1] > 1:
-            axis.fill_between(numbers, values.min(1), values.max(1), color=colour, alpha=0.1, lw=0)
+            x, values.mean(1), color=colour, ls=dashes, marker=marker, ms=5, lw=1.4, label=title
+        )
+        if values.shape[1] > 1 and len(numbers) == 1:
+            axis.vlines(x, values.min(1), values.max(1), color=colour, lw=1.2)
+        elif values.shape[1] > 1:
+            axis.fill_between(x, values.min(1), values.max(1), color=colour, alpha=0.1, lw=0)
     for place, (title, values) in enumerate(bounds.items()):
         dashes = (":", "--", "-.")[place % 3]
         axis.plot(
@@ -39,6 +45,8 @@ def plot_accuracy(
         )  # fmt: skip
     axis.set_xscale("log")
     axis.set_xticks(numbers, [str(n) for n in numbers])
+    if len(numbers) == 1:
+        axis.set_xlim(numbers[0] / 1.3, numbers[0] * 1.3)
     axis.minorticks_off()
     axis.set(xlabel="labels per class", ylabel="test accuracy")
     axis.grid(alpha=0.3)
