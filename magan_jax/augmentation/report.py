@@ -99,8 +99,8 @@ def _figures(
     figures = [
         FigureEntry(
             "accuracy",
-            "Test accuracy against labels per class: mean over seeds, band or bar from the least to "
-            f"the greatest; grey, {len(BOUNDS)} upper bounds that are given more labels.",
+            "Test accuracy against labels per class: mean over seeds, band or bar from the least "
+            f"to the greatest; grey, {len(BOUNDS)} upper bounds that are given more labels.",
             plot_accuracy(values("arms"), values("bounds"), numbers),
         ),
         FigureEntry(
