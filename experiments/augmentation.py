@@ -36,6 +36,7 @@ from magan_jax.runtime import is_first_host
 from magan_jax.training.classifier import last_layer_in_use
 from magan_jax.training.contrast import ContrastConfig, check_contrast_config, train_contrast
 from magan_jax.training.discriminator import discriminator_features
+from magan_jax.training.engine import Batch
 from magan_jax.training.gan import TrainedGAN, train_gan
 from magan_jax.training.gan_config import GANConfig, check_gan_config, compares_features
 from magan_jax.training.stage import Stage, check_stage, is_finished
@@ -72,6 +73,7 @@ PRESETS = {
             num_directions=64, num_anchors=40, anchor_directions=8, anchor_draws=4_000,
         ),
         gan=GANConfig(epochs=7, generator_width=16, discriminator_width=16, learning_rate=2e-3),
+        contrast=ContrastConfig(epochs=3),
     ),
 }  # fmt: skip
 
@@ -90,7 +92,7 @@ def main() -> None:
     # All labels, for what is marked as such: the judge of purity, and who labels for the bounds.
     with run.timed("all labels"):
         judge, omniscient = (knows_all(run, stream) for stream in (11, 12))
-        sources = sources_of(run, run.keys(13)[0], gan, omniscient.classify, omniscient.classify)
+        sources = sources_of(run, run.keys(13)[0], gan, omniscient.classify, run.train_set)
         known = Known(sources, run.train_set)
     trials: list[Trial] = []
     fits = sum(len(ARMS[name].variants) for name in config.arms) + len(BOUNDS)
@@ -137,10 +139,7 @@ def one_trial(
         config.synthesis.num_members,
     )
     # The features know no label: these images' classes are all that their classifiers are told.
-    few = ensemble(members)
-    probes = [fit_probe(one, budget.fitting, num_classes) for one in features]
-    informed = opinion_pool(probes) if probes else few
-    sources = sources_of(run, analysis_key, gan, few, informed)
+    sources = sources_of(run, analysis_key, gan, ensemble(members), budget.fitting, features)
     chosen = {name: ARMS[name] for name in config.arms}
     arms = try_arms(arms_key, chosen, sources, budget, config.fitting, judge, on_progress)
 
@@ -150,10 +149,16 @@ def one_trial(
 
 
 def sources_of(
-    run: Run, key: jax.Array, gan: TrainedGAN, classify: Classify, informed: Classify
+    run: Run,
+    key: jax.Array,
+    gan: TrainedGAN,
+    classify: Classify,
+    few: Batch,
+    features: Sequence[Features] = (),
 ) -> Sources:
     """A generator, who labels its images, and Algorithm 1 of the paper with both."""
     config, num_classes = run.config, len(run.dataset.class_names)
+    probes = [fit_probe(one, few, num_classes) for one in features]
     analysis = analyze(
         key,
         gan.generate,
@@ -170,7 +175,9 @@ def sources_of(
         gan.generate,
         gan.prior,
         classify,
-        informed,
+        opinion_pool(probes) if probes else classify,
+        features,
+        few,
         run.dataset.train_images,
         analysis,
         num_classes,

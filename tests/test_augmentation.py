@@ -110,7 +110,7 @@ def test_no_arm_sees_another_label_or_a_test_image(finished, tiny_folder, monkey
         gan = module.generator_of(run)
         features = module.features_of(run, gan)
         judge, other = (module.knows_all(run, stream) for stream in (11, 12))
-        sources = module.sources_of(run, key, gan, other.classify, other.classify)
+        sources = module.sources_of(run, key, gan, other.classify, run.train_set)
         known = module.Known(sources, run.train_set)
         return module.one_trial(run, key, 0, 3, gan, features, judge, known, lambda: None)
 
@@ -131,6 +131,11 @@ def test_no_arm_sees_another_label_or_a_test_image(finished, tiny_folder, monkey
         assert all(np.array_equal(a, b) for a, b in pairs), name
         if any(variant.pool for variant in ARMS[name].variants):
             assert right.arms[name].pool is not None
+    # Made and real images of one graph are parts of one pool.
+    for name in ("graph", "unlabelled", "mixture"):
+        pool = right.arms[name].pool
+        assert pool is not None
+        assert pool.size == (120 if name == "mixture" else 60)
     # The bounds do see them: the comparison can tell.
     a, b = (t.bounds["real_labels"].classifier.args[0] for t in (right, wrong))
     assert not all(map(np.array_equal, jax.tree.leaves(a), jax.tree.leaves(b)))
@@ -160,6 +165,8 @@ def test_trials_of_other_settings_are_refused(finished, tiny_folder, capsys):
         (["--budgets", "40"], "num_per_class is 40, but class 0 has 32 training images"),
         (["--fitting.batch-size=15"], "fitting.batch_size is 15; it must be even"),
         (["--synthesis.num-anchors=0"], "synthesis.num_anchors is 0"),
+        (["--synthesis.graph-neighbours=60"], "graph_neighbours is 60; it must be less than"),
+        (["--synthesis.graph-weight=1"], "synthesis.graph_weight is 1.0; it must lie in [0, 1)"),
         (["--synthesis.confidence=1.5"], "synthesis.confidence is 1.5"),
         (["--gan.objective=perceptual"], "the GAN must see no labels"),
         (["--contrast.scale=0"], "contrast.scale is 0.0; it must be positive"),

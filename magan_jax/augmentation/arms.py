@@ -4,7 +4,7 @@ An arm is given what few labels could tell (`Sources`) and never sees another la
 several variants is that variant which does best on the budget's validation images, seed by seed.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import NamedTuple
 
@@ -14,6 +14,7 @@ import numpy as np
 from magan_jax.augmentation.fitting import SHIFTED, UNMOVED, Moves, SoftBatch
 from magan_jax.augmentation.labelling import neighbourhood_probabilities, probabilities_of
 from magan_jax.augmentation.settings import SynthesisConfig
+from magan_jax.augmentation.spreading import image_vectors, spread_labels
 from magan_jax.latent.analysis import Analysis
 from magan_jax.latent.invariance import measure_invariance
 from magan_jax.latent.labels import label_latents
@@ -23,6 +24,8 @@ from magan_jax.latent.regions import Regions, regions_around_anchors, regions_ar
 from magan_jax.latent.sampling import images_in_blocks
 from magan_jax.latent.synthesis import Shape, synthesize
 from magan_jax.metrics.features import quantise_images
+from magan_jax.training.engine import Batch
+from magan_jax.training.standardised import Features
 
 # Streams of a pool's key. Arms of random latents share them: arms are compared in pairs.
 _LATENTS, _EXITS, _ANCHORS, _SHIFTS, _NEIGHBOURS, _REAL = range(6)
@@ -35,8 +38,10 @@ class Sources(NamedTuple):
         generate: G, trained without labels.
         prior: its latents.
         classify: labels images as well as few labels allow (an upper bound: as all labels do).
-        informed: labels them by features that were learned without labels, the discriminator's and
-            those that latent neighbours share; where these are not asked for, `classify`.
+        informed: labels them by `features`; where there are none, `classify`.
+        features: learned without labels: the discriminator's and those that latent neighbours
+            share; none, where no arm needs them.
+        few: the few labelled images, of those that may be learned from (upper bounds: all).
         unlabelled: uint8 `[N, H, W, C]`, real images.
         analysis: Algorithm 1 of the paper with this labeller.
         num_classes: K.
@@ -48,6 +53,8 @@ class Sources(NamedTuple):
     prior: Prior
     classify: Classify
     informed: Classify
+    features: Sequence[Features]
+    few: Batch
     unlabelled: np.ndarray
     analysis: Analysis
     num_classes: int
@@ -65,6 +72,8 @@ class Sources(NamedTuple):
 
 Pool = Callable[[jax.Array, Sources], SoftBatch]
 """From a key and the sources to the synthetic images of an arm."""
+Part = Callable[[SoftBatch], SoftBatch]
+"""Some of a pool's images; variants of one pool share the work it makes."""
 
 
 class Variant(NamedTuple):
@@ -74,11 +83,13 @@ class Variant(NamedTuple):
         title: what sets it apart.
         pool: makes the synthetic images; None for none.
         moves: classical augmentation of the real ones.
+        part: which of the pool's images.
     """
 
     title: str = ""
     pool: Pool | None = None
     moves: Moves = UNMOVED
+    part: Part = lambda pool: pool
 
 
 class Arm(NamedTuple):
@@ -163,17 +174,43 @@ def neighbourhoods(key: jax.Array, sources: Sources, *, scale: float) -> SoftBat
     return _softly_labelled(key, sources, sources.classify, scale)
 
 
-def labelled_by_features(key: jax.Array, sources: Sources, *, scale: float) -> SoftBatch:
-    """The same by features that were learned without labels; scale 0 for the latents alone."""
-    return _softly_labelled(key, sources, sources.informed, scale)
+def labelled_by_features(key: jax.Array, sources: Sources) -> SoftBatch:
+    """Random latents, their images labelled by features that were learned without labels."""
+    return _softly_labelled(key, sources, sources.informed, scale=0)
 
 
-def real_labelled_by_features(key: jax.Array, sources: Sources) -> SoftBatch:
-    """As many real images, without their labels, labelled by the same features: what G costs."""
-    count = min(sources.config.num_images, len(sources.unlabelled))
+def spread_over_a_graph(key: jax.Array, sources: Sources) -> SoftBatch:
+    """The same and as many real images, without their labels, in one graph; G's come first.
+
+    Each image's label becomes in part that of its nearest neighbours (`spread_labels`), be they
+    made or real.
+    """
+    config = sources.config
+    made = labelled_by_features(key, sources)
     order = jax.random.permutation(jax.random.fold_in(key, _REAL), len(sources.unlabelled))
-    images = np.asarray(sources.unlabelled)[np.asarray(order[:count])]
-    return SoftBatch(images, probabilities_of(sources.informed, images))
+    rows = np.resize(np.asarray(order), config.num_images)  # again the first, where they are fewer
+    real = np.asarray(sources.unlabelled)[rows]
+    images = np.concatenate([made.images, real])
+    vectors, known = image_vectors(sources.features, images, np.asarray(sources.few.images))
+    probabilities = spread_labels(
+        vectors,
+        np.concatenate([made.probabilities, probabilities_of(sources.informed, real)]),
+        known,
+        np.asarray(sources.few.labels),
+        num_neighbours=config.graph_neighbours,
+        weight=config.graph_weight,
+    )
+    return SoftBatch(images, probabilities)
+
+
+def half_made(pool: SoftBatch) -> SoftBatch:
+    """Of G's and real images G's."""
+    return SoftBatch(*(x[: len(x) // 2] for x in pool))
+
+
+def half_real(pool: SoftBatch) -> SoftBatch:
+    """Of G's and real images the real ones."""
+    return SoftBatch(*(x[len(x) // 2 :] for x in pool))
 
 
 def _softly_labelled(
@@ -230,15 +267,22 @@ ARMS: dict[str, Arm] = {
     ),
     "features": Arm(
         "+ labels by D's and neighbours' features, and shifts",
-        (
-            Variant("s = 0", partial(labelled_by_features, scale=0.0), SHIFTED),
-            Variant("s = 0.4", partial(labelled_by_features, scale=0.4), SHIFTED),
-        ),
+        (Variant(pool=labelled_by_features, moves=SHIFTED),),
+        from_latents=True,
+    ),
+    "graph": Arm(
+        "+ labels spread over a graph, and shifts",
+        (Variant(pool=spread_over_a_graph, moves=SHIFTED, part=half_made),),
+        from_latents=True,
+    ),
+    "mixture": Arm(
+        "+ G's and real images of the graph, and shifts",
+        (Variant(pool=spread_over_a_graph, moves=SHIFTED),),
         from_latents=True,
     ),
     "unlabelled": Arm(
-        "+ real images labelled likewise, and shifts",
-        (Variant(pool=real_labelled_by_features, moves=SHIFTED),),
+        "+ real images of the graph alone, and shifts",
+        (Variant(pool=spread_over_a_graph, moves=SHIFTED, part=half_real),),
     ),
     "combined": Arm(
         "+ neighbourhoods or anchors, and shifts",
@@ -252,7 +296,7 @@ ARMS: dict[str, Arm] = {
 }
 """By the name that `--arms` uses."""
 
-BY_FEATURES = ("features", "unlabelled")
+BY_FEATURES = ("features", "graph", "mixture", "unlabelled")
 """Arms that need features learned without labels."""
 
 BASELINES = ("real", "classical")

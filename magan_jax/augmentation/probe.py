@@ -5,14 +5,11 @@ import jax.numpy as jnp
 import numpy as np
 from sklearn.linear_model import LogisticRegression
 
-from magan_jax.blocks import in_blocks
 from magan_jax.latent.networks import Classify
 from magan_jax.latent.sampling import as_pytree
 from magan_jax.training.engine import Batch
-from magan_jax.training.images import scale_images
-from magan_jax.training.standardised import Features
+from magan_jax.training.standardised import Features, features_of_images
 
-_BLOCK = 500
 _STRENGTH = 0.01
 """scikit-learn's C for one image in one place: the weight of the data against that of |W|² / 2."""
 _MOST_ROWS = 10_000
@@ -52,7 +49,7 @@ def fit_probe(features: Features, real: Batch, num_classes: int) -> Classify:
     weight = 9 * _STRENGTH
     if 9 * len(images) <= _MOST_ROWS:
         images, labels, weight = in_nine_places(images), np.tile(labels, 9), _STRENGTH
-    found = in_blocks(lambda block: features(scale_images(block)), images, _BLOCK)
+    found = features_of_images(features, images)
     model = LogisticRegression(C=weight, max_iter=1000)
     model.fit(found, labels)
     # Two classes have one set of weights, that of the second against the first.

@@ -28,7 +28,11 @@ class SynthesisConfig:
     confidence: float = 0.9
     """Pseudo-labels count from this probability on, where only confident ones do."""
     num_neighbours: int = 6
-    """Neighbours that a soft label is averaged over."""
+    """Neighbours in latent space that a soft label is averaged over."""
+    graph_neighbours: int = 10
+    """Neighbours of each image in the graph over which labels are spread."""
+    graph_weight: float = 0.8
+    """α: the share of a label that is its neighbours' there."""
     upper: float = 3.0
     """Exits are looked for up to so many standard deviations."""
     tolerance: float = 0.01
@@ -45,6 +49,7 @@ def check_synthesis_config(config: SynthesisConfig, num_classes: int) -> None:
         "anchor_directions",
         "anchor_draws",
         "num_neighbours",
+        "graph_neighbours",
     ):
         check_positive(f"synthesis.{name}", getattr(config, name))
     for name in ("num_images", "num_samples"):
@@ -55,6 +60,13 @@ def check_synthesis_config(config: SynthesisConfig, num_classes: int) -> None:
             )
     if not 0 <= config.confidence < 1:
         raise ValueError(f"synthesis.confidence is {config.confidence}; it must lie in [0, 1).")
+    if not 0 <= config.graph_weight < 1:
+        raise ValueError(f"synthesis.graph_weight is {config.graph_weight}; it must lie in [0, 1).")
+    if config.graph_neighbours >= config.num_images:
+        raise ValueError(
+            f"synthesis.graph_neighbours is {config.graph_neighbours}; it must be less than "
+            f"synthesis.num_images, {config.num_images}."
+        )
     if not config.upper * 2.0**-22 <= config.tolerance < config.upper < float("inf"):
         raise ValueError(
             f"synthesis.tolerance is {config.tolerance} and synthesis.upper {config.upper}; "

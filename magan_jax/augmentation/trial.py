@@ -128,7 +128,10 @@ def try_arms(
     def pool_of(variant: Variant) -> SoftBatch | str | None:
         if variant.pool is not None and variant.pool not in pools:
             pools[variant.pool] = made_or_reason(partial(variant.pool, pool_key, sources))
-        return None if variant.pool is None else pools[variant.pool]
+        if variant.pool is None:
+            return None
+        pool = pools[variant.pool]
+        return pool if isinstance(pool, str) else variant.part(pool)
 
     trials = {}
     for name, arm in arms.items():

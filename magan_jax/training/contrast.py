@@ -31,7 +31,7 @@ from magan_jax.training.standardised import NUM_REFERENCE, Features, standardise
 class ContrastConfig:
     """How the features that latent neighbours share are learned."""
 
-    epochs: int = 3
+    epochs: int = 9
     """Each as many latents as there are training images."""
     batch_size: int = 96
     """Latents, each of which gives two images."""

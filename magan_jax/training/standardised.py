@@ -8,11 +8,16 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from magan_jax.blocks import in_blocks
+from magan_jax.latent.sampling import as_pytree
+from magan_jax.training.images import scale_images
+
 Features = Callable[[jax.Array], jax.Array]
 """Images `[N, H, W, C]` in [-1, 1] to features `[N, F]`."""
 
 NUM_REFERENCE = 2000
 """Real images behind the statistics of features."""
+_BLOCK = 500
 
 
 def standardised(
@@ -42,3 +47,15 @@ def _scaled(function: Callable[[Any, jax.Array], jax.Array]) -> Callable[..., ja
         return jnp.where(alive, (function(variables, x) - mean) / jnp.where(alive, spread, 1), 0)
 
     return features
+
+
+def features_of_images(features: Features, images: np.ndarray) -> np.ndarray:
+    """`[n, F]` of stored images, uint8 `[n, H, W, C]`, compiled, a block at a time."""
+    function = as_pytree(features)
+    found: np.ndarray = in_blocks(lambda block: _of_block(function, block), images, _BLOCK)
+    return found
+
+
+@jax.jit
+def _of_block(features: Features, images: jax.Array) -> jax.Array:
+    return features(scale_images(images))
