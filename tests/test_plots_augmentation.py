@@ -6,6 +6,7 @@ import pytest
 from matplotlib.colors import to_rgb
 
 from magan_jax.plots.augmentation import plot_accuracy, plot_differences, plot_pools, plot_purity
+from magan_jax.plots.style import GREY
 
 
 @pytest.fixture(autouse=True)
@@ -56,16 +57,19 @@ def test_each_difference_stands_in_its_arms_row_though_baselines_differ():
     assert sum(line.get_marker() == "None" for line in intervals) == 2  # one, and the zero
 
 
-def test_an_arm_has_one_colour_though_others_are_missing():
+def test_an_arm_has_one_colour_and_marker_in_all_figures():
+    arms = ["real only", "a", "b", "c"]
     figure = plot_purity(
-        {5: {"b": (0.9, 2.0)}, 50: {"a": (0.5, 1.0), "b": (0.8, 3.0), "c": (1.0, 1.5)}}
+        {5: {"b": (0.9, 2.0)}, 50: {"a": (0.5, 1.0), "b": (0.8, 3.0), "all": (1.0, 1.5)}}, arms
     )
     left, right = figure.axes
-    colour = to_rgb(left.lines[0].get_color())
-    assert colour == to_rgb(right.lines[1].get_color())
-    assert len({to_rgb(line.get_color()) for line in right.lines}) == 3
+    line = plot_accuracy({title: np.array([[0.5]]) for title in arms}, {}, [5]).axes[0].lines
+    for point, place in ((left.lines[0], 2), (right.lines[0], 1), (right.lines[1], 2)):
+        assert to_rgb(point.get_color()) == to_rgb(line[place].get_color())
+        assert point.get_marker() == line[place].get_marker()
+    assert to_rgb(right.lines[2].get_color()) == to_rgb(GREY)
     (legend,) = figure.legends
-    assert [t.get_text() for t in legend.get_texts()] == ["b", "a", "c"]
+    assert [t.get_text() for t in legend.get_texts()] == ["a", "b", "bound: all"]
 
 
 @pytest.mark.parametrize("channels", [1, 3])

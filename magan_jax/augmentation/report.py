@@ -125,7 +125,7 @@ def _figures(
                 "Purity: share of an arm's images whose label is that of a classifier which has "
                 "seen all labels. Diversity: how many different images a class has, as that "
                 "classifier sees it. Means over seeds.",
-                plot_purity(purity),
+                plot_purity(purity, [TITLES[name] for name in entries[0]["arms"]]),
             ),
         ]
     return figures

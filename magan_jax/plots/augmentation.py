@@ -110,11 +110,15 @@ def plot_pools(
     return figure
 
 
-def plot_purity(found: Mapping[int, Mapping[str, tuple[float, float]]]) -> Figure:
+def plot_purity(
+    found: Mapping[int, Mapping[str, tuple[float, float]]], arms: Sequence[str]
+) -> Figure:
     """How pure the labels of each arm's images are, and how different its images of a class.
 
     Args:
         found: by labels per class and title, purity and diversity.
+        arms: titles of all arms, with images or without, which have the colours and markers that
+            they have beside each other in `plot_accuracy`; what is no arm is a bound, and grey.
     """
     figure, axes = plt.subplots(
         1,
@@ -125,7 +129,8 @@ def plot_purity(found: Mapping[int, Mapping[str, tuple[float, float]]]) -> Figur
         sharey=True,
         layout="constrained",
     )
-    titles = list(dict.fromkeys(title for pools in found.values() for title in pools))
+    titles = [*arms, *(title for pools in found.values() for title in pools)]
+    titles = list(dict.fromkeys(titles))
     handles = {}
     for axis, (n, pools) in zip(axes[0], found.items(), strict=True):
         for title, (purity, diversity) in pools.items():
@@ -135,7 +140,7 @@ def plot_purity(found: Mapping[int, Mapping[str, tuple[float, float]]]) -> Figur
                 purity,
                 ls="",
                 marker=_MARKERS[place % len(_MARKERS)],
-                color=COLOURS[place % len(COLOURS)],
+                color=COLOURS[place % len(COLOURS)] if title in arms else GREY,
                 ms=7,
             )
         axis.set_title(f"{n} labels per class", fontsize=10)
@@ -144,5 +149,10 @@ def plot_purity(found: Mapping[int, Mapping[str, tuple[float, float]]]) -> Figur
     axes[0, 0].set_ylabel("purity of labels")
     axes[0, 0].set_ylim(0, 1.02)
     known = [title for title in titles if title in handles]
-    figure.legend([handles[t] for t in known], known, loc="outside right center", fontsize=8)
+    figure.legend(
+        [handles[title] for title in known],
+        [title if title in arms else f"bound: {title}" for title in known],
+        loc="outside right center",
+        fontsize=8,
+    )
     return figure
