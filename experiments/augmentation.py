@@ -17,16 +17,18 @@ import jax
 from tqdm import tqdm
 
 from magan_jax import analyze
-from magan_jax.augmentation.arms import ARMS, BASELINES, BY_FEATURES, Sources
+from magan_jax.augmentation.arms import ARMS, BASELINES, BY_FEATURES, OF_NEIGHBOURHOODS, Sources
 from magan_jax.augmentation.bounds import BOUNDS, Known, try_bounds
 from magan_jax.augmentation.budget import check_budgets, draw_budget
 from magan_jax.augmentation.fitting import SHIFTED, FittingConfig, check_fitting_config, fit
+from magan_jax.augmentation.judging import Judge
 from magan_jax.augmentation.kept import load_trial, save_trial
 from magan_jax.augmentation.labelling import ensemble, opinion_pool
+from magan_jax.augmentation.neighbourhoods import study_neighbourhoods
 from magan_jax.augmentation.probe import fit_probe
 from magan_jax.augmentation.report import report_augmentation
 from magan_jax.augmentation.settings import SynthesisConfig, check_synthesis_config
-from magan_jax.augmentation.trial import Judge, Trial, label_members, try_arms
+from magan_jax.augmentation.trial import Trial, label_members, try_arms
 from magan_jax.cli import one_sentence, parse
 from magan_jax.data import load_dataset
 from magan_jax.latent.networks import Classify
@@ -126,8 +128,10 @@ def one_trial(
 ) -> Trial:
     """A budget of n labels per class: who labels the latents, then all arms."""
     config, num_classes = run.config, len(run.dataset.class_names)
-    draw_key, *keys = (jax.random.fold_in(key, i) for i in range(5))
-    label_key, analysis_key, arms_key, bounds_key = (jax.random.fold_in(k, n) for k in keys)
+    draw_key, *keys = (jax.random.fold_in(key, i) for i in range(6))
+    label_key, analysis_key, arms_key, bounds_key, study_key = (
+        jax.random.fold_in(k, n) for k in keys
+    )
     budget = draw_budget(draw_key, run.train_set, n, num_classes)
 
     # The labels of this budget are all that the arms, and their labeller, ever see.
@@ -145,7 +149,10 @@ def one_trial(
 
     # More than a budget's labels: upper bounds.
     bounds = try_bounds(bounds_key, known, budget, config.fitting, judge, on_progress)
-    return Trial(seed, n, num_classes, budget.held_out, arms, bounds)
+    studied = None
+    if set(config.arms) & set(OF_NEIGHBOURHOODS):
+        studied = study_neighbourhoods(study_key, sources, judge)
+    return Trial(seed, n, num_classes, budget.held_out, arms, bounds, studied)
 
 
 def sources_of(

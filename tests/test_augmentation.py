@@ -77,6 +77,8 @@ def test_results_hold_every_arm_of_every_budget(finished):
             results["judge"]["test_accuracy"], abs=0.25
         )
         assert ARMS[entry["best"]].from_latents
+        assert np.sum(entry["neighbourhoods"]["counts"]) == 2 * 1000
+        assert np.shape(entry["neighbourhoods"]["right"]) == (5, 7)
     assert [entry["fitted_per_class"] for entry in results["budgets"]] == [2, 4]
     assert not unexplained(results["budgets"])
 
@@ -90,7 +92,7 @@ def test_files_are_whole(finished):
     assert len(table) == 2 + len(ARMS) + len(BOUNDS)
     assert all(line.count("|") == 6 for line in table)
     assert {path.stem for path in (finished / "figures").glob("*.png")} == {
-        "accuracy", "differences", "pools", "purity",
+        "accuracy", "differences", "neighbourhoods", "pools", "purity",
     }  # fmt: skip
 
 

@@ -299,5 +299,8 @@ ARMS: dict[str, Arm] = {
 BY_FEATURES = ("features", "graph", "mixture", "unlabelled")
 """Arms that need features learned without labels."""
 
+OF_NEIGHBOURHOODS = ("neighbourhoods", "combined")
+"""Arms that need the mean label of latent neighbours."""
+
 BASELINES = ("real", "classical")
 """What the others are held against."""

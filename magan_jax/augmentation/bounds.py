@@ -10,7 +10,8 @@ import numpy as np
 from magan_jax.augmentation.arms import Sources, paper_shifts, pseudo_labelled
 from magan_jax.augmentation.budget import Budget
 from magan_jax.augmentation.fitting import UNMOVED, FittingConfig, SoftBatch
-from magan_jax.augmentation.trial import ArmTrial, Judge, made_or_reason, try_variants
+from magan_jax.augmentation.judging import Judge
+from magan_jax.augmentation.trial import ArmTrial, made_or_reason, try_variants
 from magan_jax.training.engine import Batch
 
 _ROWS = 100

@@ -8,7 +8,9 @@ from typing import Any
 import jax
 import numpy as np
 
-from magan_jax.augmentation.trial import ArmTrial, PoolJudgement, Trial
+from magan_jax.augmentation.judging import PoolJudgement
+from magan_jax.augmentation.neighbourhoods import Neighbourhoods
+from magan_jax.augmentation.trial import ArmTrial, Trial
 from magan_jax.files import jsonable, write_arrays
 from magan_jax.training.classifier import classifier_in_use
 
@@ -29,10 +31,13 @@ def save_trial(path: Path, trial: Trial, description: Mapping[str, Any]) -> None
         "held_out": trial.held_out,
     }
     for kind in ("arms", "bounds"):
-        found: Mapping[str, ArmTrial] = getattr(trial, kind)
-        arrays[kind] = np.array(list(found), np.str_)
-        for name, one in found.items():
+        tried: Mapping[str, ArmTrial] = getattr(trial, kind)
+        arrays[kind] = np.array(list(tried), np.str_)
+        for name, one in tried.items():
             arrays |= {f"{kind}/{name}/{key}": value for key, value in _of_arm(one).items()}
+    if trial.neighbourhoods is not None:
+        found = trial.neighbourhoods._asdict()
+        arrays |= {f"neighbourhoods/{name}": value for name, value in found.items()}
     path.parent.mkdir(parents=True, exist_ok=True)
     write_arrays(path, arrays)
 
@@ -69,6 +74,7 @@ def load_trial(path: Path, description: Mapping[str, Any], width: int) -> Trial 
             for name in arrays[kind]
         }
 
+    of_neighbours = _below(arrays, "neighbourhoods/")
     return Trial(
         int(arrays["seed"]),
         int(arrays["num_per_class"]),
@@ -76,6 +82,7 @@ def load_trial(path: Path, description: Mapping[str, Any], width: int) -> Trial 
         arrays["held_out"],
         found("arms"),
         found("bounds"),
+        Neighbourhoods(**of_neighbours) if of_neighbours else None,
     )
 
 

@@ -1,6 +1,6 @@
 """Labels for generated images from classifiers that have seen few."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import Any
 
@@ -89,18 +89,34 @@ def neighbourhood_probabilities(
     Raises:
         ValueError: for a scale that is negative or not finite, or latents that are not finite.
     """
+    each = neighbours_probabilities(
+        key, generate, classify, latents, scale=scale, num_neighbours=num_neighbours
+    )
+    return np.mean(list(each), axis=0)
+
+
+def neighbours_probabilities(
+    key: jax.Array,
+    generate: Generate,
+    classify: Classify,
+    latents: np.ndarray,
+    *,
+    scale: float,
+    num_neighbours: int,
+) -> Iterator[np.ndarray]:
+    """Of each latent itself, then of its neighbour 1, 2, … m: m + 1 arrays `[n, K]`.
+
+    Arguments and errors are those of `neighbourhood_probabilities`, which is their mean.
+    """
     if not (scale >= 0 and np.isfinite(scale)):
         raise ValueError(f"scale is {scale}; it must be 0 or more, and finite.")
     if num_neighbours:
         check_positive("num_neighbours", num_neighbours)
     z = check_latents(latents)
-    total = _probabilities(generate, classify, z)
+    yield _probabilities(generate, classify, z)
     for j in range(num_neighbours):
         noise = np.asarray(jax.random.normal(jax.random.fold_in(key, j), z.shape))
-        total = total + _probabilities(
-            generate, classify, (z + scale * noise) / np.sqrt(1 + scale**2)
-        )
-    return total / (num_neighbours + 1)
+        yield _probabilities(generate, classify, (z + scale * noise) / np.sqrt(1 + scale**2))
 
 
 def _probabilities(generate: Generate, classify: Classify, latents: np.ndarray) -> np.ndarray:

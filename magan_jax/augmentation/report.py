@@ -6,11 +6,18 @@ from typing import Any
 import numpy as np
 
 from magan_jax.augmentation.bounds import BOUNDS
+from magan_jax.augmentation.judging import Judge, accuracy
 from magan_jax.augmentation.results import TITLES, augmentation_markdown, budget_entries
-from magan_jax.augmentation.trial import Judge, Trial, accuracy
+from magan_jax.augmentation.trial import Trial
 from magan_jax.figures import FigureEntry
 from magan_jax.files import jsonable, write_bytes, write_json
-from magan_jax.plots.augmentation import plot_accuracy, plot_differences, plot_pools, plot_purity
+from magan_jax.plots.augmentation import (
+    plot_accuracy,
+    plot_differences,
+    plot_neighbourhoods,
+    plot_pools,
+    plot_purity,
+)
 from magan_jax.report import write_figures, write_page
 from magan_jax.results import run_results
 from magan_jax.run import Run
@@ -128,6 +135,23 @@ def _figures(
                 plot_purity(purity, [TITLES[name] for name in entries[0]["arms"]]),
             ),
         ]
+    studied = {
+        entry["num_per_class"]: entry["neighbourhoods"]
+        for entry in entries
+        if entry["neighbourhoods"]
+    }
+    if studied:
+        figures.append(
+            FigureEntry(
+                "neighbourhoods",
+                "Left: share of latents whose neighbourhood label is that of a classifier which "
+                "has seen all labels, against the neighbours' distance s; 0 for the latent alone. "
+                "A triangle stands at the median exit of the class, in its standard deviations "
+                "(at the edge, where it lies beyond). Right: all classes, against the number of "
+                "neighbours.",
+                plot_neighbourhoods(studied, names),
+            )
+        )
     return figures
 
 

@@ -8,7 +8,9 @@ import numpy as np
 from magan_jax.augmentation.arms import ARMS, BASELINES
 from magan_jax.augmentation.bounds import BOUNDS
 from magan_jax.augmentation.differences import PairedDifference, paired_differences
-from magan_jax.augmentation.trial import ArmTrial, Trial, accuracy
+from magan_jax.augmentation.judging import accuracy
+from magan_jax.augmentation.neighbourhoods import neighbourhood_entry
+from magan_jax.augmentation.trial import ArmTrial, Trial
 from magan_jax.results import over_seeds
 from magan_jax.training.engine import Batch
 
@@ -67,6 +69,10 @@ def _budget_entry(trials: Sequence[Trial], n: int, test_set: Batch) -> dict[str,
             for name, found in arms.items()
         },
         "bounds": {name: _arm_entry(found, tested[name], [""]) for name, found in bounds.items()},
+        "neighbourhoods": neighbourhood_entry([trial.neighbourhoods for trial in trials]),
+        "neighbourhoods_reason": (
+            None if trials[0].neighbourhoods else "no arm uses the labels of neighbourhoods"
+        ),
     }
 
 

@@ -1,11 +1,12 @@
 """Arms of few labels beside each other."""
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
 
-from magan_jax.plots.style import COLOURS, GREY, image_rows, plt, show
+from magan_jax.plots.style import COLOURS, GREY, class_colours, image_rows, plt, show
 
 _MARKERS = "osD^v<>PX*"
 
@@ -155,4 +156,47 @@ def plot_purity(
         loc="outside right center",
         fontsize=8,
     )
+    return figure
+
+
+def plot_neighbourhoods(found: Mapping[int, Mapping[str, Any]], names: Sequence[str]) -> Figure:
+    """How often the label of a latent's neighbourhood is right: by s and class, by number.
+
+    Args:
+        found: by labels per class, see `magan_jax.augmentation.neighbourhoods`.
+        names: of the classes.
+    """
+    figure, axes = plt.subplots(
+        len(found),
+        2,
+        figsize=(10.5, 3.6 * len(found) + 0.4),
+        squeeze=False,
+        sharey="row",
+        layout="constrained",
+    )
+    colours = class_colours(len(names))
+    for (left, right), (n, entry) in zip(axes, found.items(), strict=True):
+        scales = np.array([0.0, *entry["scale"]])
+        shares = np.concatenate([np.asarray(entry["alone"])[None], entry["of_class"]])
+        for k, colour in enumerate(colours):
+            left.plot(scales, shares[:, k], color=colour, marker=".", lw=1.2, label=names[k])
+            exit_ = np.minimum(entry["exit"][k], scales[-1])
+            left.plot(exit_, np.interp(exit_, scales, shares[:, k]), "v", color=colour, ms=8)
+        left.set(xlabel="s", ylabel="share right", title=f"{n} labels per class, by class")
+        for place, (scale, line) in enumerate(zip(entry["scale"], entry["right"], strict=True)):
+            right.plot(
+                np.arange(len(line)),
+                line,
+                color=COLOURS[place % len(COLOURS)],
+                marker=_MARKERS[place % len(_MARKERS)],
+                ms=4,
+                lw=1.2,
+                label=f"s = {scale:g}",
+            )
+        right.set(xlabel="neighbours", title=f"{n} labels per class, all classes")
+        right.xaxis.get_major_locator().set_params(integer=True)
+        right.legend(fontsize=8)
+        for axis in (left, right):
+            axis.grid(alpha=0.3)
+    axes[0, 0].legend(fontsize=7, ncols=2)
     return figure
