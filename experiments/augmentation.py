@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import jax
+import numpy as np
 from tqdm import tqdm
 
 from magan_jax import analyze
@@ -94,7 +95,8 @@ def main() -> None:
     # All labels, for what is marked as such: the judge of purity, and who labels for the bounds.
     with run.timed("all labels"):
         judge, omniscient = (knows_all(run, stream) for stream in (11, 12))
-        sources = sources_of(run, run.keys(13)[0], gan, omniscient.classify, run.train_set)
+        images = run.dataset.train_images
+        sources = sources_of(run, run.keys(13)[0], gan, omniscient.classify, run.train_set, images)
         known = Known(sources, run.train_set)
     trials: list[Trial] = []
     fits = sum(len(ARMS[name].variants) for name in config.arms) + len(BOUNDS)
@@ -143,7 +145,11 @@ def one_trial(
         config.synthesis.num_members,
     )
     # The features know no label: these images' classes are all that their classifiers are told.
-    sources = sources_of(run, analysis_key, gan, ensemble(members), budget.fitting, features)
+    # Nor are the images that choose among variants, even without their labels.
+    others = np.delete(run.dataset.train_images, budget.rows[budget.held_out], axis=0)
+    sources = sources_of(
+        run, analysis_key, gan, ensemble(members), budget.fitting, others, features
+    )
     chosen = {name: ARMS[name] for name in config.arms}
     arms = try_arms(arms_key, chosen, sources, budget, config.fitting, judge, on_progress)
 
@@ -161,6 +167,7 @@ def sources_of(
     gan: TrainedGAN,
     classify: Classify,
     few: Batch,
+    unlabelled: np.ndarray,
     features: Sequence[Features] = (),
 ) -> Sources:
     """A generator, who labels its images, and Algorithm 1 of the paper with both."""
@@ -185,7 +192,7 @@ def sources_of(
         opinion_pool(probes) if probes else classify,
         features,
         few,
-        run.dataset.train_images,
+        unlabelled,
         analysis,
         num_classes,
         config.synthesis,
@@ -197,6 +204,7 @@ def described(run: Run, seed: int, n: int) -> dict[str, Any]:
     """All that decides a trial."""
     config = run.config
     return {
+        "format": 2,
         "seed": seed,
         "num_per_class": n,
         "gan_seed": config.seed,

@@ -112,7 +112,8 @@ def test_no_arm_sees_another_label_or_a_test_image(finished, tiny_folder, monkey
         gan = module.generator_of(run)
         features = module.features_of(run, gan)
         judge, other = (module.knows_all(run, stream) for stream in (11, 12))
-        sources = module.sources_of(run, key, gan, other.classify, run.train_set)
+        images = run.dataset.train_images
+        sources = module.sources_of(run, key, gan, other.classify, run.train_set, images)
         known = module.Known(sources, run.train_set)
         return module.one_trial(run, key, 0, 3, gan, features, judge, known, lambda: None)
 
@@ -133,6 +134,18 @@ def test_no_arm_sees_another_label_or_a_test_image(finished, tiny_folder, monkey
         assert all(np.array_equal(a, b) for a, b in pairs), name
         if any(variant.pool for variant in ARMS[name].variants):
             assert right.arms[name].pool is not None
+    # Nor do labels that were kept for choices: where there is nothing to choose, all is the same.
+    spoiled = np.where(budget.held_out, (budget.labels + 1) % 10, budget.labels)
+    monkeypatch.setattr(module, "draw_budget", lambda *_: budget._replace(labels=spoiled))
+    blindly = trial(run)
+    for name in ARMS:
+        if len(ARMS[name].variants) == 1:
+            pairs = zip(
+                jax.tree.leaves(right.arms[name].classifier),
+                jax.tree.leaves(blindly.arms[name].classifier),
+                strict=True,
+            )
+            assert all(np.array_equal(a, b) for a, b in pairs), name
     # Made and real images of one graph are parts of one pool.
     for name in ("graph", "unlabelled", "mixture"):
         pool = right.arms[name].pool

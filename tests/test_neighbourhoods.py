@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from scipy.stats import norm
+from scipy.stats import binom, norm
 
 from magan_jax import analyze
 from magan_jax.augmentation.arms import Sources
@@ -12,6 +12,7 @@ from magan_jax.augmentation.judging import Judge
 from magan_jax.augmentation.neighbourhoods import (
     SCALES,
     Neighbourhoods,
+    distance_of,
     neighbourhood_entry,
     study_neighbourhoods,
 )
@@ -20,8 +21,8 @@ from magan_jax.latent.prior import standard_normal
 from magan_jax.training.engine import Batch
 
 KEY = jax.random.key(0)
-CUT = 0.5
-"""Latents whose first number is greater are of class 1."""
+CUT = 1.0
+"""Latents whose first number is further from 0 are of class 1."""
 
 
 def generate(z):
@@ -29,9 +30,9 @@ def generate(z):
 
 
 def sure(images):
-    """C: class 1 where the first pixel is above the cut, without a doubt."""
-    above = images.reshape(-1, 4)[:, 0] > CUT / 4
-    return jnp.where(above[:, None], jnp.array([-50.0, 50.0]), jnp.array([50.0, -50.0]))
+    """C: class 1 where the first number of z is further from 0 than the cut, without a doubt."""
+    beyond = abs(images.reshape(-1, 4)[:, 0]) > CUT / 4
+    return jnp.where(beyond[:, None], jnp.array([-50.0, 50.0]), jnp.array([50.0, -50.0]))
 
 
 @pytest.fixture(scope="module")
@@ -52,58 +53,79 @@ def studied():
 
 def test_alone_a_classifier_agrees_with_itself(studied):
     _, found = studied
-    assert found.right.shape == (len(SCALES), 41, 2)
-    np.testing.assert_array_equal(found.right[:, 0], np.tile(found.counts, (len(SCALES), 1)))
-    assert found.counts.sum() == 1000
-    assert found.counts[1] / 1000 == pytest.approx(norm.sf(CUT), abs=0.05)
+    assert found.right.shape == (2, len(SCALES), 41, 2)
+    for half in range(2):
+        # Images are stored in 256 steps: a latent at the cut may change its side.
+        assert abs(found.right[half, :, 0] - found.counts[half]).max() <= 5
+    np.testing.assert_array_equal(found.counts.sum(axis=1), [500, 500])
+    assert found.counts[:, 1].sum() / 1000 == pytest.approx(2 * norm.sf(CUT), abs=0.05)
 
 
-def test_a_neighbourhood_is_right_as_far_as_its_middle_keeps_its_side(studied):
-    """Of many neighbours the majority is that of z / √(1 + s²): wrong for z between CUT and
-    CUT · √(1 + s²), up to the noise of 41 votes."""
+def test_a_neighbourhood_is_right_as_often_as_its_votes_say(studied):
+    """41 certain votes, the latent's own and those of z' ~ N(z / √(1 + s²), s² / (1 + s²))."""
     _, found = studied
-    for scale, right in zip(SCALES, found.right[:, -1], strict=True):
-        lost = norm.cdf(CUT * np.sqrt(1 + scale**2)) - norm.cdf(CUT)
-        share = right.sum() / 1000
-        assert share == pytest.approx(1 - lost, abs=0.08)
-    # Further neighbours blur more.
-    assert found.right[0, -1].sum() > found.right[-1, -1].sum()
+    z = np.random.default_rng(0).normal(size=20_000)
+    for place, scale in enumerate(SCALES):
+        middle, width = z / np.sqrt(1 + scale**2), scale / np.sqrt(1 + scale**2)
+        inside = norm.cdf((CUT - middle) / width) - norm.cdf((-CUT - middle) / width)
+        own = np.abs(z) <= CUT
+        same = np.where(own, inside, 1 - inside)
+        expected = binom.sf(20 - 1, 40, same)  # with its own vote 21 of 41
+        for k in range(2):
+            here = expected[own == (k == 0)].mean()
+            counts = found.counts[:, k].sum()
+            share = found.right[:, place, -1, k].sum() / counts
+            error = np.sqrt(here * (1 - here) / counts + 1 / counts**2)
+            assert abs(share - here) < 4 * error, (scale, k)
+
+
+def test_distances_of_neighbours():
+    rng = np.random.default_rng(1)
+    z, noise = rng.normal(size=(2, 400_000))
+    for scale in SCALES:
+        neighbour = (z + scale * noise) / np.sqrt(1 + scale**2)
+        rms = np.sqrt(np.mean((neighbour - z) ** 2))
+        assert distance_of(scale) == pytest.approx(rms, rel=0.01)
 
 
 def test_exits_are_those_of_the_cut(studied):
-    """A shift by t σ along random signs crosses for half of them, at t = |z₀ - CUT| / σ₀."""
+    """From within, every shift by t σ along random signs crosses one side or the other."""
     analysis, found = studied
     rng = np.random.default_rng(0)
-    z = rng.normal(size=200_000)
-    for k, own in ((0, z <= CUT), (1, z > CUT)):
-        distance = np.abs(z[own] - CUT) / analysis.std[k, 0]
-        exits = np.where(rng.random(own.sum()) < 0.5, distance, np.inf)
-        exits = np.minimum(exits, 4.0)
-        assert found.exits[k] == pytest.approx(np.median(exits), rel=0.3)
+    z = rng.normal(size=400_000)
+    z = z[np.abs(z) <= CUT]
+    exits = (CUT - rng.choice([-1, 1], len(z)) * z) / analysis.std[0, 0]
+    assert found.exits[0] == pytest.approx(np.median(exits), rel=0.1)
 
 
-def test_an_entry_adds_counts_and_chooses_for_each_class():
-    right = np.zeros((len(SCALES), 3, 2), int)
-    right[:, 0] = [5, 8]
-    right[2, -1] = [9, 7]  # s = 0.6 is best for class 0, none at all for class 1
-    one = Neighbourhoods(right, np.array([10, 10]), np.array([0.5, np.nan]))
-    two = Neighbourhoods(right, np.array([10, 30]), np.array([0.7, np.nan]))
-    entry = neighbourhood_entry([one, two])
-    np.testing.assert_allclose(entry["alone"], [0.5, 0.4])
-    np.testing.assert_allclose(entry["best"], [0.9, 0.4])
+def test_an_entry_adds_counts_and_reports_what_it_did_not_choose_on():
+    right = np.zeros((2, len(SCALES), 3, 2), int)
+    right[:, :, 0] = [5, 8]
+    right[0, 2, -1] = [9, 7]  # first half: s = 0.6 is best for class 0, none at all for class 1
+    right[1, 2, -1] = [4, 9]
+    one = Neighbourhoods(right, np.full((2, 2), 10), np.array([0.5, np.nan]))
+    two = Neighbourhoods(right, np.array([[10, 30], [10, 30]]), np.array([0.7, np.nan]))
+    entry = neighbourhood_entry([one, None, two])
+    np.testing.assert_allclose(entry["counts"], [40, 80])
+    np.testing.assert_allclose(entry["alone"], [20 / 40, 32 / 80])
     np.testing.assert_allclose(entry["best_scale"], [0.6, 0])
+    np.testing.assert_allclose(entry["best"], [8 / 20, 16 / 40])
+    np.testing.assert_allclose(entry["best_alone"], [10 / 20, 16 / 40])
     np.testing.assert_allclose(entry["exit"], [0.6, np.nan])
-    np.testing.assert_allclose(entry["right"][2], [26 / 60, 0, 32 / 60])
+    np.testing.assert_allclose(entry["right"][2], [52 / 120, 0, 58 / 120])
+    np.testing.assert_allclose(entry["of_class"][2], [26 / 40, 32 / 80])
     assert entry["rank_correlation"] is None
+    assert entry["rank_correlation_reason"] == "1 classes are too few"
     assert neighbourhood_entry([None, None]) is None
 
 
 def test_the_rank_correlation_is_over_classes():
-    right = np.zeros((len(SCALES), 2, 4), int)
+    right = np.zeros((2, len(SCALES), 2, 4), int)
     for k, place in enumerate((0, 2, 1, 4)):  # best s of each class
-        right[place, -1, k] = 10
-    exits = np.array([0.1, 0.3, 0.2, 0.9])
-    entry = neighbourhood_entry([Neighbourhoods(right, np.full(4, 10), exits)])
-    assert entry["rank_correlation"] == pytest.approx(1)
-    entry = neighbourhood_entry([Neighbourhoods(right, np.full(4, 10), -exits)])
-    assert entry["rank_correlation"] == pytest.approx(-1)
+        right[:, place, -1, k] = 10
+    exits, counts = np.array([0.1, 0.3, 0.2, 0.9]), np.full((2, 4), 10)
+    for sign in (1, -1):
+        entry = neighbourhood_entry([Neighbourhoods(right, counts, sign * exits)])
+        assert entry["rank_correlation"]["value"] == pytest.approx(sign)
+    entry = neighbourhood_entry([Neighbourhoods(right, counts, np.full(4, 3.0))])
+    assert entry["rank_correlation_reason"] == "the median exit is the same for all classes"

@@ -91,12 +91,13 @@ def test_pools_are_shown_under_their_labels(channels):
 
 def test_neighbourhoods_begin_with_the_latent_alone_and_show_exits():
     entry = {
-        "scale": (0.4, 0.8), "alone": [0.5, 0.6], "of_class": [[0.7, 0.6], [0.6, 0.4]],
-        "right": np.array([[0.55, 0.6, 0.65], [0.55, 0.5, 0.5]]), "exit": [0.2, 3.0],
+        "scale": (0.4, 0.8), "distance": (0.3, 0.6), "alone": [0.5, 0.6],
+        "of_class": [[0.7, 0.6], [0.6, 0.4]],
+        "right": np.array([[0.55, 0.6, 0.65], [0.55, 0.5, 0.5]]), "exit": [0.15, 3.0],
     }  # fmt: skip
     left, right = plot_neighbourhoods({10: entry}, ["bag", "coat"]).axes
-    np.testing.assert_allclose(left.lines[0].get_xydata(), [[0, 0.5], [0.4, 0.7], [0.8, 0.6]])
-    assert left.lines[1].get_xydata().tolist() == [[0.2, pytest.approx(0.6)]]
-    assert left.lines[3].get_xydata().tolist() == [[0.8, 0.4]]  # beyond, at the edge
+    np.testing.assert_allclose(left.lines[0].get_xydata(), [[0, 0.5], [0.3, 0.7], [0.6, 0.6]])
+    assert left.lines[1].get_xydata().tolist() == [[0.15, pytest.approx(0.6)]]
+    assert left.lines[3].get_xydata().tolist() == [[0.6, 0.4]]  # beyond, at the edge
     np.testing.assert_allclose(right.lines[1].get_xydata(), [[0, 0.55], [1, 0.5], [2, 0.5]])
     assert [t.get_text() for t in right.get_legend().get_texts()] == ["s = 0.4", "s = 0.8"]

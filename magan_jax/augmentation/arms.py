@@ -42,7 +42,7 @@ class Sources(NamedTuple):
         features: learned without labels: the discriminator's and those that latent neighbours
             share; none, where no arm needs them.
         few: the few labelled images, of those that may be learned from (upper bounds: all).
-        unlabelled: uint8 `[N, H, W, C]`, real images.
+        unlabelled: uint8 `[N, H, W, C]`, real images; none on which choices are made.
         analysis: Algorithm 1 of the paper with this labeller.
         num_classes: K.
         config: the settings.
@@ -188,8 +188,7 @@ def spread_over_a_graph(key: jax.Array, sources: Sources) -> SoftBatch:
     config = sources.config
     made = labelled_by_features(key, sources)
     order = jax.random.permutation(jax.random.fold_in(key, _REAL), len(sources.unlabelled))
-    rows = np.resize(np.asarray(order), config.num_images)  # again the first, where they are fewer
-    real = np.asarray(sources.unlabelled)[rows]
+    real = np.asarray(sources.unlabelled)[np.asarray(order[: config.num_images])]
     images = np.concatenate([made.images, real])
     vectors, known = image_vectors(sources.features, images, np.asarray(sources.few.images))
     probabilities = spread_labels(
@@ -200,7 +199,10 @@ def spread_over_a_graph(key: jax.Array, sources: Sources) -> SoftBatch:
         num_neighbours=config.graph_neighbours,
         weight=config.graph_weight,
     )
-    return SoftBatch(images, probabilities)
+    # Halves of a pool are equal: where there are fewer real images, they are repeated in it.
+    number = len(made.images)
+    rows = np.concatenate([np.arange(number), number + np.resize(np.arange(len(real)), number)])
+    return SoftBatch(images[rows], probabilities[rows])
 
 
 def half_made(pool: SoftBatch) -> SoftBatch:
@@ -298,6 +300,9 @@ ARMS: dict[str, Arm] = {
 
 BY_FEATURES = ("features", "graph", "mixture", "unlabelled")
 """Arms that need features learned without labels."""
+
+CONTROL = "unlabelled"
+"""What arms with labels by features are held against: no image of G is learned from there."""
 
 OF_NEIGHBOURHOODS = ("neighbourhoods", "combined")
 """Arms that need the mean label of latent neighbours."""

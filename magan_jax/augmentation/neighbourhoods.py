@@ -26,9 +26,10 @@ class Neighbourhoods(NamedTuple):
     """Labels of neighbourhoods, held against a judge's.
 
     Attributes:
-        right: int `[S, m + 1, K]`, of the latents whose image the judge takes for class k, those
-            whose mean probabilities over themselves and the first j neighbours are greatest for k.
-        counts: int `[K]`, latents of each class as the judge sees them.
+        right: int `[2, S, m + 1, K]`, of the latents whose image the judge takes for class k, those
+            whose mean probabilities over themselves and the first j neighbours are greatest for k,
+            in either half of the latents.
+        counts: int `[2, K]`, latents of each class as the judge sees them, in either half.
         exits: `[K]`, the median over latents (by the labeller's class) and directions of the first
             exit from the class, in standard deviations of the class; NaN for a class of none.
     """
@@ -41,9 +42,10 @@ class Neighbourhoods(NamedTuple):
 def study_neighbourhoods(key: jax.Array, sources: Sources, judge: Judge) -> Neighbourhoods:
     """Count right labels for every s of `SCALES` and up to `num_neighbours`; measure exits.
 
-    A neighbour by s η and a shift by t σ along random signs are about as far away when s = t, for
-    the spread of a class is about that of the prior: the best s can be read beside the exits.
-    The judge has seen all labels: nothing that is found here may be used by an arm.
+    Neighbours differ from z by √(2 - 2/√(1 + s²)) in each dimension (`distance_of`), in the prior's
+    standard deviations, and a shift by t σ along random signs by t of the class's, which is about
+    as wide: so the best s can be read beside the exits. The judge has seen all labels: nothing
+    that is found here may be used by an arm.
 
     Args:
         key: latents, neighbours and directions are drawn from its `fold_in`.
@@ -57,9 +59,20 @@ def study_neighbourhoods(key: jax.Array, sources: Sources, judge: Judge) -> Neig
     right = []
     for scale in SCALES:
         labels = _labels(neighbour_key, sources, latents, scale)
-        right.append([np.sum(own[label == of_class], axis=0) for label in labels])
+        hits = own * (labels == of_class)[..., None]
+        right.append(_of_halves(hits, axis=1))
     exits = _median_exits(sign_key, sources, latents[:_STARTS], labels[0][:_STARTS])
-    return Neighbourhoods(np.array(right), own.sum(axis=0), exits)
+    return Neighbourhoods(np.stack(right, axis=1), _of_halves(own, axis=0), exits)
+
+
+def distance_of(scale: Any) -> np.ndarray:
+    """Root mean square of z' - z in each dimension, z' = (z + s η) / √(1 + s²)."""
+    return np.sqrt(2 - 2 / np.sqrt(1 + np.square(scale)))
+
+
+def _of_halves(hits: np.ndarray, axis: int) -> np.ndarray:
+    """Sums over either half of an axis, first."""
+    return np.stack([half.sum(axis=axis) for half in np.split(hits, 2, axis=axis)])
 
 
 def _labels(key: jax.Array, sources: Sources, latents: np.ndarray, scale: float) -> np.ndarray:
@@ -103,36 +116,57 @@ def _median_exits(
 def neighbourhood_entry(found: Sequence[Neighbourhoods | None]) -> dict[str, Any] | None:
     """Plain values of several seeds together, counts added up; None where nothing was studied.
 
-    `right` `[S, m + 1]` is of all classes; `alone`, `best` and `best_scale` `[K]` of each, the best
-    among `SCALES` and no neighbour at all (`best_scale` 0) with all m neighbours.
+    `right` `[S, m + 1]` is of all classes and latents, `of_class` `[S, K]` of each class with all m
+    neighbours, `alone` `[K]` with none. `best_scale` `[K]` is the best of `SCALES` and 0, no
+    neighbour, on the first half of the latents; `best_alone` and `best` are the shares of the
+    second half, without neighbours and at that s: what was chosen is not what is reported.
     """
     there = [one for one in found if one is not None]
     if not there:
         return None
-    counts = np.sum([one.counts for one in there], axis=0)
+    halves = np.sum([one.counts for one in there], axis=0)
     right = np.sum([one.right for one in there], axis=0)
-    of_class = np.concatenate([right[:1, 0], right[:, -1]]) / np.where(counts, counts, np.nan)
+    counts = halves.sum(axis=0)
+    # [2, S + 1, K]: without neighbours, then with all of them at each s.
+    hits = np.concatenate([right[:, :1, 0], right[:, :, -1]], axis=1)
+    with np.errstate(invalid="ignore"):
+        of_half, of_class = hits / halves[:, None], hits.sum(axis=0) / counts
     scales = np.array([0.0, *SCALES])
-    known = counts > 0
-    best = np.full(len(counts), np.nan)
-    best[known] = scales[np.argmax(of_class[:, known], axis=0)]
-    # Of each class over the seeds in which it has any.
+    seen = (halves > 0).all(axis=0)
+    chosen = np.argmax(hits[0], axis=0)
+    best_scale = np.where(seen, scales[chosen], np.nan)
     exits = np.full(len(counts), np.nan)
     for k, each in enumerate(np.array([one.exits for one in there]).T):
         if np.isfinite(each).any():
             exits[k] = np.nanmedian(each)
-    both = known & np.isfinite(exits)
-    varied = both.sum() > 2 and len(set(best[both])) > 1 and len(set(exits[both])) > 1
+    both = seen & np.isfinite(exits)
+    correlation, reason = _rank_correlation(best_scale[both], exits[both])
+    absent = "a class of which the judge, or the labeller, sees none among these latents"
     return {
         "scale": SCALES,
+        "distance": distance_of(SCALES),
         "counts": counts,
-        "right": right.sum(axis=2) / counts.sum(),
+        "right": right.sum(axis=(0, 3)) / counts.sum(),
         "of_class": of_class[1:],
         "alone": of_class[0],
-        "best": np.max(of_class, axis=0),
-        "best_scale": best,
+        "best_scale": best_scale,
+        "best_distance": distance_of(best_scale),
+        "best": np.where(seen, of_half[1, chosen, np.arange(len(counts))], np.nan),
+        "best_alone": np.where(seen, of_half[1, 0], np.nan),
         "exit": exits,
-        "rank_correlation": float(spearmanr(best[both], exits[both]).statistic) if varied else None,
-        "rank_correlation_reason": None if varied else "the best s is the same for all classes",
-        "classes_reason": None if both.all() else "no image of the class, as the judge sees it",
+        "classes": int(both.sum()),
+        "rank_correlation": correlation,
+        "rank_correlation_reason": reason,
+        "classes_reason": None if both.all() else absent,
     }
+
+
+def _rank_correlation(best: np.ndarray, exits: np.ndarray) -> tuple[dict[str, Any] | None, Any]:
+    """Spearman's, with its two-sided p-value; or why there is none."""
+    if len(best) < 4:
+        return None, f"{len(best)} classes are too few"
+    for name, values in (("best s", best), ("median exit", exits)):
+        if len(set(values)) == 1:
+            return None, f"the {name} is the same for all classes"
+    found = spearmanr(best, exits)
+    return {"value": float(found.statistic), "p_value": float(found.pvalue)}, None

@@ -121,7 +121,7 @@ def _figures(
         figures += [
             FigureEntry(
                 "pools",
-                "Synthetic images of each arm under their labels (of soft ones the likeliest), "
+                "Images that each arm adds, under their labels (of soft ones the likeliest), "
                 "not selected.",
                 plot_pools(
                     pools, names, f"{first.num_per_class} labels per class, seed {first.seed}"
@@ -145,10 +145,10 @@ def _figures(
             FigureEntry(
                 "neighbourhoods",
                 "Left: share of latents whose neighbourhood label is that of a classifier which "
-                "has seen all labels, against the neighbours' distance s; 0 for the latent alone. "
-                "A triangle stands at the median exit of the class, in its standard deviations "
-                "(at the edge, where it lies beyond). Right: all classes, against the number of "
-                "neighbours.",
+                "has seen all labels, against the neighbours' distance, √(2 - 2/√(1 + s²)); 0 for "
+                "the latent alone. A triangle stands at the median exit of the class, in its "
+                "standard deviations (at the edge, where it lies beyond). Right: all classes, "
+                "against the number of neighbours.",
                 plot_neighbourhoods(studied, names),
             )
         )

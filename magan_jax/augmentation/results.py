@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from magan_jax.augmentation.arms import ARMS, BASELINES
+from magan_jax.augmentation.arms import ARMS, BASELINES, CONTROL
 from magan_jax.augmentation.bounds import BOUNDS
 from magan_jax.augmentation.differences import PairedDifference, paired_differences
 from magan_jax.augmentation.judging import accuracy
@@ -43,11 +43,13 @@ def _budget_entry(trials: Sequence[Trial], n: int, test_set: Batch) -> dict[str,
     of_arms = {name: tested[name] for name in arms}
     # The stronger of the two, by the test images themselves: to the arms' disadvantage.
     baseline = max(BASELINES, key=lambda name: tested[name].mean())
-    against = {name: paired_differences(of_arms, name) for name in BASELINES}
+    others = (*BASELINES, CONTROL) if CONTROL in arms else BASELINES
+    against = {name: paired_differences(of_arms, name) for name in others}
     fitted = int((~trials[0].held_out).sum()) // trials[0].num_classes
     # By validation images, so that the test images choose nothing.
     candidates = [name for name in arms if ARMS[name].from_latents]
     best = max(candidates, key=lambda name: _validation(arms[name]), default=None)
+    studied = neighbourhood_entry([trial.neighbourhoods for trial in trials])
     return {
         "num_per_class": n,
         "fitted_per_class": fitted,
@@ -69,10 +71,8 @@ def _budget_entry(trials: Sequence[Trial], n: int, test_set: Batch) -> dict[str,
             for name, found in arms.items()
         },
         "bounds": {name: _arm_entry(found, tested[name], [""]) for name, found in bounds.items()},
-        "neighbourhoods": neighbourhood_entry([trial.neighbourhoods for trial in trials]),
-        "neighbourhoods_reason": (
-            None if trials[0].neighbourhoods else "no arm uses the labels of neighbourhoods"
-        ),
+        "neighbourhoods": studied,
+        "neighbourhoods_reason": (None if studied else "no arm uses the labels of neighbourhoods"),
     }
 
 

@@ -13,7 +13,9 @@ _DIRECTIONS = 64
 """Principal components that are kept of each kind of features."""
 _REST = 1e-6
 """Spreading ends when no more than this share of a label is still on its way."""
-_ROUNDS = 50
+_NEAR = 1e-4
+"""Shares of the classes are met to this part of each."""
+_MOST_ROUNDS = 500
 """Of scaling columns and rows in turn."""
 _LEAST = 1e-9
 """No probability is less, so that every column can be scaled."""
@@ -49,9 +51,13 @@ def spread_labels(
         `[n, K]`, each row sums to 1. Time and memory of the search grow with (n + m)².
 
     Raises:
-        ValueError: for a weight that is not in [0, 1), or as many neighbours as images.
+        ValueError: for a weight that is not in [0, 1), as many neighbours as images, or a class
+            without a known label.
     """
     num_classes = probabilities.shape[1]
+    missing = np.setdiff1d(np.arange(num_classes), labels)
+    if len(missing):
+        raise ValueError(f"labels has no image of class {missing[0]}; give at least one of each.")
     everyone = np.concatenate([vectors, known])
     if not 0 <= weight < 1:
         raise ValueError(f"weight is {weight}; it must lie in [0, 1).")
@@ -88,7 +94,8 @@ def with_shares(probabilities: np.ndarray, shares: np.ndarray) -> np.ndarray:
     """Probabilities whose mean over the rows is that of the classes, by scaling the columns.
 
     The nearest table (in relative entropy) with these sums of rows and columns, found by scaling
-    either in turn (Sinkhorn and Knopp, 1967).
+    either in turn (Sinkhorn and Knopp, 1967), until each share is met to a part in 10,000, or as
+    near as 500 rounds come: where nearly all rows are certain, little can be scaled.
 
     Args:
         probabilities: `[n, K]`, none negative.
@@ -98,8 +105,12 @@ def with_shares(probabilities: np.ndarray, shares: np.ndarray) -> np.ndarray:
         `[n, K]`, each row sums to 1.
     """
     found = np.maximum(np.asarray(probabilities, np.float64), _LEAST)
-    for _ in range(_ROUNDS):
-        found = found * (shares / found.mean(axis=0))
+    found = found / found.sum(axis=1, keepdims=True)
+    for _ in range(_MOST_ROUNDS):
+        mean = found.mean(axis=0)
+        if np.all(np.abs(mean - shares) <= _NEAR * shares):
+            break
+        found = found * (shares / mean)
         found = found / found.sum(axis=1, keepdims=True)
     return found
 
@@ -114,7 +125,12 @@ def image_vectors(features: Sequence[Features], *sets: np.ndarray) -> list[np.nd
     Returns:
         Of each set `[n, 64 or fewer per kind]`: the principal components of each kind of features,
         at length 1.
+
+    Raises:
+        ValueError: for no features.
     """
+    if not features:
+        raise ValueError("features is empty; give at least one function of images.")
     kinds = []
     for one in features:
         found = [features_of_images(one, images) for images in sets]

@@ -176,13 +176,17 @@ def plot_neighbourhoods(found: Mapping[int, Mapping[str, Any]], names: Sequence[
     )
     colours = class_colours(len(names))
     for (left, right), (n, entry) in zip(axes, found.items(), strict=True):
-        scales = np.array([0.0, *entry["scale"]])
+        distance = np.array([0.0, *entry["distance"]])
         shares = np.concatenate([np.asarray(entry["alone"])[None], entry["of_class"]])
         for k, colour in enumerate(colours):
-            left.plot(scales, shares[:, k], color=colour, marker=".", lw=1.2, label=names[k])
-            exit_ = np.minimum(entry["exit"][k], scales[-1])
-            left.plot(exit_, np.interp(exit_, scales, shares[:, k]), "v", color=colour, ms=8)
-        left.set(xlabel="s", ylabel="share right", title=f"{n} labels per class, by class")
+            left.plot(distance, shares[:, k], color=colour, marker=".", lw=1.2, label=names[k])
+            edge = np.minimum(entry["exit"][k], distance[-1])
+            left.plot(edge, np.interp(edge, distance, shares[:, k]), "v", color=colour, ms=8)
+        left.set(
+            xlabel="distance of neighbours in each dimension, in σ of the prior",
+            ylabel="share right",
+            title=f"{n} labels per class, by class",
+        )
         for place, (scale, line) in enumerate(zip(entry["scale"], entry["right"], strict=True)):
             right.plot(
                 np.arange(len(line)),
