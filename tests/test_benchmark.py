@@ -1,3 +1,4 @@
+import itertools
 import os
 import subprocess
 import sys
@@ -72,18 +73,22 @@ def test_operations_of_a_step_are_those_of_its_products():
 
 
 def test_engine_pays_for_its_share_of_a_checkpoint(monkeypatch):
-    """Saved once, at the end; a checkpoint as often as the engine writes it makes it slower."""
+    """By a clock that each look at it moves on by a second: a turn, a bare one, a checkpoint."""
     saved = []
     save = stage.save_checkpoint
     monkeypatch.setattr(stage, "save_checkpoint", lambda *a: saved.append(a[0]) or save(*a))
     monkeypatch.setattr(training_rows, "GAN", TINY)
+    looks = itertools.count()
+    monkeypatch.setattr(
+        training_rows, "time", SimpleNamespace(perf_counter=lambda: float(next(looks)))
+    )
     data = Batch(np.zeros((300, *IMAGE_SHAPE), np.uint8), np.zeros(300, np.int32))
     row = training_rows.engine_row(data, turns=2, chunk_steps=2)
     assert len(saved) == 1
     assert not saved[0].exists()
-    assert 0 < row.low <= row.ratio <= row.high < 2
-    monkeypatch.setattr(training_rows, "CHECKPOINT_SECONDS", 1e-4)
-    assert training_rows.engine_row(data, turns=2, chunk_steps=2).ratio < row.ratio / 10
+    expected = 1 / (1 + 1 / stage.CHECKPOINT_SECONDS)
+    assert (row.low, row.ratio, row.high) == pytest.approx((expected,) * 3)
+    assert row.peer == pytest.approx(2 * TINY.batch_size)  # images of a chunk, in one second
 
 
 def test_search_counts_the_evaluations_that_decide_something():

@@ -117,7 +117,7 @@ def test_a_finished_stage_is_kept(tmp_path, capsys):
     again = run(stage, step=never)
     chex.assert_trees_all_equal(again.state, jax.device_get(first.state))
     np.testing.assert_array_equal(again.history["first"], first.history["first"])
-    assert again.seconds == pytest.approx(first.seconds, abs=0.5)
+    assert 0 < again.seconds <= first.seconds  # the first one's, without its last checkpoint
     assert "kept from" in capsys.readouterr().out
 
 
