@@ -24,12 +24,13 @@ from magan_jax.augmentation.budget import check_budgets, draw_budget
 from magan_jax.augmentation.fitting import SHIFTED, FittingConfig, check_fitting_config, fit
 from magan_jax.augmentation.judging import Judge
 from magan_jax.augmentation.kept import load_trial, save_trial
-from magan_jax.augmentation.labelling import ensemble, opinion_pool
+from magan_jax.augmentation.labelling import ensemble
 from magan_jax.augmentation.neighbourhoods import study_neighbourhoods
 from magan_jax.augmentation.probe import fit_probe
 from magan_jax.augmentation.report import report_augmentation
 from magan_jax.augmentation.settings import SynthesisConfig, check_synthesis_config
 from magan_jax.augmentation.trial import Trial, label_members, try_arms
+from magan_jax.augmentation.tuning import TuningConfig
 from magan_jax.cli import one_sentence, parse
 from magan_jax.data import load_dataset
 from magan_jax.latent.networks import Classify
@@ -74,6 +75,7 @@ PRESETS = {
         synthesis=SynthesisConfig(
             num_images=4_000, num_members=5, member_steps=250, num_samples=10_000,
             num_directions=64, num_anchors=40, anchor_directions=8, anchor_draws=4_000,
+            tuning=TuningConfig(steps=400),
         ),
         gan=GANConfig(epochs=7, generator_width=16, discriminator_width=16, learning_rate=2e-3),
         contrast=ContrastConfig(epochs=3),
@@ -189,8 +191,8 @@ def sources_of(
         gan.generate,
         gan.prior,
         classify,
-        opinion_pool(probes) if probes else classify,
         features,
+        probes,
         few,
         unlabelled,
         analysis,
@@ -204,7 +206,7 @@ def described(run: Run, seed: int, n: int) -> dict[str, Any]:
     """All that decides a trial."""
     config = run.config
     return {
-        "format": 2,
+        "format": 3,
         "seed": seed,
         "num_per_class": n,
         "gan_seed": config.seed,
@@ -310,7 +312,7 @@ def prepare() -> Run:
     check_num_devices(config.num_devices)
     check_budgets(config.budgets, dataset.train_labels, len(dataset.class_names))
     check_fitting_config(config.fitting)
-    check_synthesis_config(config.synthesis, len(dataset.class_names))
+    check_synthesis_config(config.synthesis, len(dataset.class_names), dataset.train_images.shape)
     check_gan_config(config.gan, dataset.train_images.shape, config.num_devices)
     if set(config.arms) & set(BY_FEATURES):
         check_contrast_config(config.contrast, dataset.train_images.shape, config.num_devices)

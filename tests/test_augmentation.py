@@ -14,7 +14,7 @@ from magan_jax.augmentation.bounds import BOUNDS
 pytestmark = pytest.mark.usefixtures("quick_compilation")
 
 TINY = [
-    "--preset=quick", "--num-seeds=2", "--budgets", "3", "5", "--fitting.steps=60",
+    "--preset=quick", "--num-seeds=2", "--budgets", "3", "--fitting.steps=60",
     "--fitting.batch-size=16", "--fitting.width=4", "--judge-steps=200",
     "--synthesis.num-images=60", "--synthesis.num-members=2", "--synthesis.member-steps=80",
     "--synthesis.num-samples=400", "--synthesis.num-directions=8", "--synthesis.num-anchors=3",
@@ -22,7 +22,7 @@ TINY = [
     "--synthesis.anchor-draws=1000", "--gan.epochs=3", "--gan.batch-size=16",
     "--gan.latent-dim=6", "--gan.generator-width=2", "--gan.discriminator-width=2",
     "--contrast.epochs=1", "--contrast.batch-size=16", "--contrast.width=2",
-    "--contrast.max-erased=3",
+    "--contrast.max-erased=3", "--synthesis.tuning.steps=20", "--synthesis.tuning.max-erased=3",
 ]  # fmt: skip
 
 
@@ -45,7 +45,7 @@ def finished(quick_compilation, tiny_folder, tmp_path_factory):
 
 def test_results_hold_every_arm_of_every_budget(finished):
     results = read_results(finished)
-    assert [entry["num_per_class"] for entry in results["budgets"]] == [3, 5]
+    assert [entry["num_per_class"] for entry in results["budgets"]] == [3]
     for entry in results["budgets"]:
         assert entry["seeds"] == [0, 1]
         assert list(entry["arms"]) == list(ARMS)
@@ -79,7 +79,7 @@ def test_results_hold_every_arm_of_every_budget(finished):
         assert ARMS[entry["best"]].from_latents
         assert np.sum(entry["neighbourhoods"]["counts"]) == 2 * 1000
         assert np.shape(entry["neighbourhoods"]["right"]) == (5, 7)
-    assert [entry["fitted_per_class"] for entry in results["budgets"]] == [2, 4]
+    assert [entry["fitted_per_class"] for entry in results["budgets"]] == [2]
     assert not unexplained(results["budgets"])
 
 
@@ -147,7 +147,7 @@ def test_no_arm_sees_another_label_or_a_test_image(finished, tiny_folder, monkey
             )
             assert all(np.array_equal(a, b) for a, b in pairs), name
     # Made and real images of one graph are parts of one pool.
-    for name in ("graph", "unlabelled", "mixture"):
+    for name in ("graph", "tuned", "unlabelled", "mixture"):
         pool = right.arms[name].pool
         assert pool is not None
         assert pool.size == (120 if name == "mixture" else 60)
@@ -183,6 +183,7 @@ def test_trials_of_other_settings_are_refused(finished, tiny_folder, capsys):
         (["--synthesis.graph-neighbours=60"], "graph_neighbours is 60; it must be less than"),
         (["--synthesis.graph-weight=1"], "synthesis.graph_weight is 1.0; it must lie in [0, 1)"),
         (["--synthesis.confidence=1.5"], "synthesis.confidence is 1.5"),
+        (["--synthesis.tuning.max-erased=8"], "synthesis.tuning.max_erased is 8"),
         (["--gan.objective=perceptual"], "the GAN must see no labels"),
         (["--contrast.scale=0"], "contrast.scale is 0.0; it must be positive"),
         (
@@ -210,8 +211,11 @@ def test_a_generator_that_is_not_there_is_refused(tiny_folder, tmp_path):
 
 
 def test_the_generator_of_a_finished_run_is_used(tiny_folder, finished, tmp_path, capsys):
-    few = ["--arms", "real", "classical", "--budgets", "3", "--num-seeds=1"]
+    few = ["--arms", "real", "classical", "--budgets", "5", "3", "--num-seeds=1"]
     workdir = tmp_path / "run"
     assert run(tiny_folder, workdir, *few, f"--fashion-workdir={finished}") is None
     assert f"kept from {finished}" in capsys.readouterr().out
-    assert list(read_results(workdir)["budgets"][0]["arms"]) == ["real", "classical"]
+    entries = read_results(workdir)["budgets"]
+    assert [entry["num_per_class"] for entry in entries] == [3, 5]
+    assert [entry["fitted_per_class"] for entry in entries] == [2, 4]
+    assert all(list(entry["arms"]) == ["real", "classical"] for entry in entries)

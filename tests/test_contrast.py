@@ -15,7 +15,6 @@ from magan_jax.training.contrast import (
     contrast_step,
     info_nce,
     init_contrast,
-    moved,
     train_contrast,
     two_neighbours,
 )
@@ -99,12 +98,6 @@ def test_neighbours_are_normal_and_as_near_as_the_scale_says():
     for d in range(3):
         correlation = np.corrcoef(pairs[:, 0, d], pairs[:, 1, d])[0, 1]
         assert correlation == pytest.approx(1 / 1.25, abs=0.015)
-
-
-def test_a_move_of_nothing_changes_nothing():
-    config = ContrastConfig(max_shift=0, max_erased=0, brightness=0)
-    image = jnp.asarray(REAL[0] / 127.5 - 1, jnp.float32)
-    chex.assert_trees_all_close(moved(config, KEY, image), image, atol=1e-6)
 
 
 def train(folder=None, num_devices=1, **changes):

@@ -4,7 +4,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from magan_jax.training.images import random_brightness, random_erasing
+from magan_jax.training.images import random_appearance, random_brightness, random_erasing
 
 KEYS = jax.random.split(jax.random.key(0), 2000)
 IMAGE = jnp.full((6, 9, 1), 0.25)
@@ -48,3 +48,18 @@ def test_black_stays_black_and_no_spread_is_no_change():
         random_brightness(KEYS[0], -jnp.ones((2, 2, 1)), 0.4), -jnp.ones((2, 2, 1))
     )
     chex.assert_trees_all_close(random_brightness(KEYS[0], IMAGE, 0.0), IMAGE, atol=1e-6)
+
+
+def test_an_appearance_is_a_shift_a_hole_and_a_light():
+    """Of a bright square whose parts tell them apart; nothing of each leaves it as it is."""
+    image = jnp.full((6, 9, 1), -1.0).at[2:4, 3:6].set(0.0)
+    chex.assert_trees_all_close(random_appearance(KEYS[0], image, 0, 0, 0.0), image, atol=1e-6)
+    found = np.asarray(
+        jax.vmap(random_appearance, (0, None, None, None, None))(KEYS, image, 1, 2, 0.4)
+    )
+    lit = found[..., 0] > -1
+    assert set(np.flatnonzero(lit.any(axis=(0, 2)))) == {1, 2, 3, 4}
+    assert set(np.flatnonzero(lit.any(axis=(0, 1)))) == {2, 3, 4, 5, 6}
+    assert lit.sum(axis=(1, 2)).min() == 2  # of six, a hole of 2 × 2
+    assert lit.sum(axis=(1, 2)).max() == 6
+    assert np.unique(found[lit.nonzero()[0], lit.nonzero()[1], lit.nonzero()[2]]).size > 1000

@@ -5,8 +5,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from magan_jax.augmentation.fitting import SoftBatch
 from magan_jax.augmentation.judging import Judge, judge_pool
+from magan_jax.augmentation.rows import SoftBatch
 
 COUNT = 400
 

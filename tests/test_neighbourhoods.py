@@ -44,7 +44,7 @@ def studied():
     config = SynthesisConfig(num_neighbours=40, upper=4.0, tolerance=0.001)
     images = np.zeros((2, 2, 2, 1), np.uint8)
     sources = Sources(
-        generate, standard_normal(4), sure, sure, (), Batch(images, np.arange(2)), images,
+        generate, standard_normal(4), sure, (), (), Batch(images, np.arange(2)), images,
         analysis, 2, config,
     )  # fmt: skip
     judge = Judge(sure, lambda images: images.reshape(-1, 4))

@@ -11,10 +11,16 @@ from typing import NamedTuple
 import jax
 import numpy as np
 
-from magan_jax.augmentation.fitting import SHIFTED, UNMOVED, Moves, SoftBatch
-from magan_jax.augmentation.labelling import neighbourhood_probabilities, probabilities_of
+from magan_jax.augmentation.fitting import SHIFTED, UNMOVED, Moves
+from magan_jax.augmentation.labelling import (
+    neighbourhood_probabilities,
+    opinion_pool,
+    probabilities_of,
+)
+from magan_jax.augmentation.rows import SoftBatch
 from magan_jax.augmentation.settings import SynthesisConfig
 from magan_jax.augmentation.spreading import image_vectors, spread_labels
+from magan_jax.augmentation.tuning import fine_tune
 from magan_jax.latent.analysis import Analysis
 from magan_jax.latent.invariance import measure_invariance
 from magan_jax.latent.labels import label_latents
@@ -28,7 +34,7 @@ from magan_jax.training.engine import Batch
 from magan_jax.training.standardised import Features
 
 # Streams of a pool's key. Arms of random latents share them: arms are compared in pairs.
-_LATENTS, _EXITS, _ANCHORS, _SHIFTS, _NEIGHBOURS, _REAL = range(6)
+_LATENTS, _EXITS, _ANCHORS, _SHIFTS, _NEIGHBOURS, _REAL, _TUNING = range(7)
 
 
 class Sources(NamedTuple):
@@ -38,9 +44,9 @@ class Sources(NamedTuple):
         generate: G, trained without labels.
         prior: its latents.
         classify: labels images as well as few labels allow (an upper bound: as all labels do).
-        informed: labels them by `features`; where there are none, `classify`.
-        features: learned without labels: the discriminator's and those that latent neighbours
-            share; none, where no arm needs them.
+        features: learned without labels: the discriminator's and, last, those that latent
+            neighbours share; none, where no arm needs them.
+        probes: of each of these a linear classifier that few labels have fitted.
         few: the few labelled images, of those that may be learned from (upper bounds: all).
         unlabelled: uint8 `[N, H, W, C]`, real images; none on which choices are made.
         analysis: Algorithm 1 of the paper with this labeller.
@@ -52,14 +58,19 @@ class Sources(NamedTuple):
     generate: Generate
     prior: Prior
     classify: Classify
-    informed: Classify
     features: Sequence[Features]
+    probes: Sequence[Classify]
     few: Batch
     unlabelled: np.ndarray
     analysis: Analysis
     num_classes: int
     config: SynthesisConfig
     num_devices: int | None = None
+
+    @property
+    def informed(self) -> Classify:
+        """Labels images by all features together; where there are none, as `classify` does."""
+        return opinion_pool(self.probes) if self.probes else self.classify
 
     def latents(self, key: jax.Array, count: int) -> np.ndarray:
         """Of the prior, `[count, d]`."""
@@ -205,6 +216,23 @@ def spread_over_a_graph(key: jax.Array, sources: Sources) -> SoftBatch:
     return SoftBatch(images[rows], probabilities[rows])
 
 
+def labelled_by_tuning(key: jax.Array, sources: Sources) -> SoftBatch:
+    """The same images, labelled by the encoder of latent neighbours once it is tuned to them.
+
+    Its classifier learns on from the graph's labels (`fine_tune`); what it then says of every
+    image is the image's soft label.
+    """
+    pool = spread_over_a_graph(key, sources)
+    tuned = fine_tune(
+        jax.random.fold_in(key, _TUNING),
+        sources.config.tuning,
+        sources.probes[-1],
+        sources.few,
+        pool,
+    )
+    return SoftBatch(pool.images, probabilities_of(tuned, pool.images))
+
+
 def half_made(pool: SoftBatch) -> SoftBatch:
     """Of G's and real images G's."""
     return SoftBatch(*(x[: len(x) // 2] for x in pool))
@@ -277,14 +305,19 @@ ARMS: dict[str, Arm] = {
         (Variant(pool=spread_over_a_graph, moves=SHIFTED, part=half_made),),
         from_latents=True,
     ),
+    "tuned": Arm(
+        "+ labels by the tuned encoder, and shifts",
+        (Variant(pool=labelled_by_tuning, moves=SHIFTED, part=half_made),),
+        from_latents=True,
+    ),
     "mixture": Arm(
-        "+ G's and real images of the graph, and shifts",
-        (Variant(pool=spread_over_a_graph, moves=SHIFTED),),
+        "+ G's and real images, tuned labels, and shifts",
+        (Variant(pool=labelled_by_tuning, moves=SHIFTED),),
         from_latents=True,
     ),
     "unlabelled": Arm(
-        "+ real images of the graph alone, and shifts",
-        (Variant(pool=spread_over_a_graph, moves=SHIFTED, part=half_real),),
+        "+ real images alone, tuned labels, and shifts",
+        (Variant(pool=labelled_by_tuning, moves=SHIFTED, part=half_real),),
     ),
     "combined": Arm(
         "+ neighbourhoods or anchors, and shifts",
@@ -298,7 +331,7 @@ ARMS: dict[str, Arm] = {
 }
 """By the name that `--arms` uses."""
 
-BY_FEATURES = ("features", "graph", "mixture", "unlabelled")
+BY_FEATURES = ("features", "graph", "tuned", "mixture", "unlabelled")
 """Arms that need features learned without labels."""
 
 CONTROL = "unlabelled"

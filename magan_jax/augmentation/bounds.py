@@ -9,8 +9,9 @@ import numpy as np
 
 from magan_jax.augmentation.arms import Sources, paper_shifts, pseudo_labelled
 from magan_jax.augmentation.budget import Budget
-from magan_jax.augmentation.fitting import UNMOVED, FittingConfig, SoftBatch
+from magan_jax.augmentation.fitting import SHIFTED, UNMOVED, FittingConfig, Moves
 from magan_jax.augmentation.judging import Judge
+from magan_jax.augmentation.rows import SoftBatch
 from magan_jax.augmentation.trial import ArmTrial, made_or_reason, try_variants
 from magan_jax.training.engine import Batch
 
@@ -36,10 +37,12 @@ class Bound(NamedTuple):
     Attributes:
         title: for tables and figures.
         pool: makes the images that stand where an arm's synthetic ones do.
+        moves: classical augmentation, that of the arms it bounds.
     """
 
     title: str
     pool: Callable[[jax.Array, Known], SoftBatch]
+    moves: Moves = SHIFTED
 
 
 def real_labels(key: jax.Array, known: Known) -> SoftBatch:
@@ -54,7 +57,9 @@ def real_labels(key: jax.Array, known: Known) -> SoftBatch:
 
 BOUNDS: dict[str, Bound] = {
     "paper_set_up": Bound(
-        "the paper's shifts, C of all labels", lambda key, known: paper_shifts(key, known.sources)
+        "the paper's shifts, C of all labels",
+        lambda key, known: paper_shifts(key, known.sources),
+        UNMOVED,
     ),
     "all_labels": Bound(
         "pseudo-labels, C of all labels", lambda key, known: pseudo_labelled(key, known.sources)
@@ -79,7 +84,7 @@ def try_bounds(
         pool = made_or_reason(partial(bound.pool, pool_key, known))
         found[name] = try_variants(
             fit_key,
-            [(pool, UNMOVED)],
+            [(pool, bound.moves)],
             budget,
             known.sources.num_classes,
             config,

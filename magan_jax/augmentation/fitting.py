@@ -9,14 +9,12 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
+from magan_jax.augmentation.rows import Rows, SoftBatch, to_rows
 from magan_jax.models import Classifier
 from magan_jax.training.classifier import classifier_in_use
 from magan_jax.training.engine import Batch
 from magan_jax.training.images import random_moves, scale_images
 from magan_jax.training.optimizers import adamw_cosine
-
-_ROWS = 1024
-"""Sets are filled up to a multiple of this, so that few sizes are compiled."""
 
 
 @dataclass(frozen=True)
@@ -56,20 +54,8 @@ def check_fitting_config(config: FittingConfig) -> None:
         raise ValueError(f"fitting.dropout is {config.dropout}; it must lie in [0, 1).")
 
 
-class SoftBatch(NamedTuple):
-    """Images with a distribution over the classes in the place of a label.
-
-    Attributes:
-        images: uint8 `[P, H, W, C]`.
-        probabilities: `[P, K]`, each row sums to 1; a hard label has a single 1.
-    """
-
-    images: np.ndarray
-    probabilities: np.ndarray
-
-
 class Moves(NamedTuple):
-    """Classical augmentation: what a real image may undergo in training.
+    """Classical augmentation: what an image may undergo in training.
 
     Attributes:
         max_shift: pixels in each direction.
@@ -95,8 +81,7 @@ def fit(
     """Train a classifier for `config.steps` steps, in one compiled call.
 
     Every step draws from a key of its own: rows of `real` with replacement, as many of `synthetic`
-    (twice as many real ones without), and how they are moved. The real ones alone are moved:
-    the synthetic ones differ among themselves as it is.
+    (twice as many real ones without), and how either are moved.
 
     Args:
         key: of initialisation and training.
@@ -113,8 +98,8 @@ def fit(
         FloatingPointError: when the training diverges.
     """
     probabilities = np.eye(num_classes, dtype=np.float32)[np.asarray(real.labels)]
-    pool = None if synthetic is None else _padded(synthetic.images, synthetic.probabilities)
-    rows = _padded(real.images, probabilities)
+    pool = None if synthetic is None else to_rows(synthetic.images, synthetic.probabilities)
+    rows = to_rows(real.images, probabilities)
     parameters, loss = _fit(key, config, rows, pool, moves)
     finite = all(bool(jnp.isfinite(leaf).all()) for leaf in jax.tree.leaves(parameters))
     if not (finite and np.isfinite(loss)):
@@ -126,47 +111,25 @@ def fit(
     )
 
 
-class _Rows(NamedTuple):
-    """Images and probabilities, filled up to a multiple of `_ROWS`; the first `number` count."""
-
-    images: jax.Array
-    probabilities: jax.Array
-    number: jax.Array
-
-
-def _padded(images: Any, probabilities: Any) -> _Rows:
-    count = len(images)
-    padding = [(0, -count % _ROWS)]
-    return _Rows(
-        jnp.asarray(np.pad(images, padding + 3 * [(0, 0)])),
-        jnp.asarray(np.pad(probabilities, [*padding, (0, 0)]), jnp.float32),
-        jnp.int32(count),
-    )
-
-
 @partial(jax.jit, static_argnames=("config", "moves"))
 def _fit(
-    key: jax.Array, config: FittingConfig, real: _Rows, pool: _Rows | None, moves: Moves
+    key: jax.Array, config: FittingConfig, real: Rows, pool: Rows | None, moves: Moves
 ) -> tuple[Any, jax.Array]:
     """Parameters, and the last step's loss."""
-    images, probabilities, number = real
-    network = Classifier(probabilities.shape[1], config.width, config.dropout)
+    network = Classifier(real.probabilities.shape[1], config.width, config.dropout)
     init_key, train_key = jax.random.split(key)
-    parameters = network.init(init_key, scale_images(images[:1]))["params"]
+    parameters = network.init(init_key, scale_images(real.images[:1]))["params"]
     optimizer = adamw_cosine(config.learning_rate, config.weight_decay, config.steps)
     num_real = config.batch_size if pool is None else config.batch_size // 2
 
     def batch(key: jax.Array) -> tuple[jax.Array, jax.Array]:
         rows_key, pool_key, shift_key, mirror_key = jax.random.split(key, 4)
-        rows = jax.random.randint(rows_key, (num_real,), 0, number)
-        shift_keys, mirror_keys = (jax.random.split(k, num_real) for k in (shift_key, mirror_key))
-        x = random_moves(shift_keys, mirror_keys, scale_images(images[rows]), *moves)
-        y = probabilities[rows]
-        if pool is None:
-            return x, y
-        others = jax.random.randint(pool_key, (num_real,), 0, pool.number)
-        x = jnp.concatenate([x, scale_images(pool.images[others])])
-        return x, jnp.concatenate([y, pool.probabilities[others]])
+        x, y = real.draw(rows_key, num_real)
+        if pool is not None:
+            others = pool.draw(pool_key, num_real)
+            x, y = (jnp.concatenate(pair) for pair in zip((x, y), others, strict=True))
+        shift_keys, mirror_keys = (jax.random.split(k, len(x)) for k in (shift_key, mirror_key))
+        return random_moves(shift_keys, mirror_keys, scale_images(x), *moves), y
 
     def step(carry: tuple[Any, Any], index: jax.Array) -> tuple[tuple[Any, Any], jax.Array]:
         parameters, moments = carry

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from magan_jax.augmentation.fitting import SoftBatch
+from magan_jax.augmentation.rows import SoftBatch
 from magan_jax.latent.networks import Classify
 from magan_jax.latent.sampling import as_pytree
 from magan_jax.metrics import vendi_score

@@ -1,7 +1,8 @@
 """How labelled images are synthesized for a classifier with few labels."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
+from magan_jax.augmentation.tuning import TuningConfig, check_tuning_config
 from magan_jax.latent.labels import check_positive
 
 
@@ -33,14 +34,24 @@ class SynthesisConfig:
     """Neighbours of each image in the graph over which labels are spread."""
     graph_weight: float = 0.8
     """α: the share of a label that is its neighbours' there."""
+    tuning: TuningConfig = field(default_factory=TuningConfig)
     upper: float = 3.0
     """Exits are looked for up to so many standard deviations."""
     tolerance: float = 0.01
     """Exits are exact to so many standard deviations."""
 
 
-def check_synthesis_config(config: SynthesisConfig, num_classes: int) -> None:
-    """Refuse settings that cannot work, naming the field; to be called before any training."""
+def check_synthesis_config(
+    config: SynthesisConfig, num_classes: int, image_shape: tuple[int, ...]
+) -> None:
+    """Refuse settings that cannot work, naming the field; to be called before any training.
+
+    Args:
+        config: the settings.
+        num_classes: K.
+        image_shape: of the real images, `(N, H, W, C)`.
+    """
+    check_tuning_config(config.tuning, image_shape)
     for name in (
         "num_members",
         "member_steps",

@@ -9,9 +9,10 @@ import numpy as np
 
 from magan_jax.augmentation.arms import Arm, Pool, Sources, Variant
 from magan_jax.augmentation.budget import Budget
-from magan_jax.augmentation.fitting import SHIFTED, FittingConfig, Moves, SoftBatch, fit
+from magan_jax.augmentation.fitting import SHIFTED, FittingConfig, Moves, fit
 from magan_jax.augmentation.judging import Judge, PoolJudgement, accuracy, judge_pool
 from magan_jax.augmentation.neighbourhoods import Neighbourhoods
+from magan_jax.augmentation.rows import SoftBatch
 from magan_jax.latent.networks import Classify
 from magan_jax.latent.regions import NoRegionError
 

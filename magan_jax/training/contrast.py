@@ -21,7 +21,7 @@ from magan_jax.latent.prior import Prior, standard_normal
 from magan_jax.models.contrastive import ContrastiveEncoder
 from magan_jax.parallel import DEVICES, device_count, local_part
 from magan_jax.training.engine import Batch, Info, Step, check_batch_size
-from magan_jax.training.images import random_brightness, random_erasing, random_shift, scale_images
+from magan_jax.training.images import random_appearance, scale_images
 from magan_jax.training.optimizers import adamw_cosine
 from magan_jax.training.stage import Stage, train_stage
 from magan_jax.training.standardised import NUM_REFERENCE, Features, standardised
@@ -181,7 +181,14 @@ def contrast_step(config: ContrastConfig, generate: Generate, prior: Prior, num_
         latents = jax.vmap(partial(two_neighbours, config, prior))(latent_keys)
         images = generate(latents.reshape(-1, latents.shape[2]))
         move_keys = jax.vmap(jax.random.split)(move_keys).reshape(-1)
-        images = jax.vmap(partial(moved, config))(move_keys, images)
+        images = jax.vmap(
+            partial(
+                random_appearance,
+                max_shift=config.max_shift,
+                max_erased=config.max_erased,
+                brightness=config.brightness,
+            )
+        )(move_keys, images)
 
         def loss(parameters: Any) -> jax.Array:
             found: Any = _encoder(config.width).apply({"params": parameters}, images)
@@ -203,14 +210,6 @@ def two_neighbours(config: ContrastConfig, prior: Prior, key: jax.Array) -> jax.
     z = prior(latent_key, 1)
     noise = jax.random.normal(noise_key, (2, *z.shape[1:]))
     return (z + config.scale * noise) / jnp.sqrt(1 + config.scale**2)
-
-
-def moved(config: ContrastConfig, key: jax.Array, image: jax.Array) -> jax.Array:
-    """An image `[H, W, C]` as no class minds it: shifted, a part erased, darker or brighter."""
-    shift_key, erase_key, light_key = jax.random.split(key, 3)
-    image = random_shift(shift_key, image, config.max_shift)
-    image = random_erasing(erase_key, image, config.max_erased)
-    return random_brightness(light_key, image, config.brightness)
 
 
 def info_nce(vectors: jax.Array, temperature: float) -> jax.Array:

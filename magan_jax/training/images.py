@@ -48,6 +48,16 @@ def random_erasing(key: jax.Array, image: jax.Array, max_size: int) -> jax.Array
     return jnp.where((rows[:, None] & columns)[..., None], -1.0, image)
 
 
+def random_appearance(
+    key: jax.Array, image: jax.Array, max_shift: int, max_erased: int, brightness: float
+) -> jax.Array:
+    """The image `[H, W, C]` as no class minds it: shifted, a part erased, darker or brighter."""
+    shift_key, erase_key, light_key = jax.random.split(key, 3)
+    image = random_shift(shift_key, image, max_shift)
+    image = random_erasing(erase_key, image, max_erased)
+    return random_brightness(light_key, image, brightness)
+
+
 def random_brightness(key: jax.Array, image: jax.Array, spread: float) -> jax.Array:
     """The image `[H, W, C]` in [-1, 1], its light times exp(N(0, `spread`²)), cut at 1."""
     factor = jnp.exp(spread * jax.random.normal(key))
