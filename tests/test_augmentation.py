@@ -90,7 +90,7 @@ def test_files_are_whole(finished):
     assert "None" not in page
     table = (finished / "arms.md").read_text().splitlines()
     assert len(table) == 2 + len(ARMS) + len(BOUNDS)
-    assert all(line.count("|") == 6 for line in table)
+    assert all(line.count("|") == 4 for line in table)
     assert {path.stem for path in (finished / "figures").glob("*.png")} == {
         "accuracy", "differences", "neighbourhoods", "pools", "purity",
     }  # fmt: skip
@@ -219,3 +219,6 @@ def test_the_generator_of_a_finished_run_is_used(tiny_folder, finished, tmp_path
     assert [entry["num_per_class"] for entry in entries] == [3, 5]
     assert [entry["fitted_per_class"] for entry in entries] == [2, 4]
     assert all(list(entry["arms"]) == ["real", "classical"] for entry in entries)
+    table = (workdir / "arms.md").read_text().splitlines()
+    assert len(table) == 2 + 2 + len(BOUNDS)
+    assert all(line.count("|") == 6 for line in table)  # a name, and two columns of each budget
