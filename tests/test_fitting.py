@@ -1,16 +1,20 @@
 """A classifier of few real images and many synthetic ones."""
 
+import chex
 import jax
 import numpy as np
 import pytest
 from conftest import striped_images
 
 from magan_jax.augmentation.fitting import (
+    SHIFTED,
+    Fit,
     FittingConfig,
     Moves,
     SoftBatch,
     check_fitting_config,
     fit,
+    fit_all,
 )
 from magan_jax.training.engine import Batch
 from magan_jax.training.images import scale_images
@@ -109,6 +113,19 @@ def test_the_same_key_gives_the_same_classifier_and_another_another():
     )
     np.testing.assert_array_equal(first, again)
     assert abs(first - other).max() > 1e-3
+
+
+def test_several_at_a_time_are_what_each_is_alone():
+    labels = np.arange(30) % 3
+    pool = SoftBatch(striped(2, n=30).images, np.eye(10)[labels])
+    fits = [Fit(jax.random.key(1)), Fit(KEY, pool, SHIFTED), Fit(KEY), Fit(KEY, moves=SHIFTED)]
+    config = FittingConfig(steps=20, batch_size=32, width=4)
+    together = list(fit_all(fits, config, striped(0), 10))
+    for one, found in zip(fits, together, strict=True):
+        alone = fit(one.key, config, striped(0), 10, synthetic=one.synthetic, moves=one.moves)
+        chex.assert_trees_all_equal(found.args, alone.args)
+    with pytest.raises(FloatingPointError, match=r"lower fitting\.learning_rate"):
+        list(fit_all(fits, FittingConfig(steps=20, width=4, learning_rate=1e30), striped(0), 10))
 
 
 def test_a_training_that_diverges_says_so():

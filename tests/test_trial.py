@@ -10,7 +10,7 @@ from magan_jax.augmentation import trial
 from magan_jax.augmentation.budget import Budget
 from magan_jax.augmentation.fitting import UNMOVED, FittingConfig, Moves
 from magan_jax.augmentation.judging import Judge
-from magan_jax.augmentation.trial import made_or_reason, try_variants
+from magan_jax.augmentation.trial import made_or_reason, try_all
 from magan_jax.latent.regions import NoRegionError
 
 
@@ -37,22 +37,24 @@ def right_on(share):
 
 
 def tried(monkeypatch, shares, pools):
-    """`try_variants` with classifiers that are right on given shares of the validation images."""
+    """One arm, its classifiers right on given shares of the validation images."""
     images = np.zeros((20, 2, 2, 1), np.uint8)
     images[:, 0, 0, 0] = np.tile(np.arange(10), 2)
     budget = Budget(images, np.zeros(20, np.int32), np.arange(20) < 10, np.arange(20))
     given = []
 
-    def fit(key, config, real, num_classes, *, synthetic, moves):
-        given.append((real, synthetic, moves))
-        return right_on(shares[len(given) - 1])
+    def fit_all(fits, config, real, num_classes):
+        for one, share in zip(fits, [0, 0, *shares], strict=True):
+            given.append((real, one.synthetic, one.moves))
+            yield right_on(share)
 
-    monkeypatch.setattr(trial, "fit", fit)
+    monkeypatch.setattr(trial, "fit_all", fit_all)
     variants = [(pool, Moves(i)) for i, pool in enumerate(pools)]
-    found = try_variants(
-        jax.random.key(0), variants, budget, 4, FittingConfig(), Judge(told, identity), lambda: None
-    )
-    return found, given
+    arms = {"one": [(None, UNMOVED)] * 2, "arm": variants}
+    judge = Judge(told, identity)
+    found = try_all(jax.random.key(0), arms, budget, 4, FittingConfig(), judge)
+    assert found["one"].validation == (0, 0)
+    return found["arm"], given[2:]
 
 
 def test_validation_images_choose_and_are_never_learned_from(monkeypatch):

@@ -12,7 +12,7 @@ from magan_jax.augmentation.budget import Budget
 from magan_jax.augmentation.fitting import SHIFTED, UNMOVED, FittingConfig, Moves
 from magan_jax.augmentation.judging import Judge
 from magan_jax.augmentation.rows import SoftBatch
-from magan_jax.augmentation.trial import ArmTrial, made_or_reason, try_variants
+from magan_jax.augmentation.trial import ArmTrial, made_or_reason, try_all
 from magan_jax.training.engine import Batch
 
 _ROWS = 100
@@ -79,16 +79,9 @@ def try_bounds(
 ) -> dict[str, ArmTrial]:
     """Fit every bound as `try_arms` fits an arm of one variant, all from the same key."""
     fit_key, pool_key = jax.random.split(key)
-    found = {}
-    for name, bound in BOUNDS.items():
-        pool = made_or_reason(partial(bound.pool, pool_key, known))
-        found[name] = try_variants(
-            fit_key,
-            [(pool, bound.moves)],
-            budget,
-            known.sources.num_classes,
-            config,
-            judge,
-            on_progress,
-        )
-    return found
+    made = {
+        name: [(made_or_reason(partial(bound.pool, pool_key, known)), bound.moves)]
+        for name, bound in BOUNDS.items()
+    }
+    classes = known.sources.num_classes
+    return try_all(fit_key, made, budget, classes, config, judge, on_progress)

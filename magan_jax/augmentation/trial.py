@@ -9,7 +9,7 @@ import numpy as np
 
 from magan_jax.augmentation.arms import Arm, Pool, Sources, Variant
 from magan_jax.augmentation.budget import Budget
-from magan_jax.augmentation.fitting import SHIFTED, FittingConfig, Moves, fit
+from magan_jax.augmentation.fitting import SHIFTED, Fit, FittingConfig, Moves, fit_all
 from magan_jax.augmentation.judging import Judge, PoolJudgement, accuracy, judge_pool
 from magan_jax.augmentation.neighbourhoods import Neighbourhoods
 from magan_jax.augmentation.rows import SoftBatch
@@ -93,13 +93,11 @@ def try_arms(
         pool = pools[variant.pool]
         return pool if isinstance(pool, str) else variant.part(pool)
 
-    trials = {}
-    for name, arm in arms.items():
-        pairs = [(pool_of(variant), variant.moves) for variant in arm.variants]
-        trials[name] = try_variants(
-            fit_key, pairs, budget, sources.num_classes, config, judge, on_progress
-        )
-    return trials
+    made = {
+        name: [(pool_of(variant), variant.moves) for variant in arm.variants]
+        for name, arm in arms.items()
+    }
+    return try_all(fit_key, made, budget, sources.num_classes, config, judge, on_progress)
 
 
 def made_or_reason(make: Callable[[], SoftBatch]) -> SoftBatch | str:
@@ -110,28 +108,55 @@ def made_or_reason(make: Callable[[], SoftBatch]) -> SoftBatch | str:
         return str(error)
 
 
-def try_variants(
+def try_all(
     key: jax.Array,
-    variants: Sequence[tuple[SoftBatch | str | None, Moves]],
+    arms: Mapping[str, Sequence[tuple[SoftBatch | str | None, Moves]]],
     budget: Budget,
     num_classes: int,
     config: FittingConfig,
     judge: Judge,
-    on_progress: Callable[[], None],
-) -> ArmTrial:
-    """Fit each variant (its images, or why there are none, and its moves) and choose one."""
+    on_progress: Callable[[], None] = lambda: None,
+) -> dict[str, ArmTrial]:
+    """Fit all variants of all arms from one key, and choose one of each arm.
+
+    Args:
+        key: of every fit.
+        arms: by name; of each variant its images, or why there are none, and its moves.
+        budget: few labels.
+        num_classes: K.
+        config: of the classifiers.
+        judge: judges pools, and nothing else.
+        on_progress: called after each fit.
+    """
+    fits = [
+        Fit(key, pool if isinstance(pool, SoftBatch) else None, moves)
+        for variants in arms.values()
+        for pool, moves in variants
+    ]
     classifiers: list[Classify] = []
-    for pool, moves in variants:
-        images = None if isinstance(pool, str) else pool
-        classifiers.append(
-            fit(key, config, budget.fitting, num_classes, synthetic=images, moves=moves)
-        )
+    for one in fit_all(fits, config, budget.fitting, num_classes):
+        classifiers.append(one)
         on_progress()
+    found, first = {}, 0
+    for name, variants in arms.items():
+        own = classifiers[first : first + len(variants)]
+        found[name] = _chosen(own, [pool for pool, _ in variants], budget, judge, num_classes)
+        first += len(variants)
+    return found
+
+
+def _chosen(
+    classifiers: Sequence[Classify],
+    pools: Sequence[SoftBatch | str | None],
+    budget: Budget,
+    judge: Judge,
+    num_classes: int,
+) -> ArmTrial:
     validation = tuple(accuracy(one, budget.validation) for one in classifiers)
-    failures = tuple(pool if isinstance(pool, str) else None for pool, _ in variants)
+    failures = tuple(pool if isinstance(pool, str) else None for pool in pools)
     able = np.array([reason is None for reason in failures])
     chosen = int(np.argmax(np.where(able | ~able.any(), validation, -1)))
-    pool = variants[chosen][0]
+    pool = pools[chosen]
     judged = judge_pool(pool, judge, num_classes) if isinstance(pool, SoftBatch) else None
     return ArmTrial(classifiers[chosen], validation, chosen, judged, failures)
 
@@ -140,7 +165,5 @@ def label_members(
     key: jax.Array, config: FittingConfig, budget: Budget, num_classes: int, num_members: int
 ) -> Sequence[Classify]:
     """Classifiers of the budget's fitting part, shifted, from keys `fold_in(key, i)`."""
-    return [
-        fit(jax.random.fold_in(key, i), config, budget.fitting, num_classes, moves=SHIFTED)
-        for i in range(num_members)
-    ]
+    fits = [Fit(jax.random.fold_in(key, i), moves=SHIFTED) for i in range(num_members)]
+    return list(fit_all(fits, config, budget.fitting, num_classes))
