@@ -206,7 +206,7 @@ def described(run: Run, seed: int, n: int) -> dict[str, Any]:
     """All that decides a trial."""
     config = run.config
     return {
-        "format": 3,
+        "format": 4,
         "seed": seed,
         "num_per_class": n,
         "gan_seed": config.seed,

@@ -1,10 +1,14 @@
 """Pools of images and labels, with a generator and features in closed form."""
 
+from dataclasses import replace
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from scipy.ndimage import shift
 
+from magan_jax.augmentation import arms
 from magan_jax.augmentation.arms import (
     Sources,
     half_made,
@@ -78,17 +82,38 @@ def test_neighbours_change_labels():
     assert abs(with_graph.probabilities - without.probabilities).max() > 0.05
 
 
-def test_the_tuned_encoder_labels_the_images_of_the_graph():
-    """By what it was before, where it learns nothing; else its loss on the labels falls."""
-    plain = {"steps": 200, "max_shift": 0, "max_erased": 0, "brightness": 0.0}
+def tuned_pool(rate, scale, **changes):
+    plain = {"steps": 200, "max_shift": 0, "max_erased": 0, "brightness": 0.0} | changes
+    given = sources(50, 0.8, learning_rate=rate, **plain)
+    given = given._replace(config=replace(given.config, neighbour_scale=scale))
+    return spread_over_a_graph(KEY, given), labelled_by_tuning(KEY, given)
+
+
+def test_an_encoder_that_learns_nothing_labels_by_what_it_was():
+    graph, pool = tuned_pool(1e-12, 0.0)
+    np.testing.assert_array_equal(pool.images, graph.images)
+    made, real = half_made(pool), half_real(pool)
+    # G's images as they are; in the pool they are of 256 shades.
+    np.testing.assert_allclose(made.probabilities, probabilities(made.images), atol=0.01)
+    places = [(0, y, x, 0) for y in (-1, 0, 1) for x in (-1, 0, 1)]
+    each = [probabilities(shift(real.images, place, order=0, cval=0)) for place in places]
+    np.testing.assert_allclose(real.probabilities, np.mean(each, axis=0), atol=1e-5)
+
+
+def test_a_made_image_has_the_labels_of_its_own_latent_neighbours():
+    near, nearer, far = (half_made(tuned_pool(1e-12, s)[1]).probabilities for s in (0.1, 0.05, 3))
+    alone = half_made(tuned_pool(1e-12, 0.0)[1]).probabilities
+    # The mean step is of the order of s, or s² where steps cancel; none is another image's label.
+    assert abs(near - alone).mean() > 1.5 * abs(nearer - alone).mean() > 0
+    assert abs(near - alone).mean() < 0.1 * abs(alone - alone[::-1]).mean()
+    assert abs(far - alone).mean() > 0.3 * abs(alone - alone[::-1]).mean()
+
+
+def test_tuning_lowers_its_loss_on_known_and_soft_labels(monkeypatch):
+    monkeypatch.setattr(arms, "probabilities_in_nine_places", arms.probabilities_of)
     losses = []
     for rate in (1e-12, 0.05):
-        given = sources(50, 0.8, learning_rate=rate, **plain)
-        graph, pool = (make(KEY, given) for make in (spread_over_a_graph, labelled_by_tuning))
-        np.testing.assert_array_equal(pool.images, graph.images)
-        np.testing.assert_allclose(pool.probabilities.sum(axis=1), 1, rtol=1e-5)
-        if rate < 1e-9:
-            np.testing.assert_allclose(pool.probabilities, probabilities(pool.images), atol=1e-5)
+        graph, pool = tuned_pool(rate, 0.0)
         told = graph.probabilities**2 / np.sum(graph.probabilities**2, axis=1, keepdims=True)
         soft = -np.mean(np.sum(told * np.log(pool.probabilities), axis=1))
         index = {image.tobytes(): place for place, image in enumerate(pool.images)}

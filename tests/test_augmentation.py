@@ -183,6 +183,7 @@ def test_trials_of_other_settings_are_refused(finished, tiny_folder, capsys):
         (["--synthesis.graph-neighbours=60"], "graph_neighbours is 60; it must be less than"),
         (["--synthesis.graph-weight=1"], "synthesis.graph_weight is 1.0; it must lie in [0, 1)"),
         (["--synthesis.confidence=1.5"], "synthesis.confidence is 1.5"),
+        (["--synthesis.neighbour-scale=-1"], "synthesis.neighbour_scale is -1.0"),
         (["--synthesis.tuning.max-erased=8"], "synthesis.tuning.max_erased is 8"),
         (["--gan.objective=perceptual"], "the GAN must see no labels"),
         (["--contrast.scale=0"], "contrast.scale is 0.0; it must be positive"),

@@ -4,12 +4,15 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from scipy.ndimage import shift
+from scipy.special import softmax
 from scipy.stats import norm
 
 from magan_jax.augmentation.labelling import (
     ensemble,
     neighbourhood_probabilities,
     opinion_pool,
+    probabilities_in_nine_places,
     probabilities_of,
 )
 
@@ -88,3 +91,13 @@ def test_impossible_neighbourhoods_are_refused(changes, message):
     given = {"scale": 1.0, "num_neighbours": 2} | changes
     with pytest.raises(ValueError, match=message):
         neighbourhood_probabilities(KEY, generate, sure_of_sign, LATENTS, **given)
+
+
+def test_nine_places_have_the_mean_of_their_probabilities():
+    images = np.random.default_rng(3).integers(0, 256, (600, 2, 2, 1)).astype(np.uint8)
+    weights = np.random.default_rng(4).normal(size=(4, 3)).astype(np.float32)
+    found = probabilities_in_nine_places(jax.tree_util.Partial(logits_of, weights), images)
+    places = [(0, y, x, 0) for y in (-1, 0, 1) for x in (-1, 0, 1)]
+    moved = np.array([shift(images, place, order=0, cval=0) for place in places])
+    each = softmax((moved / 127.5 - 1).reshape(9, -1, 4) @ weights, axis=-1)
+    np.testing.assert_allclose(found, each.mean(axis=0), rtol=1e-4)

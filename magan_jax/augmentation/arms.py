@@ -15,6 +15,7 @@ from magan_jax.augmentation.fitting import SHIFTED, UNMOVED, Moves
 from magan_jax.augmentation.labelling import (
     neighbourhood_probabilities,
     opinion_pool,
+    probabilities_in_nine_places,
     probabilities_of,
 )
 from magan_jax.augmentation.rows import SoftBatch
@@ -219,18 +220,25 @@ def spread_over_a_graph(key: jax.Array, sources: Sources) -> SoftBatch:
 def labelled_by_tuning(key: jax.Array, sources: Sources) -> SoftBatch:
     """The same images, labelled by the encoder of latent neighbours once it is tuned to them.
 
-    Its classifier learns on from the graph's labels (`fine_tune`); what it then says of every
-    image is the image's soft label.
+    Its classifier learns on from the graph's labels (`fine_tune`). An image's soft label is then
+    the mean of what it says of the image and of its likes: of a made one those of its neighbours
+    in latent space, of a real one itself a pixel aside.
     """
+    config = sources.config
     pool = spread_over_a_graph(key, sources)
     tuned = fine_tune(
-        jax.random.fold_in(key, _TUNING),
-        sources.config.tuning,
-        sources.probes[-1],
-        sources.few,
-        pool,
+        jax.random.fold_in(key, _TUNING), config.tuning, sources.probes[-1], sources.few, pool
     )
-    return SoftBatch(pool.images, probabilities_of(tuned, pool.images))
+    made = neighbourhood_probabilities(
+        jax.random.fold_in(key, _NEIGHBOURS),
+        sources.generate,
+        tuned,
+        sources.latents(jax.random.fold_in(key, _LATENTS), config.num_images),  # the graph's
+        scale=config.neighbour_scale,
+        num_neighbours=config.num_neighbours,
+    )
+    real = probabilities_in_nine_places(tuned, half_real(pool).images)
+    return SoftBatch(pool.images, np.concatenate([made, real]))
 
 
 def half_made(pool: SoftBatch) -> SoftBatch:

@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from magan_jax.augmentation.places import in_nine_places
 from magan_jax.blocks import in_blocks
 from magan_jax.latent.labels import check_finite, check_latents, check_positive, logits_and_finite
 from magan_jax.latent.networks import Classify, Generate, Networks, take_apart
@@ -57,6 +58,12 @@ def probabilities_of(classify: Classify, images: np.ndarray) -> np.ndarray:
     function = as_pytree(classify)
     found = in_blocks(lambda block: _probabilities_of(function, block), images, _BLOCK)
     return np.asarray(found)
+
+
+def probabilities_in_nine_places(classify: Classify, images: np.ndarray) -> np.ndarray:
+    """The mean of an image's probabilities `[n, K]` where it is and a pixel aside, all around."""
+    each = (probabilities_of(classify, moved) for moved in in_nine_places(images))
+    return np.mean(list(each), axis=0)
 
 
 @jax.jit

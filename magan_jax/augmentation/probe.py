@@ -5,6 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 from sklearn.linear_model import LogisticRegression
 
+from magan_jax.augmentation.places import in_nine_places
 from magan_jax.latent.networks import Classify
 from magan_jax.latent.sampling import as_pytree
 from magan_jax.training.engine import Batch
@@ -14,7 +15,6 @@ _STRENGTH = 0.01
 """scikit-learn's C for one image in one place: the weight of the data against that of |W|² / 2."""
 _MOST_ROWS = 10_000
 """Rows that a fit may have; where nine places need more, images stand in one."""
-_PAD = ((0, 0), (1, 1), (1, 1), (0, 0))
 
 
 def fit_probe(features: Features, real: Batch, num_classes: int) -> Classify:
@@ -48,7 +48,8 @@ def fit_probe(features: Features, real: Batch, num_classes: int) -> Classify:
     images = np.asarray(real.images)
     weight = 9 * _STRENGTH
     if 9 * len(images) <= _MOST_ROWS:
-        images, labels, weight = in_nine_places(images), np.tile(labels, 9), _STRENGTH
+        images = np.concatenate(list(in_nine_places(images)))
+        labels, weight = np.tile(labels, 9), _STRENGTH
     found = features_of_images(features, images)
     model = LogisticRegression(C=weight, max_iter=1000)
     model.fit(found, labels)
@@ -57,15 +58,6 @@ def fit_probe(features: Features, real: Batch, num_classes: int) -> Classify:
     bias = np.array([0, model.intercept_[0]]) if num_classes == 2 else model.intercept_
     arrays = (jnp.asarray(x, jnp.float32) for x in (weights.T, bias))
     return jax.tree_util.Partial(_logits, as_pytree(features), *arrays)
-
-
-def in_nine_places(images: np.ndarray) -> np.ndarray:
-    """uint8 `[N, H, W, C]` to `[9 N, H, W, C]`: moved by -1, 0 and 1 pixels along both axes."""
-    height, width = images.shape[1:3]
-    padded = np.pad(images, _PAD)
-    return np.concatenate(
-        [padded[:, i : i + height, j : j + width] for i in range(3) for j in range(3)]
-    )
 
 
 def _logits(features: Features, weights: jax.Array, bias: jax.Array, x: jax.Array) -> jax.Array:

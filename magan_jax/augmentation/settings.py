@@ -30,6 +30,9 @@ class SynthesisConfig:
     """Pseudo-labels count from this probability on, where only confident ones do."""
     num_neighbours: int = 6
     """Neighbours in latent space that a soft label is averaged over."""
+    neighbour_scale: float = 0.3
+    """s of the latent neighbours (z + s η) / √(1 + s²) that the tuned encoder's label of a made
+    image is averaged over."""
     graph_neighbours: int = 10
     """Neighbours of each image in the graph over which labels are spread."""
     graph_weight: float = 0.8
@@ -69,6 +72,11 @@ def check_synthesis_config(
                 f"synthesis.{name} is {getattr(config, name)}; it must be at least the number of "
                 f"classes, {num_classes}."
             )
+    if not 0 <= config.neighbour_scale < float("inf"):
+        raise ValueError(
+            f"synthesis.neighbour_scale is {config.neighbour_scale}; it must be 0 or more, and "
+            "finite."
+        )
     if not 0 <= config.confidence < 1:
         raise ValueError(f"synthesis.confidence is {config.confidence}; it must lie in [0, 1).")
     if not 0 <= config.graph_weight < 1:
