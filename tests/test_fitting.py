@@ -15,6 +15,7 @@ from magan_jax.augmentation.fitting import (
     check_fitting_config,
     fit,
     fit_all,
+    fit_at_once,
 )
 from magan_jax.training.engine import Batch
 from magan_jax.training.images import scale_images
@@ -115,15 +116,31 @@ def test_the_same_key_gives_the_same_classifier_and_another_another():
     assert abs(first - other).max() > 1e-3
 
 
+def striped_pool(n):
+    images, labels = striped(2, n)
+    return SoftBatch(images, np.eye(10)[labels])
+
+
 def test_several_at_a_time_are_what_each_is_alone():
-    labels = np.arange(30) % 3
-    pool = SoftBatch(striped(2, n=30).images, np.eye(10)[labels])
-    fits = [Fit(jax.random.key(1)), Fit(KEY, pool, SHIFTED), Fit(KEY), Fit(KEY, moves=SHIFTED)]
+    fits = [
+        Fit(jax.random.key(1)),
+        Fit(KEY, striped_pool(30), SHIFTED),
+        Fit(KEY),
+        Fit(KEY, moves=SHIFTED),
+    ]
     config = FittingConfig(steps=20, batch_size=32, width=4)
     together = list(fit_all(fits, config, striped(0), 10))
     for one, found in zip(fits, together, strict=True):
         alone = fit(one.key, config, striped(0), 10, synthetic=one.synthetic, moves=one.moves)
         chex.assert_trees_all_equal(found.args, alone.args)
+    # As an accelerator takes them, pools of any size together.
+    fits.insert(0, Fit(KEY, striped_pool(1100), Moves(max_shift=3, mirror=True)))
+    expected = [
+        fit(one.key, config, striped(0), 10, synthetic=one.synthetic, moves=one.moves).args
+        for one in fits
+    ]
+    found = [one.args for one in fit_at_once(fits, config, striped(0), 10)]
+    chex.assert_trees_all_close(found, expected, atol=1e-4)
     with pytest.raises(FloatingPointError, match=r"lower fitting\.learning_rate"):
         list(fit_all(fits, FittingConfig(steps=20, width=4, learning_rate=1e30), striped(0), 10))
 

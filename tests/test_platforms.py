@@ -1,6 +1,7 @@
 """Every compiled entry point lowers for CPU, GPU and TPU, whatever machine the tests run on."""
 
 from dataclasses import replace
+from functools import partial
 
 import jax
 import jax.numpy as jnp
@@ -8,6 +9,9 @@ import numpy as np
 import pytest
 from jax import export
 
+from magan_jax.augmentation.fitting import FittingConfig, Moves, _fit, _fit_at_once
+from magan_jax.augmentation.rows import to_rows
+from magan_jax.augmentation.tuning import TuningConfig, _fine_tune
 from magan_jax.latent import exits, labels, stream
 from magan_jax.latent.networks import take_apart
 from magan_jax.latent.prior import standard_normal
@@ -16,6 +20,7 @@ from magan_jax.objectives import OBJECTIVES
 from magan_jax.parallel import DEVICES
 from magan_jax.training.classifier import ClassifierConfig, classifier_step, init_classifier
 from magan_jax.training.engine import Batch, chunk_function
+from magan_jax.training.ensemble import stacked
 from magan_jax.training.gan_config import GANConfig, compares_features
 from magan_jax.training.gan_step import gan_step, init_gan
 
@@ -86,6 +91,27 @@ def entry_points(monkeypatch):
 def test_entry_point_lowers_for_every_platform(name, monkeypatch):
     function, arguments = dict(entry_points(monkeypatch))[name]
     check_lowering(function, arguments)
+
+
+@pytest.mark.parametrize("name", ["one", "at once", "tuning"])
+def test_a_training_on_few_labels_lowers_for_every_platform(name):
+    """Of a classifier, of several at once, of an encoder that learns on."""
+    pool = to_rows(np.zeros((4, *SHAPE), np.uint8), np.eye(4))
+    settings = {"config": FittingConfig(steps=2, batch_size=8, width=4), "reach": 2}
+    moves = Moves(1, True)
+    several = stacked([(KEY, pool, jax.tree.map(jnp.asarray, moves))] * 2)
+    linear = jax.tree_util.Partial(lambda w, x: x.reshape(len(x), -1) @ w, jnp.ones((64, 4)))
+    learn_on = partial(_fine_tune, config=TuningConfig(steps=2, batch_size=8, max_erased=3))
+    function, arguments = {
+        "one": (partial(_fit, **settings), (KEY, pool, pool, moves)),
+        "at once": (partial(_fit_at_once, **settings), (*several, pool)),
+        "tuning": (partial(_in_order, learn_on), (KEY, linear, pool, pool)),
+    }[name]
+    check_lowering(function, arguments)
+
+
+def _in_order(fine_tune, key, classify, known, pool):
+    return fine_tune(key, classify=classify, known=known, pool=pool)
 
 
 @pytest.mark.parametrize("network", NETWORKS)

@@ -35,10 +35,14 @@ class Rows(NamedTuple):
         return self.images[chosen], self.probabilities[chosen]
 
 
-def to_rows(images: Any, probabilities: Any) -> Rows:
-    """For a compiled function, whose programs are as many as there are multiples of 1024."""
+def to_rows(images: Any, probabilities: Any, *, least: int = 0) -> Rows:
+    """For a compiled function, whose programs are as many as there are multiples of 1024.
+
+    `least`: as many rows at least, so that sets of several sizes can be stacked.
+    """
     count = len(images)
-    padding = [(0, -count % _MULTIPLE)]
+    filled = max(count, least)
+    padding = [(0, filled + -filled % _MULTIPLE - count)]
     return Rows(
         jnp.asarray(np.pad(images, padding + 3 * [(0, 0)])),
         jnp.asarray(np.pad(probabilities, [*padding, (0, 0)]), jnp.float32),

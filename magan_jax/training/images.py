@@ -10,11 +10,17 @@ def scale_images(images: jax.Array | np.ndarray) -> jax.Array:
     return jnp.asarray(images, jnp.float32) / 127.5 - 1.0
 
 
-def random_shift(key: jax.Array, image: jax.Array, max_shift: int) -> jax.Array:
-    """The image `[H, W, C]` moved by up to `max_shift` pixels each way; black (-1) comes in."""
-    padding = ((max_shift, max_shift), (max_shift, max_shift), (0, 0))
+def random_shift(
+    key: jax.Array, image: jax.Array, max_shift: int | jax.Array, reach: int | None = None
+) -> jax.Array:
+    """The image `[H, W, C]` moved by up to `max_shift` pixels each way; black (-1) comes in.
+
+    In a compiled function `max_shift` may be an argument, if it is not above `reach`.
+    """
+    reach = int(max_shift) if reach is None else reach
+    padding = ((reach, reach), (reach, reach), (0, 0))
     padded = jnp.pad(image, padding, constant_values=-1.0)
-    row, column = jax.random.randint(key, (2,), 0, 2 * max_shift + 1)
+    row, column = reach - max_shift + jax.random.randint(key, (2,), 0, 2 * max_shift + 1)
     return jax.lax.dynamic_slice(padded, (row, column, 0), image.shape)
 
 
