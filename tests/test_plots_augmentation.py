@@ -95,9 +95,11 @@ def test_neighbourhoods_begin_with_the_latent_alone_and_show_exits():
         "of_class": [[0.7, 0.6], [0.6, 0.4]],
         "right": np.array([[0.55, 0.6, 0.65], [0.55, 0.5, 0.5]]), "exit": [0.15, 3.0],
     }  # fmt: skip
-    left, right = plot_neighbourhoods({10: entry}, ["bag", "coat"]).axes
+    figure = plot_neighbourhoods({10: entry}, ["bag", "coat"])
+    left, right = figure.axes
     np.testing.assert_allclose(left.lines[0].get_xydata(), [[0, 0.5], [0.3, 0.7], [0.6, 0.6]])
     assert left.lines[1].get_xydata().tolist() == [[0.15, pytest.approx(0.6)]]
     assert left.lines[3].get_xydata().tolist() == [[0.6, 0.4]]  # beyond, at the edge
     np.testing.assert_allclose(right.lines[1].get_xydata(), [[0, 0.55], [1, 0.5], [2, 0.5]])
-    assert [t.get_text() for t in right.get_legend().get_texts()] == ["s = 0.4", "s = 0.8"]
+    legends = [[t.get_text() for t in one.get_texts()] for one in figure.legends]
+    assert legends == [["bag", "coat"], ["s = 0.4", "s = 0.8"]]

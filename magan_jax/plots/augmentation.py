@@ -169,7 +169,7 @@ def plot_neighbourhoods(found: Mapping[int, Mapping[str, Any]], names: Sequence[
     figure, axes = plt.subplots(
         len(found),
         2,
-        figsize=(10.5, 3.6 * len(found) + 0.4),
+        figsize=(10.5, 3.6 * len(found) + 0.6),
         squeeze=False,
         sharey="row",
         layout="constrained",
@@ -199,8 +199,9 @@ def plot_neighbourhoods(found: Mapping[int, Mapping[str, Any]], names: Sequence[
             )
         right.set(xlabel="neighbours", title=f"{n} labels per class, all classes")
         right.xaxis.get_major_locator().set_params(integer=True)
-        right.legend(fontsize=8)
         for axis in (left, right):
             axis.grid(alpha=0.3)
-    axes[0, 0].legend(fontsize=7, ncols=2)
+    for axis, corner in zip(axes[0], ("left", "right"), strict=True):
+        lines, labels = axis.get_legend_handles_labels()
+        figure.legend(lines, labels, loc=f"outside lower {corner}", fontsize=8, ncols=5)
     return figure
