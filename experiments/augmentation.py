@@ -36,7 +36,7 @@ from magan_jax.data import load_dataset
 from magan_jax.latent.networks import Classify
 from magan_jax.parallel import check_num_devices
 from magan_jax.run import Run, RunConfig, start_run
-from magan_jax.runtime import is_first_host
+from magan_jax.runtime import first_host_says, is_first_host
 from magan_jax.training.classifier import last_layer_in_use
 from magan_jax.training.contrast import ContrastConfig, check_contrast_config, train_contrast
 from magan_jax.training.discriminator import discriminator_features
@@ -107,13 +107,14 @@ def main() -> None:
         for seed, key in zip(run.seeds, run.keys(10), strict=True):
             for n in config.budgets:
                 trial = kept_trial(run, seed, n)
-                if trial is None:
+                if not first_host_says(trial is not None):
                     with run.timed(f"{n} labels per class"):
                         trial = one_trial(
                             run, key, seed, n, gan, features, judge, known, bar.update
                         )
                     keep_trial(run, trial)
-                trials.append(trial)
+                if trial is not None:
+                    trials.append(trial)
 
     # The test images are read here, once.
     report_augmentation(run, trials, judge, run.test_set)
@@ -221,8 +222,8 @@ def described(run: Run, seed: int, n: int) -> dict[str, Any]:
 
 
 def kept_trial(run: Run, seed: int, n: int) -> Trial | None:
-    """What an earlier call has tried already; None with `--restart`."""
-    if run.config.restart:
+    """What an earlier call has tried already; None with `--restart`, and but on the first host."""
+    if run.config.restart or not is_first_host():
         return None
     path = run.workdir / "trials" / f"n{n}-seed{seed}.npz"
     return load_trial(path, described(run, seed, n), run.config.fitting.width)
@@ -245,7 +246,7 @@ def generator_of(run: Run) -> TrainedGAN:
     default = f"fashion-{run.dataset.name}-{run.preset}-seed{config.seed}"
     folder = Path(config.fashion_workdir or Path("runs") / default) / "checkpoints" / "gan"
     there = stage._replace(folder=folder, restart=False)
-    if is_finished(there, config.gan.epochs):
+    if first_host_says(is_finished(there, config.gan.epochs)):
         stage = there
     elif config.fashion_workdir is not None:
         raise ValueError(

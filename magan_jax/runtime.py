@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import jax
+import numpy as np
+from jax.experimental import multihost_utils
 
 PACKAGES = (
     "magan_jax",
@@ -56,6 +58,13 @@ def join_hosts() -> None:
 def is_first_host() -> bool:
     """Whether this process writes files and speaks to the user."""
     return jax.process_index() == 0
+
+
+def first_host_says(answer: bool) -> bool:
+    """The first host's answer, on all of them: to what only its own disk can tell."""
+    if jax.process_count() == 1:
+        return answer
+    return bool(multihost_utils.broadcast_one_to_all(np.int32(answer)))
 
 
 def environment() -> dict[str, Any]:

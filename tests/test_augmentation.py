@@ -8,8 +8,10 @@ import numpy as np
 import pytest
 from conftest import load_experiment, read_results, run_experiment, unexplained
 
+from magan_jax.augmentation import report
 from magan_jax.augmentation.arms import ARMS, BASELINES
 from magan_jax.augmentation.bounds import BOUNDS
+from magan_jax.augmentation.trial import Trial
 
 pytestmark = pytest.mark.usefixtures("quick_compilation")
 
@@ -163,6 +165,34 @@ def test_a_second_call_fits_no_arm_and_finds_the_same(finished, tiny_folder, cap
     assert "labels per class: " in said  # the last lines
     assert read_results(finished)["budgets"] == before["budgets"]
     assert not [name for name in read_results(finished)["seconds"] if "per class" in name]
+
+
+def test_another_host_does_as_the_first_whose_disk_it_cannot_see(
+    finished, tiny_folder, monkeypatch
+):
+    """Where the first has kept a trial, no other tries it: the others would wait for ever."""
+    module = load_experiment("augmentation")
+    monkeypatch.setattr(sys, "argv", ["augmentation.py", *arguments(tiny_folder, finished)])
+    monkeypatch.setattr(module, "is_first_host", lambda: False)
+    monkeypatch.setattr(report, "is_first_host", lambda: False)
+    asked, tried = [], []
+
+    def first_host_says(answer):
+        asked.append(answer)
+        return len(asked) == 3  # no GAN of fashion.py, no first trial, but a second
+
+    def one_trial(run, key, seed, n, *_):
+        tried.append((seed, n))
+        return Trial(seed, n, 10, np.zeros(30, bool), {}, {})
+
+    monkeypatch.setattr(module, "first_host_says", first_host_says)
+    monkeypatch.setattr(module, "one_trial", one_trial)
+    before = read_results(finished)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)
+        module.main()
+    assert (asked, tried) == ([False, False, False], [(0, 3)])
+    assert read_results(finished) == before  # which the first host writes
 
 
 def test_trials_of_other_settings_are_refused(finished, tiny_folder, capsys):

@@ -26,14 +26,14 @@ from magan_jax.training.engine import Batch
 
 
 def report_augmentation(run: Run, trials: Sequence[Trial], judge: Judge, test_set: Batch) -> None:
-    """Read the test images, and write all that the comparison leaves."""
+    """Read the test images, and write all that the comparison leaves; the first host does."""
+    if not is_first_host():
+        return
     with run.timed("test images"):
         entries = budget_entries(trials, test_set)
         judged = accuracy(judge.classify, test_set)
     with run.timed("figures"):
         figures = _figures(entries, trials, run.dataset.class_names)
-    if not is_first_host():
-        return
     folder = run.workdir
     results = run_results(run) | {
         "titles": TITLES, "judge": {"test_accuracy": judged}, "budgets": entries,

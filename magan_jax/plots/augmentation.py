@@ -201,7 +201,7 @@ def plot_neighbourhoods(found: Mapping[int, Mapping[str, Any]], names: Sequence[
         right.xaxis.get_major_locator().set_params(integer=True)
         for axis in (left, right):
             axis.grid(alpha=0.3)
-    for axis, corner in zip(axes[0], ("left", "right"), strict=True):
-        lines, labels = axis.get_legend_handles_labels()
-        figure.legend(lines, labels, loc=f"outside lower {corner}", fontsize=8, ncols=5)
+    classes, scales = (axis.get_legend_handles_labels() for axis in axes[0])
+    figure.legend(*classes, loc="outside lower left", fontsize=8, ncols=5)
+    figure.legend(*scales, loc="outside lower right", fontsize=8, ncols=5)
     return figure

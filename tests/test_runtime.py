@@ -1,0 +1,27 @@
+"""What all hosts must agree on."""
+
+import jax
+import numpy as np
+import pytest
+from jax.experimental import multihost_utils
+
+from magan_jax.runtime import first_host_says
+
+
+@pytest.mark.parametrize("answer", [True, False])
+def test_one_host_is_the_first(answer):
+    assert first_host_says(answer) is answer
+
+
+@pytest.mark.parametrize("first", [True, False])
+def test_the_first_hosts_answer_counts(first, monkeypatch):
+    given = []
+
+    def broadcast(value):
+        given.append(bool(value))
+        return np.int32(first)
+
+    monkeypatch.setattr(jax, "process_count", lambda: 2)
+    monkeypatch.setattr(multihost_utils, "broadcast_one_to_all", broadcast)
+    assert first_host_says(not first) is first
+    assert given == [not first]  # every host takes part
