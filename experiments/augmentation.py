@@ -18,7 +18,7 @@ import numpy as np
 from tqdm import tqdm
 
 from magan_jax import analyze
-from magan_jax.augmentation.arms import ARMS, BASELINES, BY_FEATURES, OF_NEIGHBOURHOODS, Sources
+from magan_jax.augmentation.arms import ARMS, BASELINES, BY_FEATURES, OF_NEIGHBOURHOODS
 from magan_jax.augmentation.bounds import BOUNDS, Known, try_bounds
 from magan_jax.augmentation.budget import check_budgets, draw_budget
 from magan_jax.augmentation.fitting import SHIFTED, FittingConfig, check_fitting_config, fit
@@ -26,6 +26,7 @@ from magan_jax.augmentation.judging import Judge
 from magan_jax.augmentation.kept import load_trial, save_trial
 from magan_jax.augmentation.labelling import ensemble
 from magan_jax.augmentation.neighbourhoods import study_neighbourhoods
+from magan_jax.augmentation.pools import Sources
 from magan_jax.augmentation.probe import fit_probe
 from magan_jax.augmentation.report import report_augmentation
 from magan_jax.augmentation.settings import SynthesisConfig, check_synthesis_config

@@ -7,7 +7,6 @@ import pytest
 from scipy.stats import binom, norm
 
 from magan_jax import analyze
-from magan_jax.augmentation.arms import Sources
 from magan_jax.augmentation.judging import Judge
 from magan_jax.augmentation.neighbourhoods import (
     SCALES,
@@ -16,6 +15,7 @@ from magan_jax.augmentation.neighbourhoods import (
     neighbourhood_entry,
     study_neighbourhoods,
 )
+from magan_jax.augmentation.pools import Sources
 from magan_jax.augmentation.settings import SynthesisConfig
 from magan_jax.latent.prior import standard_normal
 from magan_jax.training.engine import Batch

@@ -1,5 +1,7 @@
 """How variants are chosen, with classifiers known in closed form."""
 
+from unittest.mock import Mock
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -7,10 +9,13 @@ import pytest
 from test_judging import identity, pool_of, told
 
 from magan_jax.augmentation import trial
+from magan_jax.augmentation.arms import Arm, Variant
 from magan_jax.augmentation.budget import Budget
 from magan_jax.augmentation.fitting import UNMOVED, FittingConfig, Moves
 from magan_jax.augmentation.judging import Judge
-from magan_jax.augmentation.trial import made_or_reason, try_all
+from magan_jax.augmentation.pools import Relabelled
+from magan_jax.augmentation.rows import SoftBatch
+from magan_jax.augmentation.trial import made_or_reason, try_all, try_arms
 from magan_jax.latent.regions import NoRegionError
 
 
@@ -82,3 +87,28 @@ def test_a_variant_without_images_is_chosen_only_among_its_like(monkeypatch):
 
 def test_unmoved_is_no_move():
     assert Moves(0, False) == UNMOVED
+
+
+def test_a_pool_that_another_relabels_is_made_once(monkeypatch):
+    made = []
+
+    def first(key, sources):
+        made.append(sources)
+        return SoftBatch(np.zeros((4, 2, 2, 1), np.uint8), np.eye(4))
+
+    def relabel(key, sources, pool):
+        return pool._replace(probabilities=pool.probabilities[::-1])
+
+    second = Relabelled(first, relabel)
+    given = []
+
+    def try_all(key, arms, *_):
+        given.append(arms)
+
+    monkeypatch.setattr(trial, "try_all", try_all)
+    arms = {name: Arm(name, (Variant(pool=pool),)) for name, pool in (("b", second), ("a", first))}
+    sources = Mock(num_classes=4)
+    try_arms(jax.random.key(0), arms, sources, None, FittingConfig(), None)
+    assert made == [sources]
+    np.testing.assert_array_equal(given[0]["a"][0][0].probabilities, np.eye(4))
+    np.testing.assert_array_equal(given[0]["b"][0][0].probabilities, np.eye(4)[::-1])

@@ -7,10 +7,10 @@ from typing import NamedTuple
 import jax
 import numpy as np
 
-from magan_jax.augmentation.arms import Sources, paper_shifts, pseudo_labelled
 from magan_jax.augmentation.budget import Budget
 from magan_jax.augmentation.fitting import SHIFTED, UNMOVED, FittingConfig, Moves
 from magan_jax.augmentation.judging import Judge
+from magan_jax.augmentation.pools import Sources, paper_shifts, pseudo_labelled
 from magan_jax.augmentation.rows import SoftBatch
 from magan_jax.augmentation.trial import ArmTrial, made_or_reason, try_all
 from magan_jax.training.engine import Batch

@@ -132,6 +132,15 @@ def fit_all(
     takes two at a time, each as soon as it is there: so small a network keeps one core busy and
     a part of another, and two at a time take 0.71 of the time of one after another on 2 cores, all
     at once 1.02 (batch 128, width 16, four fits).
+
+    Args:
+        fits: what each has of its own.
+        config: the settings.
+        real: uint8 images `[N, H, W, C]` and labels `[N]`, of all.
+        num_classes: K.
+
+    Raises:
+        FloatingPointError: when one diverges.
     """
     if jax.default_backend() != "cpu":
         yield from fit_at_once(fits, config, real, num_classes)
@@ -148,7 +157,10 @@ def fit_all(
 def fit_at_once(
     fits: Sequence[Fit], config: FittingConfig, real: Batch, num_classes: int
 ) -> list[jax.tree_util.Partial]:
-    """`fit` for each, in two compiled calls: all with synthetic images, and all without."""
+    """`fit` for each, in two compiled calls: all with synthetic images, and all without.
+
+    Arguments and errors are those of `fit_all`.
+    """
     rows, reach = _labelled(real, num_classes), _reach([one.moves for one in fits])
     pools = {i: one.synthetic for i, one in enumerate(fits) if one.synthetic is not None}
     most = max((len(pool.images) for pool in pools.values()), default=0)

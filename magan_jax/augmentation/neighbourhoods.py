@@ -8,9 +8,9 @@ import jax
 import numpy as np
 from scipy.stats import spearmanr
 
-from magan_jax.augmentation.arms import Sources
 from magan_jax.augmentation.judging import Judge, predicted
 from magan_jax.augmentation.labelling import neighbours_probabilities
+from magan_jax.augmentation.pools import Sources
 from magan_jax.latent.exits import bisect_epsilon
 from magan_jax.latent.invariance import random_signs
 

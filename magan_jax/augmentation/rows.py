@@ -38,7 +38,10 @@ class Rows(NamedTuple):
 def to_rows(images: Any, probabilities: Any, *, least: int = 0) -> Rows:
     """For a compiled function, whose programs are as many as there are multiples of 1024.
 
-    `least`: as many rows at least, so that sets of several sizes can be stacked.
+    Args:
+        images: uint8 `[P, H, W, C]`.
+        probabilities: `[P, K]`.
+        least: as many rows at least, so that sets of several sizes can be stacked.
     """
     count = len(images)
     filled = max(count, least)

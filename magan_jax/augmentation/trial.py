@@ -7,11 +7,12 @@ from typing import NamedTuple
 import jax
 import numpy as np
 
-from magan_jax.augmentation.arms import Arm, Pool, Sources, Variant
+from magan_jax.augmentation.arms import Arm, Variant
 from magan_jax.augmentation.budget import Budget
 from magan_jax.augmentation.fitting import SHIFTED, Fit, FittingConfig, Moves, fit_all
 from magan_jax.augmentation.judging import Judge, PoolJudgement, accuracy, judge_pool
 from magan_jax.augmentation.neighbourhoods import Neighbourhoods
+from magan_jax.augmentation.pools import Pool, Relabelled, Sources
 from magan_jax.augmentation.rows import SoftBatch
 from magan_jax.latent.networks import Classify
 from magan_jax.latent.regions import NoRegionError
@@ -83,14 +84,25 @@ def try_arms(
         on_progress: called after each fit.
     """
     fit_key, pool_key = jax.random.split(key)
-    pools: dict[Pool, SoftBatch | str] = {}
+    pools: dict[Pool | Relabelled, SoftBatch | str] = {}
+
+    def made_once(pool: Pool | Relabelled) -> SoftBatch | str:
+        if pool in pools:
+            return pools[pool]
+        if isinstance(pool, Relabelled):
+            first = made_once(pool.first)
+            if isinstance(first, str):
+                return first
+            make = partial(pool.relabel, pool_key, sources, first)
+        else:
+            make = partial(pool, pool_key, sources)
+        pools[pool] = made_or_reason(make)
+        return pools[pool]
 
     def pool_of(variant: Variant) -> SoftBatch | str | None:
-        if variant.pool is not None and variant.pool not in pools:
-            pools[variant.pool] = made_or_reason(partial(variant.pool, pool_key, sources))
         if variant.pool is None:
             return None
-        pool = pools[variant.pool]
+        pool = made_once(variant.pool)
         return pool if isinstance(pool, str) else variant.part(pool)
 
     made = {

@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 from scipy.ndimage import shift
 
-from magan_jax.augmentation import arms
-from magan_jax.augmentation.arms import (
+from magan_jax.augmentation import pools
+from magan_jax.augmentation.pools import (
     Sources,
     half_made,
     half_real,
+    label_by_tuning,
     labelled_by_features,
-    labelled_by_tuning,
     spread_over_a_graph,
 )
 from magan_jax.augmentation.settings import SynthesisConfig
@@ -86,7 +86,8 @@ def tuned_pool(rate, scale, **changes):
     plain = {"steps": 200, "max_shift": 0, "max_erased": 0, "brightness": 0.0} | changes
     given = sources(50, 0.8, learning_rate=rate, **plain)
     given = given._replace(config=replace(given.config, neighbour_scale=scale))
-    return spread_over_a_graph(KEY, given), labelled_by_tuning(KEY, given)
+    graph = spread_over_a_graph(KEY, given)
+    return graph, label_by_tuning(KEY, given, graph)
 
 
 def test_an_encoder_that_learns_nothing_labels_by_what_it_was():
@@ -110,7 +111,7 @@ def test_a_made_image_has_the_labels_of_its_own_latent_neighbours():
 
 
 def test_tuning_lowers_its_loss_on_known_and_soft_labels(monkeypatch):
-    monkeypatch.setattr(arms, "probabilities_in_nine_places", arms.probabilities_of)
+    monkeypatch.setattr(pools, "probabilities_in_nine_places", pools.probabilities_of)
     losses = []
     for rate in (1e-12, 0.05):
         graph, pool = tuned_pool(rate, 0.0)
