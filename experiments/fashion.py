@@ -20,7 +20,8 @@ from magan_jax import (
     measure_invariance,
     measure_purity,
 )
-from magan_jax.claims import Study, check_claims, speaks_of
+from magan_jax.claims.check import check_claims, speaks_of
+from magan_jax.claims.study import Study
 from magan_jax.cli import one_sentence, parse
 from magan_jax.data import DATASETS
 from magan_jax.findings import Findings

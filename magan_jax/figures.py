@@ -9,7 +9,8 @@ from matplotlib.figure import Figure
 
 from magan_jax import plots
 from magan_jax.across_seeds import Comparison, likenesses
-from magan_jax.claims import PAPER_AVERAGE_COPHENETIC, Study
+from magan_jax.claims.clusters import PAPER_AVERAGE_COPHENETIC
+from magan_jax.claims.study import Study
 from magan_jax.findings import Findings
 from magan_jax.latent.analysis import Analysis
 from magan_jax.latent.labels import Classify, Generate, label_latents

@@ -3,7 +3,8 @@
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-from magan_jax.claims import Claim, Study
+from magan_jax.claims.claim import Claim
+from magan_jax.claims.study import Study
 from magan_jax.latent.invariance import Purity, RayLabels
 from magan_jax.metrics import Scores
 from magan_jax.training.classifier import TrainedClassifier

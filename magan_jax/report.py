@@ -11,7 +11,7 @@ import numpy as np
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from magan_jax.across_seeds import combine, compare_seeds, comparison_entry, paper_numbers
-from magan_jax.claims import claims_markdown
+from magan_jax.claims.claim import claims_markdown
 from magan_jax.figures import FigureEntry, seeds_figures, study_figures
 from magan_jax.files import jsonable, write_arrays, write_bytes, write_csv, write_json
 from magan_jax.findings import Findings

@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from magan_jax.claims import Claim, Study
+from magan_jax.claims.claim import Claim
+from magan_jax.claims.study import Study
 from magan_jax.findings import Findings
 from magan_jax.latent.analysis import Analysis
 from magan_jax.latent.clustering import Clustering

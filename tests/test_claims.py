@@ -4,14 +4,10 @@ import numpy as np
 import pytest
 
 from magan_jax import analyze, cluster, measure_invariance, measure_purity
-from magan_jax.claims import (
-    MAP_CLUSTERS,
-    WARD_CLUSTERS,
-    Study,
-    check_claims,
-    claims_markdown,
-    speaks_of,
-)
+from magan_jax.claims.check import check_claims, speaks_of
+from magan_jax.claims.claim import claims_markdown
+from magan_jax.claims.clusters import MAP_CLUSTERS, WARD_CLUSTERS
+from magan_jax.claims.study import Study
 from magan_jax.data import DATASETS, load_dataset
 
 NAMES = DATASETS["fashion_mnist"].class_names

@@ -1,0 +1,73 @@
+"""Every claim of the paper, in its order."""
+
+from collections.abc import Callable, Sequence
+
+from magan_jax.claims.claim import Claim
+from magan_jax.claims.clusters import (
+    PAPER_AVERAGE_COPHENETIC,
+    linkages,
+    map_clusters,
+    ward_clusters,
+)
+from magan_jax.claims.invariance import along_sigma, random_signs
+from magan_jax.claims.means import (
+    TOP,
+    TROUSERS,
+    distinct_means,
+    epsilon_of_top,
+    first_distance,
+    nearest_of_top,
+    own_labels,
+)
+from magan_jax.claims.study import Study
+from magan_jax.data import Dataset
+
+DATASET = "fashion_mnist"
+
+PAPER_NUMBERS: tuple[tuple[str, float, Callable[[Study], float]], ...] = (
+    ("d(T-shirt/top, trousers)", 2.26, lambda s: s.analysis.distance[TOP, TROUSERS]),
+    (
+        "distance of T-shirt/top to its nearest class",
+        2.0,
+        lambda s: s.analysis.nearest_distance[TOP],
+    ),
+    ("ε of T-shirt/top", 0.2010, lambda s: s.analysis.epsilon[TOP]),
+    (
+        "cophenetic coefficient of average linkage",
+        PAPER_AVERAGE_COPHENETIC,
+        lambda s: s.clustering.dendrograms["average"].cophenetic if s.clustering else float("nan"),
+    ),
+)
+"""Every number in Section 4, and how to take it from a study at the paper's N."""
+
+
+def speaks_of(dataset: Dataset) -> bool:
+    """Whether the paper's claims are about these data: Fashion-MNIST as published."""
+    return dataset.name == DATASET and dataset.official is not False
+
+
+def check_claims(small: Study, large: Study, class_names: Sequence[str]) -> list[Claim]:
+    """Hold every claim against a study at the paper's N and one at a large N.
+
+    Args:
+        small: decides.
+        large: what sampling noise hid.
+        class_names: the ten names.
+    """
+    claims = [
+        own_labels(small.analysis, large.analysis, class_names),
+        first_distance(small.analysis, large.analysis),
+        nearest_of_top(small.analysis, large.analysis, class_names),
+        epsilon_of_top(small.analysis, large.analysis),
+        along_sigma(small, large, class_names),
+        random_signs(small.purity, large.purity, class_names),
+        distinct_means(small.analysis, large.analysis),
+    ]
+    if small.clustering is None or large.clustering is None:
+        return claims
+    claims.append(linkages(small.clustering, large.clustering, small.analysis.num_samples))
+    if min(len(small.clustering.classes), len(large.clustering.classes)) == len(class_names):
+        pair = small.clustering, large.clustering
+        claims.append(ward_clusters(*pair, class_names))
+        claims.append(map_clusters(*pair, class_names))
+    return claims

@@ -1,0 +1,107 @@
+"""A claim, what decides it, and a table of them."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from magan_jax.latent.analysis import Analysis
+from magan_jax.latent.geometry import Interval
+
+PAPER_SAMPLES = 1000
+TOO_FEW = "a class has too few latents for this"
+_WRONG_N = f"the paper's number belongs to N = {PAPER_SAMPLES}"
+
+
+class Claim(NamedTuple):
+    """One claim and what became of it.
+
+    Attributes:
+        claim: what the paper says.
+        where: in the paper.
+        paper: its value.
+        ours: our value at the paper's N.
+        low, high: ends of the interval on which the decision rests; None where there is none.
+        large: our value at the large N.
+        holds: at the paper's N; None where the question cannot be decided.
+        reason: why, with numbers.
+    """
+
+    claim: str
+    where: str
+    paper: str
+    ours: str
+    low: float | None
+    high: float | None
+    large: str
+    holds: bool | None
+    reason: str
+
+
+def claim_of_number(
+    claim: str,
+    where: str,
+    paper: float,
+    analysis: Analysis,
+    small: tuple[float, tuple[float, float]],
+    large: tuple[float, tuple[float, float]],
+    reason: str,
+) -> Claim:
+    """A number of the paper's against the prediction interval of a second analysis."""
+    value, interval = small
+    low, high = prediction_interval(value, interval)
+    known = np.isfinite([value, low, high]).all()
+    same_n = analysis.num_samples == PAPER_SAMPLES
+    if not known:
+        holds, why = None, TOO_FEW
+    elif not same_n:
+        holds, why = None, _WRONG_N
+    else:
+        holds, why = bool(low <= paper <= high), reason
+    return Claim(
+        claim,
+        where,
+        f"{paper:g}",
+        f"{value:.3g}" if np.isfinite(value) else "none",
+        *_known_ends(low, high),
+        f"{large[0]:.3g} {shown_ends(large[1])}" if np.isfinite(large[0]) else "none",
+        holds,
+        why,
+    )
+
+
+def prediction_interval(value: float, interval: tuple[float, float]) -> tuple[float, float]:
+    """From the interval of a value to that of a second value drawn like it."""
+    return (value - np.sqrt(2) * (value - interval[0]), value + np.sqrt(2) * (interval[1] - value))
+
+
+def ends_at(interval: Interval, *index: int) -> tuple[float, float]:
+    """Both ends of one entry's interval."""
+    return float(interval.low[index]), float(interval.high[index])
+
+
+def shown_ends(ends: tuple[float, float]) -> str:
+    """`[low, high]`; nothing where an end is unknown."""
+    return f"[{ends[0]:.3g}, {ends[1]:.3g}]" if np.isfinite(ends).all() else ""
+
+
+def _known_ends(low: float, high: float) -> tuple[float | None, float | None]:
+    if not np.isfinite([low, high]).all():
+        return None, None
+    return float(low), float(high)
+
+
+def claims_markdown(claims: Sequence[Claim], small: int, large: int) -> str:
+    """The claims as a table for a README: every cell from the run, none by hand."""
+    verdict = {True: "yes", False: "**no**", None: "open"}
+    lines = [
+        f"| claim | paper | ours, N = {small:,} | ours, N = {large:,} | holds | why |",
+        "|---|---|---|---|---|---|",
+    ]
+    for c in claims:
+        ours = c.ours
+        if c.low is not None and c.high is not None:
+            ours += f" [{c.low:.3g}, {c.high:.3g}]"
+        cells = (c.claim, c.paper, ours, c.large, verdict[c.holds], c.reason)
+        lines.append("| " + " | ".join(cells) + " |")
+    return "\n".join(lines) + "\n"
