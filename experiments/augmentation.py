@@ -8,10 +8,10 @@ The GAN is that of `python experiments/fashion.py`, where its run is there. Numb
 the README.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
@@ -19,18 +19,19 @@ from tqdm import tqdm
 
 from magan_jax import analyze
 from magan_jax.augmentation.arms import ARMS, BASELINES, BY_FEATURES, OF_NEIGHBOURHOODS
-from magan_jax.augmentation.bounds import BOUNDS, Known, try_bounds
-from magan_jax.augmentation.budget import check_budgets, draw_budget
+from magan_jax.augmentation.bounds import BOUNDS, Known, draft_bounds
+from magan_jax.augmentation.budget import Budget, check_budgets, draw_budget
+from magan_jax.augmentation.drafts import Draft, draft_arms
 from magan_jax.augmentation.fitting import SHIFTED, FittingConfig, check_fitting_config, fit
 from magan_jax.augmentation.judging import Judge
 from magan_jax.augmentation.kept import load_trial, save_trial
-from magan_jax.augmentation.labelling import ensemble
+from magan_jax.augmentation.labelling import fit_ensembles
 from magan_jax.augmentation.neighbourhoods import study_neighbourhoods
 from magan_jax.augmentation.pools import Sources
 from magan_jax.augmentation.probe import fit_probe
 from magan_jax.augmentation.report import report_augmentation
 from magan_jax.augmentation.settings import SynthesisConfig, check_synthesis_config
-from magan_jax.augmentation.trial import Trial, label_members, try_arms
+from magan_jax.augmentation.trial import Trial, try_drafts
 from magan_jax.augmentation.tuning import TuningConfig
 from magan_jax.cli import one_sentence, parse
 from magan_jax.data import load_dataset
@@ -56,6 +57,9 @@ class Config(RunConfig):
     """Labels of each class."""
     arms: tuple[str, ...] = tuple(ARMS)
     """Arms to compare, by name."""
+    seeds_at_once: int | None = None
+    """Seeds whose classifiers are fitted in the same compiled calls; default all on an accelerator,
+    one on a CPU, where more are no faster and an interruption costs more."""
     judge_steps: int = 5_000
     """Steps of the classifier that has all labels: it judges purity, and makes an upper bound."""
     fashion_workdir: Path | None = None
@@ -100,69 +104,104 @@ def main() -> None:
         judge, omniscient = (knows_all(run, stream) for stream in (11, 12))
         images = run.dataset.train_images
         sources = sources_of(run, run.keys(13)[0], gan, omniscient.classify, run.train_set, images)
-        known = Known(sources, run.train_set)
-    trials: list[Trial] = []
-    fits = sum(len(ARMS[name].variants) for name in config.arms) + len(BOUNDS)
-    total = len(config.budgets) * config.num_seeds * fits
-    with tqdm(total=total, desc="classifiers", unit="fit", disable=None) as bar:
-        for seed, key in zip(run.seeds, run.keys(10), strict=True):
-            for n in config.budgets:
-                trial = kept_trial(run, seed, n)
-                if not first_host_says(trial is not None):
-                    with run.timed(f"{n} labels per class"):
-                        trial = one_trial(
-                            run, key, seed, n, gan, features, judge, known, bar.update
-                        )
-                    keep_trial(run, trial)
-                if trial is not None:
-                    trials.append(trial)
+        begun = Begun(gan, features, judge, Known(sources, run.train_set))
+
+    trials = all_trials(run, begun)
 
     # The test images are read here, once.
     report_augmentation(run, trials, judge, run.test_set)
 
 
-def one_trial(
-    run: Run,
-    key: jax.Array,
-    seed: int,
-    n: int,
-    gan: TrainedGAN,
-    features: Sequence[Features],
-    judge: Judge,
-    known: Known,
-    on_progress: Any,
-) -> Trial:
-    """A budget of n labels per class: who labels the latents, then all arms."""
-    config, num_classes = run.config, len(run.dataset.class_names)
-    draw_key, *keys = (jax.random.fold_in(key, i) for i in range(6))
-    label_key, analysis_key, arms_key, bounds_key, study_key = (
-        jax.random.fold_in(k, n) for k in keys
-    )
-    budget = draw_budget(draw_key, run.train_set, n, num_classes)
+class Begun(NamedTuple):
+    """What all trials share.
 
-    # The labels of this budget are all that the arms, and their labeller, ever see.
-    members = label_members(
-        label_key,
+    Attributes:
+        gan: trained without labels.
+        features: learned without labels; none, where no arm needs them.
+        judge: has seen all labels, and decides nothing.
+        known: what upper bounds are given.
+    """
+
+    gan: TrainedGAN
+    features: Sequence[Features]
+    judge: Judge
+    known: Known
+
+
+def all_trials(run: Run, begun: Begun) -> list[Trial]:
+    """Every budget of every seed, by number of labels; those of earlier calls are kept."""
+    config, trials = run.config, kept_trials(run)
+    keys = dict(zip(run.seeds, run.keys(10), strict=True))
+    missing = {
+        n: [seed for seed in run.seeds if not first_host_says((n, seed) in trials)]
+        for n in config.budgets
+    }
+    alone = jax.default_backend() == "cpu"
+    together = config.seeds_at_once or (1 if alone else config.num_seeds)
+    fits = sum(len(ARMS[name].variants) for name in config.arms) + len(BOUNDS)
+    total = fits * sum(map(len, missing.values()))
+    with tqdm(total=total, desc="classifiers", unit="fit", disable=None) as bar:
+        for n, seeds in missing.items():
+            for first in range(0, len(seeds), together):
+                own = {seed: keys[seed] for seed in seeds[first : first + together]}
+                with run.timed(f"{n} labels per class"):
+                    found = try_seeds(run, own, n, begun, bar.update)
+                for trial in found:
+                    keep_trial(run, trial)
+                    trials[n, trial.seed] = trial
+    return [trials[place] for place in sorted(trials)]
+
+
+# Streams of a seed's key.
+_BUDGET, _LABELLER, _ANALYSIS, _ARMS, _BOUNDS, _NEIGHBOURS = range(6)
+
+
+def try_seeds(
+    run: Run, keys: Mapping[int, jax.Array], n: int, begun: Begun, on_progress: Callable[[], Any]
+) -> list[Trial]:
+    """A budget of n labels per class for each seed: who labels the latents, then all arms."""
+    config, num_classes = run.config, len(run.dataset.class_names)
+    # The labels of its budget are all that an arm, and its labeller, ever see. A budget of fewer
+    # labels is a part of it, so its key does not depend on n.
+    budgets = [
+        draw_budget(jax.random.fold_in(key, _BUDGET), run.train_set, n, num_classes)
+        for key in keys.values()
+    ]
+    labellers = fit_ensembles(
+        [jax.random.fold_in(jax.random.fold_in(key, _LABELLER), n) for key in keys.values()],
         replace(config.fitting, steps=config.synthesis.member_steps),
-        budget,
+        [budget.fitting for budget in budgets],
         num_classes,
         config.synthesis.num_members,
     )
+    drafts = [
+        draft_of(run, key, seed, n, budget, labeller, begun)
+        for (seed, key), budget, labeller in zip(keys.items(), budgets, labellers, strict=True)
+    ]
+    return try_drafts(drafts, config.fitting, begun.judge, on_progress)
+
+
+def draft_of(
+    run: Run, key: jax.Array, seed: int, n: int, budget: Budget, labeller: Classify, begun: Begun
+) -> Draft:
+    """What every arm and every bound will learn from."""
+
+    def own(stream: int) -> jax.Array:
+        return jax.random.fold_in(jax.random.fold_in(key, stream), n)
+
+    config, few = run.config, budget.fitting
     # The features know no label: these images' classes are all that their classifiers are told.
     # Nor are the images that choose among variants, even without their labels.
     others = np.delete(run.dataset.train_images, budget.rows[budget.held_out], axis=0)
-    sources = sources_of(
-        run, analysis_key, gan, ensemble(members), budget.fitting, others, features
-    )
-    chosen = {name: ARMS[name] for name in config.arms}
-    arms = try_arms(arms_key, chosen, sources, budget, config.fitting, judge, on_progress)
+    sources = sources_of(run, own(_ANALYSIS), begun.gan, labeller, few, others, begun.features)
+    arms = draft_arms(own(_ARMS), {name: ARMS[name] for name in config.arms}, sources, few)
 
     # More than a budget's labels: upper bounds.
-    bounds = try_bounds(bounds_key, known, budget, config.fitting, judge, on_progress)
+    bounds = draft_bounds(own(_BOUNDS), begun.known, few)
     studied = None
     if set(config.arms) & set(OF_NEIGHBOURHOODS):
-        studied = study_neighbourhoods(study_key, sources, judge)
-    return Trial(seed, n, num_classes, budget.held_out, arms, bounds, studied)
+        studied = study_neighbourhoods(own(_NEIGHBOURS), sources, begun.judge)
+    return Draft(seed, n, sources.num_classes, budget, arms, bounds, studied)
 
 
 def sources_of(
@@ -222,12 +261,21 @@ def described(run: Run, seed: int, n: int) -> dict[str, Any]:
     }
 
 
-def kept_trial(run: Run, seed: int, n: int) -> Trial | None:
-    """What an earlier call has tried already; None with `--restart`, and but on the first host."""
+def kept_trials(run: Run) -> dict[tuple[int, int], Trial]:
+    """By n and seed, what earlier calls have tried; none with `--restart`, and but on the first
+    host."""
     if run.config.restart or not is_first_host():
-        return None
-    path = run.workdir / "trials" / f"n{n}-seed{seed}.npz"
-    return load_trial(path, described(run, seed, n), run.config.fitting.width)
+        return {}
+    found = {
+        (n, seed): load_trial(
+            run.workdir / "trials" / f"n{n}-seed{seed}.npz",
+            described(run, seed, n),
+            run.config.fitting.width,
+        )
+        for n in run.config.budgets
+        for seed in run.seeds
+    }
+    return {place: trial for place, trial in found.items() if trial is not None}
 
 
 def keep_trial(run: Run, trial: Trial) -> None:
@@ -325,13 +373,13 @@ def prepare() -> Run:
             "the GAN must see no labels (not even a classifier's features), and neighbourhoods are "
             "those of the normal prior: choose another objective and --gan.prior normal."
         )
+    if config.seeds_at_once is not None and config.seeds_at_once < 1:
+        raise ValueError(f"seeds_at_once is {config.seeds_at_once}; it must be at least 1.")
     if config.judge_steps < 1:
         raise ValueError(f"judge_steps is {config.judge_steps}; it must be at least 1.")
     run = start_run("augmentation", preset, config, dataset, trainings={})
     check_stage(contrast_stage(run))
-    for seed in run.seeds:
-        for n in config.budgets:
-            kept_trial(run, seed, n)  # of other settings it is refused before anything is trained
+    kept_trials(run)  # those of other settings are refused before anything is trained
     return run
 
 

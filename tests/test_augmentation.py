@@ -116,8 +116,9 @@ def test_no_arm_sees_another_label_or_a_test_image(finished, tiny_folder, monkey
         judge, other = (module.knows_all(run, stream) for stream in (11, 12))
         images = run.dataset.train_images
         sources = module.sources_of(run, key, gan, other.classify, run.train_set, images)
-        known = module.Known(sources, run.train_set)
-        return module.one_trial(run, key, 0, 3, gan, features, judge, known, lambda: None)
+        begun = module.Begun(gan, features, judge, module.Known(sources, run.train_set))
+        (found,) = module.try_seeds(run, {0: key}, 3, begun, lambda: None)
+        return found
 
     right = trial(run)
     budget = module.draw_budget(jax.random.fold_in(key, 0), run.train_set, 3, 10)
@@ -181,12 +182,12 @@ def test_another_host_does_as_the_first_whose_disk_it_cannot_see(
         asked.append(answer)
         return len(asked) == 3  # no GAN of fashion.py, no first trial, but a second
 
-    def one_trial(run, key, seed, n, *_):
-        tried.append((seed, n))
-        return Trial(seed, n, 10, np.zeros(30, bool), {}, {})
+    def try_seeds(run, keys, n, *_):
+        tried.extend((seed, n) for seed in keys)
+        return [Trial(seed, n, 10, np.zeros(30, bool), {}, {}) for seed in keys]
 
     monkeypatch.setattr(module, "first_host_says", first_host_says)
-    monkeypatch.setattr(module, "one_trial", one_trial)
+    monkeypatch.setattr(module, "try_seeds", try_seeds)
     before = read_results(finished)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)
@@ -222,6 +223,7 @@ def test_trials_of_other_settings_are_refused(finished, tiny_folder, capsys):
             "neighbourhoods are those of the normal prior",
         ),
         (["--judge-steps=0"], "judge_steps is 0"),
+        (["--seeds-at-once=0"], "seeds_at_once is 0; it must be at least 1"),
     ],
 )
 def test_what_cannot_work_is_refused_before_training(tiny_folder, tmp_path, changes, message):
@@ -241,8 +243,10 @@ def test_a_generator_that_is_not_there_is_refused(tiny_folder, tmp_path):
     assert "holds no finished GAN of these settings" in said
 
 
-def test_the_generator_of_a_finished_run_is_used(tiny_folder, finished, tmp_path, capsys):
-    few = ["--arms", "real", "classical", "--budgets", "5", "3", "--num-seeds=1"]
+def test_the_generator_of_a_finished_run_is_used_and_seeds_together_are_each_as_alone(
+    tiny_folder, finished, tmp_path, capsys
+):
+    few = ["--arms", "real", "classical", "--budgets", "5", "3", "--seeds-at-once=2"]
     workdir = tmp_path / "run"
     assert run(tiny_folder, workdir, *few, f"--fashion-workdir={finished}") is None
     assert f"kept from {finished}" in capsys.readouterr().out
@@ -250,6 +254,10 @@ def test_the_generator_of_a_finished_run_is_used(tiny_folder, finished, tmp_path
     assert [entry["num_per_class"] for entry in entries] == [3, 5]
     assert [entry["fitted_per_class"] for entry in entries] == [2, 4]
     assert all(list(entry["arms"]) == ["real", "classical"] for entry in entries)
+    (before,) = read_results(finished)["budgets"]
+    for name in ("real", "classical"):
+        for what in ("test_accuracy", "validation_accuracy", "chosen_variant"):
+            assert entries[0]["arms"][name][what] == before["arms"][name][what]
     table = (workdir / "arms.md").read_text().splitlines()
     assert len(table) == 2 + 2 + len(BOUNDS)
     assert all(line.count("|") == 6 for line in table)  # a name, and two columns of each budget

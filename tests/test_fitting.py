@@ -123,26 +123,25 @@ def striped_pool(n):
 
 def test_several_at_a_time_are_what_each_is_alone():
     fits = [
-        Fit(jax.random.key(1)),
-        Fit(KEY, striped_pool(30), SHIFTED),
-        Fit(KEY),
-        Fit(KEY, moves=SHIFTED),
+        Fit(jax.random.key(1), striped(0)),
+        Fit(KEY, striped(0), striped_pool(30), SHIFTED),
+        Fit(KEY, striped(3)),
+        Fit(KEY, striped(0), moves=SHIFTED),
     ]
     config = FittingConfig(steps=20, batch_size=32, width=4)
-    together = list(fit_all(fits, config, striped(0), 10))
-    for one, found in zip(fits, together, strict=True):
-        alone = fit(one.key, config, striped(0), 10, synthetic=one.synthetic, moves=one.moves)
-        chex.assert_trees_all_equal(found.args, alone.args)
-    # As an accelerator takes them, pools of any size together.
-    fits.insert(0, Fit(KEY, striped_pool(1100), Moves(max_shift=3, mirror=True)))
-    expected = [
-        fit(one.key, config, striped(0), 10, synthetic=one.synthetic, moves=one.moves).args
-        for one in fits
-    ]
-    found = [one.args for one in fit_at_once(fits, config, striped(0), 10)]
-    chex.assert_trees_all_close(found, expected, atol=1e-4)
+
+    def alone(one):
+        return fit(one.key, config, one.real, 10, synthetic=one.synthetic, moves=one.moves).args
+
+    for one, found in zip(fits, fit_all(fits, config, 10), strict=True):
+        chex.assert_trees_all_equal(found.args, alone(one))
+    # As an accelerator takes them, sets of any size together.
+    fits.insert(0, Fit(KEY, striped(0), striped_pool(1100), Moves(max_shift=3, mirror=True)))
+    fits.append(Fit(KEY, striped(0, 1100), striped_pool(30)))
+    found = [one.args for one in fit_at_once(fits, config, 10)]
+    chex.assert_trees_all_close(found, [alone(one) for one in fits], atol=1e-4)
     with pytest.raises(FloatingPointError, match=r"lower fitting\.learning_rate"):
-        list(fit_all(fits, FittingConfig(steps=20, width=4, learning_rate=1e30), striped(0), 10))
+        list(fit_all(fits, FittingConfig(steps=20, width=4, learning_rate=1e30), 10))
 
 
 def test_a_training_that_diverges_says_so():

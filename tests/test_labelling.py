@@ -8,13 +8,17 @@ from scipy.ndimage import shift
 from scipy.special import softmax
 from scipy.stats import norm
 
+from magan_jax.augmentation.fitting import SHIFTED, FittingConfig, fit
 from magan_jax.augmentation.labelling import (
     ensemble,
+    fit_ensembles,
     neighbourhood_probabilities,
     opinion_pool,
     probabilities_in_nine_places,
     probabilities_of,
 )
+from magan_jax.training.engine import Batch
+from magan_jax.training.images import scale_images
 
 KEY = jax.random.key(0)
 LATENTS = np.random.default_rng(0).normal(size=(700, 4)).astype(np.float32)
@@ -35,6 +39,22 @@ def test_an_ensemble_has_the_mean_of_its_members_probabilities():
     each = np.exp(np.einsum("nd,edk->enk", LATENTS.astype(float), weights))
     expected = (each / each.sum(-1, keepdims=True)).mean(0)
     np.testing.assert_allclose(jax.nn.softmax(together(images)), expected, rtol=1e-4)
+
+
+def test_ensembles_that_are_fitted_together_have_the_members_that_each_has_alone():
+    config = FittingConfig(steps=3, batch_size=8, width=2)
+    rng = np.random.default_rng(7)
+    sets = [Batch(rng.integers(0, 256, (6, 8, 8, 1), np.uint8), np.arange(6) % 3) for _ in "ab"]
+    keys = [jax.random.key(5), jax.random.key(6)]
+    found = fit_ensembles(keys, config, sets, 3, 2)
+    images = scale_images(sets[0].images)
+    assert len(found) == 2
+    for key, few, together in zip(keys, sets, found, strict=True):
+        members = [
+            fit(jax.random.fold_in(key, i), config, few, 3, moves=SHIFTED)(images) for i in range(2)
+        ]
+        expected = softmax(np.array(members, float), axis=-1).mean(0)
+        np.testing.assert_allclose(jax.nn.softmax(together(images)), expected, atol=1e-5)
 
 
 def test_an_opinion_pool_has_the_geometric_mean_of_its_members():

@@ -99,12 +99,12 @@ def test_a_training_on_few_labels_lowers_for_every_platform(name):
     pool = to_rows(np.zeros((4, *SHAPE), np.uint8), np.eye(4))
     settings = {"config": FittingConfig(steps=2, batch_size=8, width=4), "reach": 2}
     moves = Moves(1, True)
-    several = stacked([(KEY, pool, jax.tree.map(jnp.asarray, moves))] * 2)
+    several = stacked([(KEY, pool, pool, jax.tree.map(jnp.asarray, moves))] * 2)
     linear = jax.tree_util.Partial(lambda w, x: x.reshape(len(x), -1) @ w, jnp.ones((64, 4)))
     learn_on = partial(_fine_tune, config=TuningConfig(steps=2, batch_size=8, max_erased=3))
     function, arguments = {
         "one": (partial(_fit, **settings), (KEY, pool, pool, moves)),
-        "at once": (partial(_fit_at_once, **settings), (*several, pool)),
+        "at once": (partial(_fit_at_once, **settings), several),
         "tuning": (partial(_in_order, learn_on), (KEY, linear, pool, pool)),
     }[name]
     check_lowering(function, arguments)

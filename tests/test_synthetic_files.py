@@ -16,12 +16,12 @@ NAMES = ("zero", "one", "two")
 REGIONS = Regions(np.array([0, 2]), np.zeros((2, 4)), np.full((2, 4), 0.5), np.array([0.3, 0.6]))
 
 
-@pytest.fixture(scope="module")
-def made():
+@pytest.fixture(scope="module", params=[(1.0,), (1.0, 0.5, -1.0)], ids=["grey", "colours"])
+def made(request):
     return synthesize(
         jax.random.key(0),
-        lambda z: jnp.tanh(z).reshape(-1, 2, 2, 1),
-        lambda images: images.reshape(-1, 4)[:, :3],
+        lambda z: jnp.tanh(z).reshape(-1, 2, 2, 1) * jnp.array(request.param),
+        lambda images: images[..., 0].reshape(-1, 4)[:, :3],
         REGIONS,
         num_per_class=6,
     )
@@ -29,9 +29,12 @@ def made():
 
 def test_idx_files_are_those_of_a_data_set(made, tmp_path):
     write_synthetic(tmp_path / "new", made, REGIONS, NAMES)
-    content = gzip.decompress((tmp_path / "new" / "train-images-idx3-ubyte.gz").read_bytes())
-    assert content[:16] == bytes([0, 0, 8, 3, 0, 0, 0, 12, 0, 0, 0, 2, 0, 0, 0, 2])
-    assert content[16:] == made.images.tobytes()
+    more = [3] if made.images.shape[-1] == 3 else []
+    header = [0, 0, 8, 3 + len(more)]
+    for side in (12, 2, 2, *more):
+        header += [0, 0, 0, side]
+    file = tmp_path / "new" / f"train-images-idx{3 + len(more)}-ubyte.gz"
+    assert gzip.decompress(file.read_bytes()) == bytes(header) + made.images.tobytes()
     labels, _ = read_idx(tmp_path / "new" / "train-labels-idx1-ubyte.gz", dimensions=1)
     np.testing.assert_array_equal(labels, made.labels)
 
@@ -62,8 +65,8 @@ def test_every_image_can_be_made_again_from_its_provenance(made, tmp_path):
             arrays["position"][:, None] * arrays["direction"] * arrays["regions_scale"][region]
         )
         np.testing.assert_array_equal(arrays["regions_label"][region], arrays["labels"])
-    again = np.rint((np.tanh(z) + 1) * 127.5).reshape(-1, 2, 2, 1)
-    assert abs(again - made.images.astype(int)).max() <= 1
+    again = np.rint((np.tanh(z) + 1) * 127.5).reshape(-1, 2, 2)
+    assert abs(again - made.images[..., 0].astype(int)).max() <= 1
 
 
 def test_what_cannot_be_written_is_refused(made, tmp_path):

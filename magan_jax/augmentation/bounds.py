@@ -7,12 +7,10 @@ from typing import NamedTuple
 import jax
 import numpy as np
 
-from magan_jax.augmentation.budget import Budget
-from magan_jax.augmentation.fitting import SHIFTED, UNMOVED, FittingConfig, Moves
-from magan_jax.augmentation.judging import Judge
+from magan_jax.augmentation.drafts import Attempt, attempt, made_or_reason
+from magan_jax.augmentation.fitting import SHIFTED, UNMOVED, Moves
 from magan_jax.augmentation.pools import Sources, paper_shifts, pseudo_labelled
 from magan_jax.augmentation.rows import SoftBatch
-from magan_jax.augmentation.trial import ArmTrial, made_or_reason, try_all
 from magan_jax.training.engine import Batch
 
 _ROWS = 100
@@ -69,19 +67,16 @@ BOUNDS: dict[str, Bound] = {
 """By name."""
 
 
-def try_bounds(
-    key: jax.Array,
-    known: Known,
-    budget: Budget,
-    config: FittingConfig,
-    judge: Judge,
-    on_progress: Callable[[], None] = lambda: None,
-) -> dict[str, ArmTrial]:
-    """Fit every bound as `try_arms` fits an arm of one variant, all from the same key."""
+def draft_bounds(key: jax.Array, known: Known, few: Batch) -> dict[str, list[Attempt]]:
+    """Make the images of every bound, as `draft_arms` does those of an arm of one variant.
+
+    Args:
+        key: of the trial's bounds, which start from the same parameters.
+        known: all labels, and who has learned them.
+        few: uint8 images and labels, as the arms have them.
+    """
     fit_key, pool_key = jax.random.split(key)
-    made = {
-        name: [(made_or_reason(partial(bound.pool, pool_key, known)), bound.moves)]
-        for name, bound in BOUNDS.items()
+    return {
+        name: [attempt(fit_key, few, made_or_reason(partial(one.pool, pool_key, known)), one.moves)]
+        for name, one in BOUNDS.items()
     }
-    classes = known.sources.num_classes
-    return try_all(fit_key, made, budget, classes, config, judge, on_progress)

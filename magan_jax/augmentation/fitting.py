@@ -76,15 +76,17 @@ _AT_ONCE = 2
 
 
 class Fit(NamedTuple):
-    """One of several trainings on the same real images.
+    """One of several trainings.
 
     Attributes:
         key: of initialisation and training.
+        real: uint8 images `[N, H, W, C]` and labels `[N]`.
         synthetic: images with soft labels; None for none.
         moves: classical augmentation.
     """
 
     key: jax.Array
+    real: Batch
     synthetic: SoftBatch | None = None
     moves: Moves = UNMOVED
 
@@ -124,7 +126,7 @@ def fit(
 
 
 def fit_all(
-    fits: Sequence[Fit], config: FittingConfig, real: Batch, num_classes: int
+    fits: Sequence[Fit], config: FittingConfig, num_classes: int
 ) -> Iterator[jax.tree_util.Partial]:
     """`fit` for each, in their order: what one learns does not depend on what runs beside it.
 
@@ -136,32 +138,32 @@ def fit_all(
     Args:
         fits: what each has of its own.
         config: the settings.
-        real: uint8 images `[N, H, W, C]` and labels `[N]`, of all.
         num_classes: K.
 
     Raises:
         FloatingPointError: when one diverges.
     """
     if jax.default_backend() != "cpu":
-        yield from fit_at_once(fits, config, real, num_classes)
+        yield from fit_at_once(fits, config, num_classes)
         return
     with ThreadPoolExecutor(_AT_ONCE) as threads:
         yield from threads.map(
             lambda one: fit(
-                one.key, config, real, num_classes, synthetic=one.synthetic, moves=one.moves
+                one.key, config, one.real, num_classes, synthetic=one.synthetic, moves=one.moves
             ),
             fits,
         )
 
 
 def fit_at_once(
-    fits: Sequence[Fit], config: FittingConfig, real: Batch, num_classes: int
+    fits: Sequence[Fit], config: FittingConfig, num_classes: int
 ) -> list[jax.tree_util.Partial]:
     """`fit` for each, in two compiled calls: all with synthetic images, and all without.
 
     Arguments and errors are those of `fit_all`.
     """
-    rows, reach = _labelled(real, num_classes), _reach([one.moves for one in fits])
+    reach = _reach([one.moves for one in fits])
+    most_real = max((len(one.real.images) for one in fits), default=0)
     pools = {i: one.synthetic for i, one in enumerate(fits) if one.synthetic is not None}
     most = max((len(pool.images) for pool in pools.values()), default=0)
     alone = [i for i in range(len(fits)) if i not in pools]
@@ -170,19 +172,21 @@ def fit_at_once(
         each = [
             (
                 fits[i].key,
+                _labelled(fits[i].real, num_classes, least=most_real),
                 to_rows(*pools[i], least=most) if i in pools else None,
                 jax.tree.map(jnp.asarray, fits[i].moves),
             )
             for i in places
         ]
-        parameters, losses = _fit_at_once(*stacked(each), rows, config, reach)
+        parameters, losses = _fit_at_once(*stacked(each), config, reach)
         for place, i in enumerate(places):
             found[i] = _classifier(member(parameters, place), losses[place], config, num_classes)
     return [found[i] for i in range(len(fits))]
 
 
-def _labelled(real: Batch, num_classes: int) -> Rows:
-    return to_rows(real.images, np.eye(num_classes, dtype=np.float32)[np.asarray(real.labels)])
+def _labelled(real: Batch, num_classes: int, *, least: int = 0) -> Rows:
+    one_hot = np.eye(num_classes, dtype=np.float32)[np.asarray(real.labels)]
+    return to_rows(real.images, one_hot, least=least)
 
 
 def _reach(moves: Sequence[Moves]) -> int:
@@ -205,10 +209,10 @@ def _classifier(
 
 @partial(jax.jit, static_argnames=("config", "reach"))
 def _fit_at_once(
-    keys: jax.Array, pools: Rows | None, moves: Moves, real: Rows, config: FittingConfig, reach: int
+    keys: jax.Array, real: Rows, pools: Rows | None, moves: Moves, config: FittingConfig, reach: int
 ) -> tuple[Any, jax.Array]:
-    """`_fit` over the first axis of keys, pools and moves."""
-    return jax.vmap(lambda *one: _fit(one[0], real, *one[1:], config, reach))(keys, pools, moves)
+    """`_fit` over the first axis of all arrays."""
+    return jax.vmap(lambda *one: _fit(*one, config, reach))(keys, real, pools, moves)
 
 
 @partial(jax.jit, static_argnames=("config", "reach"))

@@ -8,16 +8,46 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from magan_jax.augmentation.fitting import SHIFTED, Fit, FittingConfig, fit_all
 from magan_jax.augmentation.places import in_nine_places
 from magan_jax.blocks import in_blocks
 from magan_jax.latent.labels import check_finite, check_latents, check_positive, logits_and_finite
 from magan_jax.latent.networks import Classify, Generate, Networks, take_apart
 from magan_jax.latent.sampling import as_pytree
+from magan_jax.training.engine import Batch
 from magan_jax.training.ensemble import stacked
 from magan_jax.training.images import scale_images
 
 _BLOCK = 500
 """Latents labelled at once."""
+
+
+def fit_ensembles(
+    keys: Sequence[jax.Array],
+    config: FittingConfig,
+    few: Sequence[Batch],
+    num_classes: int,
+    num_members: int,
+) -> list[Classify]:
+    """An ensemble for each of several sets of few labelled images, all fitted together.
+
+    Args:
+        keys: of each; its member i has `fold_in(key, i)`.
+        config: of the members.
+        few: uint8 images and labels of each, which are shifted in training.
+        num_classes: K.
+        num_members: of an ensemble.
+    """
+    fits = [
+        Fit(jax.random.fold_in(key, i), real, moves=SHIFTED)
+        for key, real in zip(keys, few, strict=True)
+        for i in range(num_members)
+    ]
+    members = list(fit_all(fits, config, num_classes))
+    return [
+        ensemble(members[first : first + num_members])
+        for first in range(0, len(members), num_members)
+    ]
 
 
 def ensemble(members: Sequence[Callable[[jax.Array], jax.Array]]) -> Classify:
