@@ -3,7 +3,7 @@
 import pytest
 
 from magan_jax.augmentation.differences import PairedDifference
-from magan_jax.augmentation.results import GOALS, _goal
+from magan_jax.augmentation.results import GOALS, _goal, augmentation_markdown
 
 GAINS = {
     "enough": PairedDifference(0.060, 0.010, 0.110, 0.03, 0.12),
@@ -26,3 +26,36 @@ def test_a_goal_is_reached_by_the_best_arm_or_by_others_for_certain(best, reache
     assert GOALS[10] == 0.05
     found = _goal(10, GAINS, list(GAINS), best)
     assert found == {"gain": 0.05, "reached": reached, "also": also}
+
+
+def told(mean, std=None, **against):
+    return {
+        "test_accuracy": {"mean": mean, "std": std},
+        "against": {
+            name: {"mean": gain, "low": low, "high": high}
+            for name, (gain, low, high) in against.items()
+        },
+    }
+
+
+def test_a_table_holds_each_arm_against_the_stronger_baseline_of_its_column():
+    low, high = float("nan"), float("nan")
+    first = {
+        "real": told(0.6, 0.01, classical=(0.1, 0.05, 0.15)),
+        "classical": told(0.5, 0.02, real=(-0.1, -0.15, -0.05)),
+    }
+    second = {"real": told(0.7, classical=(-0.1, low, high)), "classical": told(0.8)}
+    bound = {"real_labels": told(0.9)}
+    table = augmentation_markdown(
+        [
+            {"num_per_class": 5, "baseline": "real", "arms": first, "bounds": bound},
+            {"num_per_class": 50, "baseline": "classical", "arms": second, "bounds": bound},
+        ]
+    )
+    assert table.splitlines() == [
+        "| arm | 5 labels per class | 50 labels per class |",
+        "|---|---|---|",
+        "| real only | 0.600 ± 0.010 (baseline) | 0.700, -10.0 |",
+        "| real + classical | 0.500 ± 0.020, -10.0 [-15.0, -5.0] | 0.800 (baseline) |",
+        "| *as many real labels* | 0.900 | 0.900 |",
+    ]

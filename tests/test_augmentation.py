@@ -92,7 +92,7 @@ def test_files_are_whole(finished):
     assert "None" not in page
     table = (finished / "arms.md").read_text().splitlines()
     assert len(table) == 2 + len(ARMS) + len(BOUNDS)
-    assert all(line.count("|") == 4 for line in table)
+    assert all(line.count("|") == 3 for line in table)
     assert {path.stem for path in (finished / "figures").glob("*.png")} == {
         "accuracy", "differences", "neighbourhoods", "pools", "purity",
     }  # fmt: skip
@@ -260,4 +260,4 @@ def test_the_generator_of_a_finished_run_is_used_and_seeds_together_are_each_as_
             assert entries[0]["arms"][name][what] == before["arms"][name][what]
     table = (workdir / "arms.md").read_text().splitlines()
     assert len(table) == 2 + 2 + len(BOUNDS)
-    assert all(line.count("|") == 6 for line in table)  # a name, and two columns of each budget
+    assert all(line.count("|") == 4 for line in table)  # a name, and a column of each budget

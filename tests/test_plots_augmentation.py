@@ -63,6 +63,18 @@ def test_each_difference_stands_in_its_arms_row_though_baselines_differ():
     assert sum(line.get_marker() == "None" for line in intervals) == 2  # one, and the zero
 
 
+def test_six_budgets_are_three_beside_each_other_and_none_is_empty():
+    numbers = (5, 10, 20, 50, 100)
+    gains = {n: {"anchors": (n / 1000, np.nan, np.nan)} for n in numbers}
+    figure = plot_differences(gains, dict.fromkeys(numbers, "real"))
+    assert [axis.get_title() for axis in figure.axes] == [f"{n} labels per class" for n in numbers]
+    assert [axis.get_subplotspec().colspan.start for axis in figure.axes] == [0, 1, 2, 0, 1]
+    pure = plot_purity({n: {"anchors": (0.5, n)} for n in numbers}, ["anchors"])
+    assert len({axis.get_xlim() for axis in pure.axes}) == 1
+    assert pure.axes[0].get_xlim()[1] > 100
+    assert [axis.get_ylabel() != "" for axis in pure.axes] == [True, False, False, True, False]
+
+
 def test_an_arm_has_one_colour_and_marker_in_all_figures():
     arms = ["real only", "a", "b", "c"]
     figure = plot_purity(

@@ -169,16 +169,18 @@ def fit_at_once(
     alone = [i for i in range(len(fits)) if i not in pools]
     found: dict[int, jax.tree_util.Partial] = {}
     for places in filter(None, (alone, list(pools))):
-        each = [
-            (
-                fits[i].key,
-                _labelled(fits[i].real, num_classes, least=most_real),
-                to_rows(*pools[i], least=most) if i in pools else None,
-                jax.tree.map(jnp.asarray, fits[i].moves),
-            )
-            for i in places
-        ]
-        parameters, losses = _fit_at_once(*stacked(each), config, reach)
+        together = stacked(
+            [
+                (
+                    fits[i].key,
+                    _labelled(fits[i].real, num_classes, least=most_real),
+                    to_rows(*pools[i], least=most) if i in pools else None,
+                    jax.tree.map(jnp.asarray, fits[i].moves),
+                )
+                for i in places
+            ]
+        )
+        parameters, losses = _fit_at_once(*together, config, reach)
         for place, i in enumerate(places):
             found[i] = _classifier(member(parameters, place), losses[place], config, num_classes)
     return [found[i] for i in range(len(fits))]

@@ -125,30 +125,30 @@ def _arm_entry(found: Sequence[ArmTrial], tested: np.ndarray, titles: list[str])
 
 
 def augmentation_markdown(entries: Sequence[Mapping[str, Any]]) -> str:
-    """Test accuracies and differences to the stronger baseline, as Markdown."""
+    """Test accuracies, and in points the differences to the stronger baseline, as Markdown."""
     lines = [
-        "| arm | "
-        + " | ".join(
-            f"{e['num_per_class']} labels per class | minus {TITLES[e['baseline']]}"
-            for e in entries
-        )
-        + " |",
-        "|---" * (1 + 2 * len(entries)) + "|",
+        "| arm | " + " | ".join(f"{e['num_per_class']} labels per class" for e in entries) + " |",
+        "|---" * (1 + len(entries)) + "|",
     ]
     for name in (*entries[0]["arms"], *entries[0]["bounds"]):
         cells = [TITLES[name] if name in ARMS else f"*{TITLES[name]}*"]
         for entry in entries:
             one = (entry["arms"] | entry["bounds"])[name]
             mean, std = one["test_accuracy"]["mean"], one["test_accuracy"]["std"]
-            cells.append(f"{mean:.3f}" + ("" if std is None else f" ± {std:.3f}"))
+            cell = f"{mean:.3f}" + ("" if std is None else f" ± {std:.3f}")
             found = one.get("against", {}).get(entry["baseline"])
-            cells.append("" if found is None else _difference(found))
+            if name == entry["baseline"]:
+                cell += " (baseline)"
+            elif found is not None:
+                cell += f", {_difference(found)}"
+            cells.append(cell)
         lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines) + "\n"
 
 
-def _difference(found: Mapping[str, float]) -> str:
+def _difference(found: Mapping[str, Any]) -> str:
+    low, high = found["low"], found["high"]
     text = f"{100 * found['mean']:+.1f}"
-    if np.isfinite(found["low"]):
-        text += f" [{100 * found['low']:+.1f}, {100 * found['high']:+.1f}]"
+    if low is not None and high is not None and np.isfinite([low, high]).all():
+        text += f" [{100 * low:+.1f}, {100 * high:+.1f}]"
     return text

@@ -4,11 +4,14 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from magan_jax.plots.style import COLOURS, GREY, class_colours, image_rows, plt, show
 
 _MARKERS = "osD^v<>PX*"
+_ACROSS = 3
+"""Panels beside each other, at most: a page is no wider."""
 
 
 def plot_accuracy(
@@ -67,15 +70,8 @@ def plot_differences(
         baselines: by labels per class, the title of what is subtracted.
     """
     rows = list(dict.fromkeys(title for found in differences.values() for title in found))
-    figure, axes = plt.subplots(
-        1,
-        len(differences),
-        figsize=(3.6 * len(differences) + 2.4, 0.42 * len(rows) + 1.4),
-        squeeze=False,
-        sharey=True,
-        layout="constrained",
-    )
-    for axis, (n, found) in zip(axes[0], differences.items(), strict=True):
+    figure, axes = _panels(len(differences), width=3.6, height=0.42 * len(rows) + 1.4)
+    for axis, (n, found) in zip(axes, differences.items(), strict=True):
         for title, ends in found.items():
             mean, low, high = 100 * np.array(ends)
             place = rows.index(title)
@@ -86,8 +82,8 @@ def plot_differences(
         axis.set_title(f"{n} labels per class", fontsize=10)
         axis.set_xlabel(f"points over {baselines[n]}")
         axis.grid(alpha=0.3, axis="x")
-    axes[0, 0].set_yticks(range(len(rows)), rows)
-    axes[0, 0].invert_yaxis()
+    axes[0].set_yticks(range(len(rows)), rows)
+    axes[0].invert_yaxis()
     return figure
 
 
@@ -121,19 +117,11 @@ def plot_purity(
         arms: titles of all arms, with images or without, which have the colours and markers that
             they have beside each other in `plot_accuracy`; what is no arm is a bound, and grey.
     """
-    figure, axes = plt.subplots(
-        1,
-        len(found),
-        figsize=(4.0 * len(found) + 2.4, 4.2),
-        squeeze=False,
-        sharex=True,
-        sharey=True,
-        layout="constrained",
-    )
+    figure, axes = _panels(len(found), width=4.0, height=4.2)
     titles = [*arms, *(title for pools in found.values() for title in pools)]
     titles = list(dict.fromkeys(titles))
     handles = {}
-    for axis, (n, pools) in zip(axes[0], found.items(), strict=True):
+    for axis, (n, pools) in zip(axes, found.items(), strict=True):
         for title, (purity, diversity) in pools.items():
             place = titles.index(title)
             (handles[title],) = axis.plot(
@@ -146,9 +134,11 @@ def plot_purity(
             )
         axis.set_title(f"{n} labels per class", fontsize=10)
         axis.set_xlabel("diversity within a class (Vendi score)")
+        axis.sharex(axes[0])
         axis.grid(alpha=0.3)
-    axes[0, 0].set_ylabel("purity of labels")
-    axes[0, 0].set_ylim(0, 1.02)
+    for axis in axes[::_ACROSS]:
+        axis.set_ylabel("purity of labels")
+    axes[0].set_ylim(0, 1.02)
     known = [title for title in titles if title in handles]
     figure.legend(
         [handles[title] for title in known],
@@ -205,3 +195,20 @@ def plot_neighbourhoods(found: Mapping[int, Mapping[str, Any]], names: Sequence[
     figure.legend(*classes, loc="outside lower left", fontsize=8, ncols=5)
     figure.legend(*scales, loc="outside lower right", fontsize=8, ncols=5)
     return figure
+
+
+def _panels(count: int, width: float, height: float) -> tuple[Figure, list[Axes]]:
+    """So many panels of one vertical axis, row by row, a size of each in inches."""
+    rows = -(-count // _ACROSS)
+    columns = -(-count // rows)
+    figure, axes = plt.subplots(
+        rows,
+        columns,
+        figsize=(width * columns + 2.4, height * rows),
+        squeeze=False,
+        sharey=True,
+        layout="constrained",
+    )
+    for axis in axes.flat[count:]:
+        axis.remove()
+    return figure, list(axes.flat[:count])
