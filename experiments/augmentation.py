@@ -24,7 +24,7 @@ from magan_jax.augmentation.budget import Budget, check_budgets, draw_budget
 from magan_jax.augmentation.drafts import Draft, draft_arms
 from magan_jax.augmentation.fitting import SHIFTED, FittingConfig, check_fitting_config, fit
 from magan_jax.augmentation.judging import Judge
-from magan_jax.augmentation.kept import load_trial, save_trial
+from magan_jax.augmentation.kept import digest_of, load_trial, save_trial
 from magan_jax.augmentation.labelling import fit_ensembles
 from magan_jax.augmentation.neighbourhoods import study_neighbourhoods
 from magan_jax.augmentation.pools import Sources
@@ -35,6 +35,7 @@ from magan_jax.augmentation.trial import Trial, try_drafts
 from magan_jax.augmentation.tuning import TuningConfig
 from magan_jax.cli import one_sentence, parse
 from magan_jax.data import load_dataset
+from magan_jax.files import replace_folder
 from magan_jax.latent.networks import Classify
 from magan_jax.parallel import check_num_devices
 from magan_jax.run import Run, RunConfig, start_run
@@ -130,7 +131,10 @@ class Begun(NamedTuple):
 
 def all_trials(run: Run, begun: Begun) -> list[Trial]:
     """Every budget of every seed, by number of labels; those of earlier calls are kept."""
-    config, trials = run.config, kept_trials(run)
+    config = run.config
+    encoders: Any = begun.features
+    networks = digest_of((begun.gan.progress.state, [one.args[0] for one in encoders]))
+    trials = kept_trials(run, networks)
     keys = dict(zip(run.seeds, run.keys(10), strict=True))
     missing = {
         n: [seed for seed in run.seeds if not first_host_says((n, seed) in trials)]
@@ -147,8 +151,10 @@ def all_trials(run: Run, begun: Begun) -> list[Trial]:
                 with run.timed(f"{n} labels per class"):
                     found = try_seeds(run, own, n, begun, bar.update)
                 for trial in found:
-                    keep_trial(run, trial)
+                    keep_trial(run, trial, networks)
                     trials[n, trial.seed] = trial
+    if config.restart and is_first_host():
+        replace_folder(trials_folder(run), run.workdir / "trials")
     return [trials[place] for place in sorted(trials)]
 
 
@@ -247,7 +253,7 @@ def described(run: Run, seed: int, n: int) -> dict[str, Any]:
     """All that decides a trial."""
     config = run.config
     return {
-        "format": 4,
+        "format": 5,
         "seed": seed,
         "num_per_class": n,
         "gan_seed": config.seed,
@@ -261,32 +267,43 @@ def described(run: Run, seed: int, n: int) -> dict[str, Any]:
     }
 
 
-def kept_trials(run: Run) -> dict[tuple[int, int], Trial]:
-    """By n and seed, what earlier calls have tried; none with `--restart`, and but on the first
-    host."""
-    if run.config.restart or not is_first_host():
+def trials_folder(run: Run) -> Path:
+    """Where finished trials lie; with `--restart`, beside the old ones until all are done."""
+    return run.workdir / ("trials-restarted" if run.config.restart else "trials")
+
+
+def kept_trials(run: Run, networks: str | None = None) -> dict[tuple[int, int], Trial]:
+    """By n and seed, what earlier calls have tried, with `--restart` those of the same restart;
+    none but on the first host."""
+    if not is_first_host():
         return {}
-    found = {
-        (n, seed): load_trial(
-            run.workdir / "trials" / f"n{n}-seed{seed}.npz",
-            described(run, seed, n),
-            run.config.fitting.width,
-        )
-        for n in run.config.budgets
-        for seed in run.seeds
-    }
-    return {place: trial for place, trial in found.items() if trial is not None}
+    found = {}
+    for n in run.config.budgets:
+        for seed in run.seeds:
+            path = trials_folder(run) / f"n{n}-seed{seed}.npz"
+            try:
+                trial = load_trial(
+                    path, described(run, seed, n), run.config.fitting.width, networks
+                )
+            except ValueError:
+                if not run.config.restart:
+                    raise
+                trial = None  # of another restart: it will be replaced
+            if trial is not None:
+                found[n, seed] = trial
+    return found
 
 
-def keep_trial(run: Run, trial: Trial) -> None:
+def keep_trial(run: Run, trial: Trial, networks: str) -> None:
     """For the next call, should this one be interrupted."""
     if is_first_host():
-        path = run.workdir / "trials" / f"n{trial.num_per_class}-seed{trial.seed}.npz"
-        save_trial(path, trial, described(run, trial.seed, trial.num_per_class))
+        path = trials_folder(run) / f"n{trial.num_per_class}-seed{trial.seed}.npz"
+        save_trial(path, trial, described(run, trial.seed, trial.num_per_class), networks)
 
 
 def generator_of(run: Run) -> TrainedGAN:
-    """The generator of fashion.py's run, where that is there; else one that is trained alike."""
+    """This run's own, where it is finished; else that of fashion.py's run, where that is there and
+    nothing asks for a new one; else one that is trained alike."""
     config = run.config
     single = replace(
         run, config=replace(config, num_seeds=1), trainings={"gan": {"gan": config.gan}}
@@ -295,7 +312,9 @@ def generator_of(run: Run) -> TrainedGAN:
     default = f"fashion-{run.dataset.name}-{run.preset}-seed{config.seed}"
     folder = Path(config.fashion_workdir or Path("runs") / default) / "checkpoints" / "gan"
     there = stage._replace(folder=folder, restart=False)
-    if first_host_says(is_finished(there, config.gan.epochs)):
+    own = config.restart or is_finished(stage, config.gan.epochs)
+    wanted = config.fashion_workdir is not None or not own
+    if first_host_says(wanted and is_finished(there, config.gan.epochs)):
         stage = there
     elif config.fashion_workdir is not None:
         raise ValueError(
@@ -366,19 +385,25 @@ def prepare() -> Run:
     check_gan_config(config.gan, dataset.train_images.shape, config.num_devices)
     if set(config.arms) & set(BY_FEATURES):
         check_contrast_config(config.contrast, dataset.train_images.shape, config.num_devices)
-    priors = {config.gan.prior, config.gan.sampling_prior or config.gan.prior}
-    if compares_features(config.gan) or priors != {"normal"}:
+    if compares_features(config.gan):
         raise ValueError(
-            f"gan.objective is {config.gan.objective} and the priors {', '.join(sorted(priors))}; "
-            "the GAN must see no labels (not even a classifier's features), and neighbourhoods are "
-            "those of the normal prior: choose another objective and --gan.prior normal."
+            f"gan.objective is {config.gan.objective}, which needs a classifier's features; the "
+            "GAN must see no labels, not even so: choose another objective."
         )
+    for name in ("prior", "sampling_prior"):
+        prior = getattr(config.gan, name)
+        if prior not in ("normal", None):
+            raise ValueError(
+                f"gan.{name} is {prior}; neighbourhoods are those of the normal prior: leave "
+                f"--gan.{name.replace('_', '-')} out."
+            )
     if config.seeds_at_once is not None and config.seeds_at_once < 1:
         raise ValueError(f"seeds_at_once is {config.seeds_at_once}; it must be at least 1.")
     if config.judge_steps < 1:
         raise ValueError(f"judge_steps is {config.judge_steps}; it must be at least 1.")
     run = start_run("augmentation", preset, config, dataset, trainings={})
-    check_stage(contrast_stage(run))
+    if set(config.arms) & set(BY_FEATURES):
+        check_stage(contrast_stage(run))
     kept_trials(run)  # those of other settings are refused before anything is trained
     return run
 

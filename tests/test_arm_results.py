@@ -3,7 +3,14 @@
 import pytest
 
 from magan_jax.augmentation.differences import PairedDifference
-from magan_jax.augmentation.results import GOALS, _goal, augmentation_markdown
+from magan_jax.augmentation.results import (
+    GOALS,
+    _goal,
+    _validation,
+    _without_images,
+    augmentation_markdown,
+)
+from magan_jax.augmentation.trial import ArmTrial
 
 GAINS = {
     "enough": PairedDifference(0.060, 0.010, 0.110, 0.03, 0.12),
@@ -25,7 +32,30 @@ GAINS = {
 def test_a_goal_is_reached_by_the_best_arm_or_by_others_for_certain(best, reached, also):
     assert GOALS[10] == 0.05
     found = _goal(10, GAINS, list(GAINS), best)
-    assert found == {"gain": 0.05, "reached": reached, "also": also}
+    assert found == {"gain": 0.05, "reached": reached, "reason": None, "also": also}
+
+
+def test_of_one_seed_a_goal_is_undecided():
+    alone = {"one": PairedDifference(0.06, *[float("nan")] * 4)}
+    found = _goal(10, alone, ["one"], "one")
+    assert (found["reached"], found["reason"]) == (None, "one seed has no interval")
+
+
+def test_an_arm_of_many_variants_is_not_best_by_its_luckiest():
+    """Among three tries the greatest is greater than one try, though all are alike."""
+    one, three = (ArmTrial(None, v, 0, None, ()) for v in ((0.7,), (0.6, 0.9, 0.5)))
+    assert _validation([one]) > _validation([three])
+
+
+def test_it_is_told_which_variant_has_no_images_how_often_and_why():
+    found = [
+        ArmTrial(None, (), 0, None, failures)
+        for failures in ((None, "all left"), (None, "all left"), (None, "none came"), (None, None))
+    ]
+    assert _without_images(found, ["near", "anchors"]) == [
+        {"variant": "anchors", "reason": "all left", "seeds": 2},
+        {"variant": "anchors", "reason": "none came", "seeds": 1},
+    ]
 
 
 def told(mean, std=None, **against):
@@ -57,5 +87,5 @@ def test_a_table_holds_each_arm_against_the_stronger_baseline_of_its_column():
         "|---|---|---|",
         "| real only | 0.600 ± 0.010 (baseline) | 0.700, -10.0 |",
         "| real + classical | 0.500 ± 0.020, -10.0 [-15.0, -5.0] | 0.800 (baseline) |",
-        "| *as many real labels* | 0.900 | 0.900 |",
+        "| *as many real labels, and shifts* | 0.900 | 0.900 |",
     ]

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from conftest import load_experiment, read_results, run_experiment, unexplained
 
-from magan_jax.augmentation import report
+from magan_jax.augmentation import report, trial
 from magan_jax.augmentation.arms import ARMS, BASELINES
 from magan_jax.augmentation.bounds import BOUNDS
 from magan_jax.augmentation.trial import Trial
@@ -82,7 +82,11 @@ def test_results_hold_every_arm_of_every_budget(finished):
         assert np.sum(entry["neighbourhoods"]["counts"]) == 2 * 1000
         assert np.shape(entry["neighbourhoods"]["right"]) == (5, 7)
     assert [entry["fitted_per_class"] for entry in results["budgets"]] == [2]
-    assert not unexplained(results["budgets"])
+    for entry in results["budgets"]:  # each by itself: what explains one does not the others
+        parts = [*entry["arms"].values(), *entry["bounds"].values(), entry["neighbourhoods"]]
+        assert not [missing for part in parts for missing in unexplained(part)]
+        assert entry["goal_reason"] == "no goal was set for so many labels"
+        assert entry["best_reason"] is None
 
 
 def test_files_are_whole(finished):
@@ -198,7 +202,7 @@ def test_another_host_does_as_the_first_whose_disk_it_cannot_see(
 
 def test_trials_of_other_settings_are_refused(finished, tiny_folder, capsys):
     said = run(tiny_folder, finished, "--fitting.learning-rate=0.01")
-    assert "holds a trial of other settings" in said
+    assert "holds a trial of other settings; delete it" in said
     assert "GAN" not in capsys.readouterr().out  # before anything is trained
 
 
@@ -207,8 +211,8 @@ def test_trials_of_other_settings_are_refused(finished, tiny_folder, capsys):
     [
         (["--arms", "real", "classical", "gan"], "error: --arms is real classical gan; choose"),
         (["--arms", "real", "pseudo"], "keep real and classical, which the others"),
-        (["--budgets", "1"], "num_per_class is 1; it must be"),
-        (["--budgets", "40"], "num_per_class is 40, but class 0 has 32 training images"),
+        (["--budgets", "1"], "budgets is 1; it must be"),
+        (["--budgets", "40"], "budgets is 40, but class 0 has 32 training images"),
         (["--fitting.batch-size=15"], "fitting.batch_size is 15; it must be even"),
         (["--synthesis.num-anchors=0"], "synthesis.num_anchors is 0"),
         (["--synthesis.graph-neighbours=60"], "graph_neighbours is 60; it must be less than"),
@@ -220,7 +224,8 @@ def test_trials_of_other_settings_are_refused(finished, tiny_folder, capsys):
         (["--contrast.scale=0"], "contrast.scale is 0.0; it must be positive"),
         (
             ["--gan.sampling-prior=mixture", "--gan.latent-dim=20"],
-            "neighbourhoods are those of the normal prior",
+            "gan.sampling_prior is mixture; neighbourhoods are those of the normal prior: leave "
+            "--gan.sampling-prior out",
         ),
         (["--judge-steps=0"], "judge_steps is 0"),
         (["--seeds-at-once=0"], "seeds_at_once is 0; it must be at least 1"),
@@ -261,3 +266,66 @@ def test_the_generator_of_a_finished_run_is_used_and_seeds_together_are_each_as_
     table = (workdir / "arms.md").read_text().splitlines()
     assert len(table) == 2 + 2 + len(BOUNDS)
     assert all(line.count("|") == 4 for line in table)  # a name, and a column of each budget
+
+
+def test_an_interrupted_restart_goes_on_and_costs_no_old_trial(
+    tiny_folder, finished, tmp_path, monkeypatch
+):
+    workdir, tried = tmp_path / "run", []
+    few = [
+        "--arms", "real", "classical", f"--fashion-workdir={finished}", "--judge-steps=20",
+        "--fitting.steps=10", "--synthesis.member-steps=10",
+    ]  # fmt: skip
+    assert run(tiny_folder, workdir, *few) is None
+    before = {path: path.read_bytes() for path in (workdir / "trials").iterdir()}
+    entries = read_results(workdir)["budgets"]
+    try_drafts = trial.try_drafts
+
+    def interrupted(drafts, *rest):
+        tried.append(drafts[0].seed)
+        if tried == [0, 1]:
+            raise KeyboardInterrupt
+        return try_drafts(drafts, *rest)
+
+    monkeypatch.setattr(trial, "try_drafts", interrupted)
+    assert "the same command goes on" in run(tiny_folder, workdir, *few, "--restart")
+    assert {path: path.read_bytes() for path in (workdir / "trials").iterdir()} == before
+    assert run(tiny_folder, workdir, *few, "--restart") is None
+    assert tried == [0, 1, 1]
+    assert not (workdir / "trials-restarted").exists()
+    assert {path.name for path in (workdir / "trials").iterdir()} == {p.name for p in before}
+    assert read_results(workdir)["budgets"] == entries
+    # A restart that was left with other settings is no hindrance to a new one.
+    (workdir / "trials-restarted").mkdir()
+    for path, content in before.items():
+        (workdir / "trials-restarted" / path.name).write_bytes(content)
+    assert run(tiny_folder, workdir, *few, "--restart", "--fitting.steps=5") is None
+    assert tried == [0, 1, 1, 0, 1]
+
+
+@pytest.mark.parametrize(
+    ("flags", "finished_ones", "expected"),
+    [
+        ([], ("own", "runs"), "own"),
+        ([], ("runs",), "runs"),
+        ([], (), "own"),
+        (["--restart"], ("runs",), "own"),
+        (["--fashion-workdir=there"], ("own", "there"), "there"),
+    ],
+)
+def test_which_generator_is_used(
+    tiny_folder, tmp_path, monkeypatch, flags, finished_ones, expected
+):
+    module = load_experiment("augmentation")
+    argv = ["augmentation.py", *arguments(tiny_folder, tmp_path / "own", *flags)]
+    monkeypatch.setattr(sys, "argv", argv)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)
+        prepared = module.prepare()
+
+    def place(stage):
+        return next(part for part in ("own", "runs", "there") if part in stage.folder.parts)
+
+    monkeypatch.setattr(module, "is_finished", lambda stage, _: place(stage) in finished_ones)
+    monkeypatch.setattr(module, "train_gan", lambda *_, stage, **__: place(stage))
+    assert module.generator_of(prepared) == expected

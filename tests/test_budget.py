@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from conftest import striped_images
 
-from magan_jax.augmentation.budget import draw_budget
+from magan_jax.augmentation.budget import check_budgets, draw_budget
 from magan_jax.training.engine import Batch
 
 KEY = jax.random.key(0)
@@ -52,3 +52,5 @@ def test_every_image_of_a_class_is_as_likely():
 def test_impossible_budgets_are_refused(n, message):
     with pytest.raises(ValueError, match=message):
         draw_budget(KEY, TRAIN, n, 10)
+    with pytest.raises(ValueError, match=message.replace("num_per_class", "budgets")):
+        check_budgets([5, n], TRAIN.labels, 10)

@@ -157,6 +157,8 @@ def test_a_training_that_diverges_says_so():
         ({"width": 0}, "fitting.width is 0"),
         ({"batch_size": 7}, "fitting.batch_size is 7; it must be even"),
         ({"learning_rate": -1.0}, "fitting.learning_rate is -1.0"),
+        ({"learning_rate": float("inf")}, "fitting.learning_rate is inf; it must be positive"),
+        ({"weight_decay": float("nan")}, "fitting.weight_decay is nan; it must be 0 or more"),
         ({"dropout": 1.0}, "fitting.dropout is 1.0"),
     ],
 )

@@ -1,4 +1,4 @@
-"""Upper bounds: what an arm could reach if labels were not few; they are given all of them."""
+"""Upper bounds: what an arm of the same images could reach if labels were not few."""
 
 from collections.abc import Callable
 from functools import partial
@@ -60,9 +60,10 @@ BOUNDS: dict[str, Bound] = {
         UNMOVED,
     ),
     "all_labels": Bound(
-        "pseudo-labels, C of all labels", lambda key, known: pseudo_labelled(key, known.sources)
+        "pseudo-labels, C of all labels, and shifts",
+        lambda key, known: pseudo_labelled(key, known.sources),
     ),
-    "real_labels": Bound("as many real labels", real_labels),
+    "real_labels": Bound("as many real labels, and shifts", real_labels),
 }
 """By name."""
 
@@ -71,7 +72,7 @@ def draft_bounds(key: jax.Array, known: Known, few: Batch) -> dict[str, list[Att
     """Make the images of every bound, as `draft_arms` does those of an arm of one variant.
 
     Args:
-        key: of the trial's bounds, which start from the same parameters.
+        key: of the trial's bounds, which all start from the same parameters, but not the arms'.
         known: all labels, and who has learned them.
         few: uint8 images and labels, as the arms have them.
     """

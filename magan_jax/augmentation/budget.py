@@ -43,20 +43,21 @@ def check_budgets(budgets: Sequence[int], labels: np.ndarray, num_classes: int) 
     if not budgets:
         raise ValueError("budgets is empty; name at least one number of labels per class.")
     for n in budgets:
-        _check_number(n)
-        for k, count in enumerate(np.bincount(labels, minlength=num_classes)):
-            if count < n:
-                raise ValueError(
-                    f"num_per_class is {n}, but class {k} has {count} training images."
-                )
+        _check_number("budgets", n, labels, num_classes)
 
 
-def _check_number(n: int) -> None:
+def _check_number(name: str, n: int, labels: np.ndarray, num_classes: int) -> None:
     if isinstance(n, bool) or int(n) != n or n < 2:
         raise ValueError(
-            f"num_per_class is {n}; it must be a whole number, at least 2: one image of each class "
-            "to learn from and one to choose by."
+            f"{name} is {n}; it must be a whole number, at least 2: one image of each class to "
+            "learn from and one to choose by."
         )
+    for k, count in enumerate(np.bincount(labels, minlength=num_classes)):
+        if count < n:
+            raise ValueError(
+                f"{name} is {n}, but class {k} has {count} training images; it must be at most so "
+                "many."
+            )
 
 
 def draw_budget(key: jax.Array, train_set: Batch, num_per_class: int, num_classes: int) -> Budget:
@@ -73,7 +74,7 @@ def draw_budget(key: jax.Array, train_set: Batch, num_per_class: int, num_classe
         ValueError: for n below 2, or a class with fewer images.
     """
     labels, rows = np.asarray(train_set.labels), []
-    check_budgets([num_per_class], labels, num_classes)
+    _check_number("num_per_class", num_per_class, labels, num_classes)
     for k in range(num_classes):
         own = np.flatnonzero(labels == k)
         order = jax.random.permutation(jax.random.fold_in(key, k), len(own))

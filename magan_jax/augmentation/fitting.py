@@ -48,10 +48,13 @@ def check_fitting_config(config: FittingConfig) -> None:
             f"fitting.batch_size is {config.batch_size}; it must be even: half of a batch is real, "
             "half synthetic."
         )
-    if not config.learning_rate > 0 or config.weight_decay < 0:
+    if not 0 < config.learning_rate < float("inf"):
         raise ValueError(
-            f"fitting.learning_rate is {config.learning_rate} and fitting.weight_decay "
-            f"{config.weight_decay}; the first must be positive, the second not negative."
+            f"fitting.learning_rate is {config.learning_rate}; it must be positive and finite."
+        )
+    if not 0 <= config.weight_decay < float("inf"):
+        raise ValueError(
+            f"fitting.weight_decay is {config.weight_decay}; it must be 0 or more, and finite."
         )
     if not 0 <= config.dropout < 1:
         raise ValueError(f"fitting.dropout is {config.dropout}; it must lie in [0, 1).")
@@ -128,7 +131,8 @@ def fit(
 def fit_all(
     fits: Sequence[Fit], config: FittingConfig, num_classes: int
 ) -> Iterator[jax.tree_util.Partial]:
-    """`fit` for each, in their order: what one learns does not depend on what runs beside it.
+    """`fit` for each, in their order: what one learns does not depend on what runs beside it (at
+    once on an accelerator, up to rounding).
 
     An accelerator takes those with synthetic images at once, and those without (`vmap`). A CPU
     takes two at a time, each as soon as it is there: so small a network keeps one core busy and
@@ -193,7 +197,7 @@ def _labelled(real: Batch, num_classes: int, *, least: int = 0) -> Rows:
 
 def _reach(moves: Sequence[Moves]) -> int:
     """Pixels that images are padded by; 2 serve most, so that few programs are compiled."""
-    return max(2, *(one.max_shift for one in moves))
+    return max([2, *(one.max_shift for one in moves)])
 
 
 def _classifier(

@@ -1,6 +1,9 @@
 """Trials on disk: a call that was interrupted goes on with the next one."""
 
+import hashlib
 import json
+import zipfile
+import zlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -15,16 +18,27 @@ from magan_jax.files import jsonable, write_arrays
 from magan_jax.training.classifier import classifier_in_use
 
 
-def save_trial(path: Path, trial: Trial, description: Mapping[str, Any]) -> None:
+def digest_of(networks: Any) -> str:
+    """SHA-256 of all parameters of a pytree of networks, as text."""
+    digest = hashlib.sha256()
+    for leaf in jax.tree.leaves(networks):
+        array = np.ascontiguousarray(leaf)
+        digest.update(f"{array.dtype.str} {array.shape} ".encode() + array.tobytes())
+    return digest.hexdigest()
+
+
+def save_trial(path: Path, trial: Trial, description: Mapping[str, Any], networks: str) -> None:
     """Write a trial as arrays, whole or not at all.
 
     Args:
         path: an `.npz` file; its folder is created.
         trial: what is kept.
-        description: all that decides it, as plain JSON.
+        description: the settings that decide it, as plain JSON.
+        networks: `digest_of` the networks that it was made with.
     """
     arrays: dict[str, Any] = {
         "description": _text(description),
+        "networks": networks,
         "seed": trial.seed,
         "num_per_class": trial.num_per_class,
         "num_classes": trial.num_classes,
@@ -42,30 +56,42 @@ def save_trial(path: Path, trial: Trial, description: Mapping[str, Any]) -> None
     write_arrays(path, arrays)
 
 
-def load_trial(path: Path, description: Mapping[str, Any], width: int) -> Trial | None:
+def load_trial(
+    path: Path, description: Mapping[str, Any], width: int, networks: str | None = None
+) -> Trial | None:
     """Read a trial; None where there is none.
 
     Args:
         path: see `save_trial`.
         description: what it must be of.
         width: of its classifiers.
+        networks: what it must have been made with; None for any.
 
     Raises:
-        ValueError: for a file of another description, or one that cannot be read.
+        ValueError: for a file of another description or of other networks, or one that cannot be
+            read.
     """
     if not path.is_file():
         return None
     try:
         with np.load(path, allow_pickle=False) as file:
             arrays = dict(file)
-        same = str(arrays["description"]) == str(_text(description))
-    except (OSError, ValueError, KeyError) as error:
+        other = None
+        if str(arrays["description"]) != str(_text(description)):
+            other = "settings"
+        elif networks not in (None, str(arrays["networks"])):
+            other = "networks (another GAN or encoder of the same settings)"
+        if other is None:
+            return _trial_of(arrays, width)
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error) as error:
         raise ValueError(f"{path} cannot be read ({error}); delete it to make it anew.") from error
-    if not same:
-        raise ValueError(
-            f"{path} holds a trial of other settings; delete it, make everything anew with "
-            "--restart, or name another --workdir."
-        )
+    raise ValueError(
+        f"{path} holds a trial of other {other}; delete it, make everything anew with --restart, "
+        "or name another --workdir."
+    )
+
+
+def _trial_of(arrays: Mapping[str, np.ndarray], width: int) -> Trial:
     num_classes = int(arrays["num_classes"])
 
     def found(kind: str) -> dict[str, ArmTrial]:

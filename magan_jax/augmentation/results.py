@@ -1,5 +1,6 @@
 """What results.json says of the comparison of arms: plain values."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -59,8 +60,9 @@ def _budget_entry(trials: Sequence[Trial], n: int, test_set: Batch) -> dict[str,
         "seeds": [trial.seed for trial in trials],
         "baseline": baseline,
         "best": best,
+        "best_reason": None if best else "no arm is built on the latent space",
         "goal": _goal(n, against[baseline], candidates, best) if best and n in GOALS else None,
-        "goal_reason": None if n in GOALS else "no goal was set for so many labels",
+        "goal_reason": _goal_reason(n, best),
         "arms": {
             name: _arm_entry(found, tested[name], [v.title for v in ARMS[name].variants])
             | {
@@ -88,16 +90,27 @@ def _goal(
     listed is found among all by the test images, and must be certain after Holm's.
     """
 
-    def enough(name: str) -> bool:
+    def enough(name: str) -> bool | None:
+        if np.isnan(gains[name].low):
+            return None
         return bool(gains[name].mean >= GOALS[n] and gains[name].low > 0)
 
     also = [x for x in candidates if x != best and enough(x) and gains[x].adjusted < _CERTAIN]
-    return {"gain": GOALS[n], "reached": enough(best), "also": also}
+    reached = enough(best)
+    reason = "one seed has no interval" if reached is None else None
+    return {"gain": GOALS[n], "reached": reached, "reason": reason, "also": also}
+
+
+def _goal_reason(n: int, best: str | None) -> str | None:
+    if n not in GOALS:
+        return "no goal was set for so many labels"
+    return None if best else "no arm is built on the latent space"
 
 
 def _validation(found: Sequence[ArmTrial]) -> float:
-    """Mean validation accuracy of the chosen variants."""
-    return float(np.mean([one.validation[one.chosen] for one in found]))
+    """Mean validation accuracy of all variants: the chosen one's would be its best of several
+    tries, and that of an arm of a single variant is not."""
+    return float(np.mean([one.validation for one in found]))
 
 
 def _difference_entry(found: PairedDifference) -> dict[str, Any]:
@@ -109,19 +122,36 @@ def _arm_entry(found: Sequence[ArmTrial], tested: np.ndarray, titles: list[str])
     pools = [one.pool for one in found if one.pool is not None]
     diversity = [pool.diversity for pool in pools if np.isfinite(pool.diversity)]
     return {
-        "test_accuracy": over_seeds(list(tested)),
+        "test_accuracy": _over_seeds(list(tested)),
         "variants": titles,
         "validation_accuracy": [list(one.validation) for one in found],
         "chosen_variant": [titles[one.chosen] for one in found],
-        "without_images": sorted({reason for one in found for reason in one.failures if reason}),
+        "without_images": _without_images(found, titles),
         "seeds_with_images": len(pools),
-        "synthetic_images": over_seeds([p.size for p in pools]) if pools else None,
+        "synthetic_images": _over_seeds([p.size for p in pools]) if pools else None,
         "of_class": [p.of_class for p in pools],
-        "purity": over_seeds([p.purity for p in pools]) if pools else None,
-        "diversity": over_seeds(diversity) if diversity else None,
+        "purity": _over_seeds([p.purity for p in pools]) if pools else None,
+        "diversity": _over_seeds(diversity) if diversity else None,
         "images_reason": None if pools and diversity else "no synthetic images, or too few",
-        "std_reason": None if len(found) > 1 else "one seed has no deviation",
     }
+
+
+def _over_seeds(values: Sequence[float]) -> dict[str, Any]:
+    return over_seeds(values) | {"reason": None if len(values) > 1 else "one seed has no deviation"}
+
+
+def _without_images(found: Sequence[ArmTrial], titles: list[str]) -> list[dict[str, Any]]:
+    """Of each variant, for which reasons it has no images, and in how many seeds."""
+    reasons = Counter(
+        (title, reason)
+        for one in found
+        for title, reason in zip(titles, one.failures, strict=True)
+        if reason
+    )
+    return [
+        {"variant": title, "reason": reason, "seeds": number}
+        for (title, reason), number in reasons.items()
+    ]
 
 
 def augmentation_markdown(entries: Sequence[Mapping[str, Any]]) -> str:

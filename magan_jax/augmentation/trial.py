@@ -62,15 +62,15 @@ def try_drafts(
 ) -> list[Trial]:
     """Fit every variant of every arm and bound, and choose one of each.
 
-    What several drafts need is fitted together (`fit_all`): an accelerator takes it in two
-    compiled calls. Choices are made on the validation images of a draft's own budget, which are
-    never learned from.
+    What several drafts need is fitted together (`fit_all`): an accelerator takes all with images
+    in one compiled call, all without in another. Choices are made on the validation images of a
+    draft's own budget, which are never learned from.
 
     Args:
         drafts: what to fit; at least one, all of the same classes.
         config: of the classifiers.
         judge: judges pools, and nothing else.
-        on_progress: called after each fit.
+        on_progress: called for each fit, when it is done; on an accelerator, when all are.
     """
     fits = [
         attempt.fit

@@ -1,0 +1,107 @@
+"""Trials on disk: read back as they were, refused where they are another's or damaged."""
+
+import chex
+import jax
+import numpy as np
+import pytest
+
+from magan_jax.augmentation.judging import PoolJudgement
+from magan_jax.augmentation.kept import digest_of, load_trial, save_trial
+from magan_jax.augmentation.neighbourhoods import Neighbourhoods
+from magan_jax.augmentation.trial import ArmTrial, Trial
+from magan_jax.models import Classifier
+from magan_jax.training.classifier import classifier_in_use
+
+SETTINGS = {"seed": 3, "arms": ("real", "anchors")}
+IMAGES = np.random.default_rng(0).integers(0, 256, (4, 8, 8, 1), np.uint8)
+
+
+def trial():
+    variables = Classifier(5, 2).init(jax.random.key(0), np.zeros((1, 8, 8, 1), np.float32))
+    classifier = jax.tree_util.Partial(classifier_in_use(2, 5), variables)
+    pool = PoolJudgement(4, np.arange(5), 0.75, 1.5, IMAGES, np.array([0, 1, 2, 4]))
+    arms = {
+        "real": ArmTrial(classifier, (0.5,), 0, None, (None,)),
+        "anchors": ArmTrial(classifier, (0.25, 0.75), 1, pool, ("no region", None)),
+    }
+    studied = Neighbourhoods(*(np.full(2, i) for i in range(len(Neighbourhoods._fields))))
+    return Trial(3, 10, 5, np.arange(50) % 10 == 0, arms, {"bound": arms["real"]}, studied)
+
+
+@pytest.fixture
+def path(tmp_path):
+    file = tmp_path / "trials" / "n10-seed3.npz"
+    save_trial(file, trial(), SETTINGS, "abc")
+    return file
+
+
+def test_a_trial_is_read_as_it_was(path):
+    found, expected = load_trial(path, SETTINGS, 2, "abc"), trial()
+    for name in ("seed", "num_per_class", "num_classes"):
+        assert getattr(found, name) == getattr(expected, name)
+    np.testing.assert_array_equal(found.held_out, expected.held_out)
+    chex.assert_trees_all_equal(found.neighbourhoods, expected.neighbourhoods)
+    assert (list(found.arms), list(found.bounds)) == (["real", "anchors"], ["bound"])
+    for name, arm in expected.arms.items():
+        again = found.arms[name]
+        chex.assert_trees_all_equal(again.classifier.args, arm.classifier.args)
+        assert (again.validation, again.chosen) == (arm.validation, arm.chosen)
+        assert again.failures == arm.failures
+        chex.assert_trees_all_equal(again.pool, arm.pool)
+    images = np.zeros((1, 8, 8, 1), np.float32)
+    np.testing.assert_array_equal(
+        found.arms["real"].classifier(images), expected.arms["real"].classifier(images)
+    )
+
+
+def test_none_is_read_where_there_is_none(tmp_path):
+    assert load_trial(tmp_path / "none.npz", SETTINGS, 2) is None
+
+
+def test_a_trial_of_other_settings_or_networks_is_refused(path):
+    assert load_trial(path, SETTINGS, 2) is not None  # of any networks
+    with pytest.raises(ValueError, match="holds a trial of other settings; delete it"):
+        load_trial(path, SETTINGS | {"seed": 4}, 2)
+    with pytest.raises(ValueError, match="holds a trial of other networks .another GAN or encoder"):
+        load_trial(path, SETTINGS, 2, "abd")
+
+
+def cut(content):
+    return content[: len(content) // 2]
+
+
+def emptied(content):
+    return b""
+
+
+def flipped(content):
+    place = len(content) // 3
+    return content[:place] + bytes([content[place] ^ 255]) + content[place + 1 :]
+
+
+@pytest.mark.parametrize("damage", [cut, emptied, flipped])
+def test_a_damaged_trial_is_refused_in_a_sentence(path, damage):
+    path.write_bytes(damage(path.read_bytes()))
+    with pytest.raises(ValueError, match="cannot be read .*; delete it to make it anew"):
+        load_trial(path, SETTINGS, 2)
+
+
+def test_a_trial_that_lacks_something_is_refused_in_a_sentence(path):
+    with np.load(path) as file:
+        arrays = dict(file)
+    del arrays["arms/real/chosen"]
+    np.savez(path, **arrays)
+    with pytest.raises(ValueError, match="cannot be read .*chosen"):
+        load_trial(path, SETTINGS, 2)
+
+
+def test_a_digest_tells_networks_apart_by_every_number():
+    networks = {"a": np.zeros((2, 3), np.float32), "b": [np.ones(4, np.float32)]}
+    same = {"a": jax.numpy.zeros((2, 3)), "b": [jax.numpy.ones(4)]}
+    assert digest_of(networks) == digest_of(same)
+    others = [
+        networks | {"b": [np.array([1, 1, 1, 1 + 2**-23], np.float32)]},
+        networks | {"a": np.zeros((3, 2), np.float32)},
+        networks | {"a": np.zeros((2, 3), np.int32)},
+    ]
+    assert len({digest_of(one) for one in (networks, *others)}) == 4
