@@ -22,6 +22,14 @@ jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
 jax.config.update("jax_persistent_cache_min_entry_size_bytes", 0)
 
 
+@pytest.fixture(scope="module", autouse=True)
+def programs_of_one_module():
+    """A process may hold some 65,000 memory maps, of which each compiled program takes a few: a
+    worker that kept those of all modules ended in the compiler, by a segmentation fault."""
+    yield
+    jax.clear_caches()
+
+
 @pytest.fixture(scope="module")
 def quick_compilation():
     """For tests of whole experiments on tiny data, whose time is the compiler's, not the program's:
