@@ -3,7 +3,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from magan_jax.latent.labels import keeps_label, logits_and_finite
+from magan_jax.latent.labels import keeps_label, label_and_finite, logits_and_finite
 
 
 def logits_with_ties(num_classes, n=300):
@@ -25,6 +25,30 @@ def test_a_label_is_kept_where_it_is_the_label(num_classes):
     holds, finite = jax.jit(keeps_label)(logits, label)
     np.testing.assert_array_equal(holds, np.argmax(logits, axis=1) == label)
     assert finite.all()
+
+
+@pytest.mark.parametrize("num_classes", [1, 2, 10, 33, 100, 127, 131, 1000])
+def test_the_label_is_the_first_of_the_greatest_logits(num_classes):
+    random = np.random.default_rng(1)
+    for logits in (
+        logits_with_ties(num_classes),
+        random.standard_normal((300, num_classes)).astype(np.float32),
+        -random.exponential(size=(300, num_classes)).astype(np.float32),
+    ):
+        label, finite = jax.jit(label_and_finite)(logits)
+        np.testing.assert_array_equal(label, np.argmax(logits, axis=1))
+        assert finite.all()
+
+
+@pytest.mark.parametrize("bad", [np.nan, -np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize("place", [0, 63, 64, 130])
+def test_of_many_logits_those_that_are_not_finite_are_found(bad, place):
+    logits = np.zeros((3, 131), np.float32)
+    logits[1, place] = bad
+    label, finite = label_and_finite(jnp.array(logits))
+    np.testing.assert_array_equal(finite, [True, False, True])
+    assert label[0] == label[2] == 0
+    assert 0 <= label[1] < 131
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])

@@ -10,7 +10,7 @@ import pytest
 from jax import export
 
 from magan_jax.augmentation.fitting import FittingConfig, Moves, _fit, _fit_at_once
-from magan_jax.augmentation.rows import to_rows
+from magan_jax.augmentation.rows import SoftBatch, sets_to_rows, to_rows
 from magan_jax.augmentation.tuning import TuningConfig, _fine_tune
 from magan_jax.latent import exits, labels, stream
 from magan_jax.latent.networks import take_apart
@@ -96,10 +96,11 @@ def test_entry_point_lowers_for_every_platform(name, monkeypatch):
 @pytest.mark.parametrize("name", ["one", "at once", "tuning"])
 def test_a_training_on_few_labels_lowers_for_every_platform(name):
     """Of a classifier, of several at once, of an encoder that learns on."""
-    pool = to_rows(np.zeros((4, *SHAPE), np.uint8), np.eye(4))
+    images = SoftBatch(np.zeros((4, *SHAPE), np.uint8), np.eye(4))
+    pool, pools = to_rows(*images), sets_to_rows([images] * 2)
     settings = {"config": FittingConfig(steps=2, batch_size=8, width=4), "reach": 2}
     moves = Moves(1, True)
-    several = stacked([(KEY, pool, pool, jax.tree.map(jnp.asarray, moves))] * 2)
+    several = (stacked([KEY] * 2), pools, pools, Moves(jnp.array([0, 1]), jnp.array([False, True])))
     linear = jax.tree_util.Partial(lambda w, x: x.reshape(len(x), -1) @ w, jnp.ones((64, 4)))
     learn_on = partial(_fine_tune, config=TuningConfig(steps=2, batch_size=8, max_erased=3))
     function, arguments = {

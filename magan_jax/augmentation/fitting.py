@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from magan_jax.augmentation.rows import Rows, SoftBatch, to_rows
+from magan_jax.augmentation.rows import EACH_ITS_OWN, Rows, SoftBatch, sets_to_rows, to_rows
 from magan_jax.models import Classifier
 from magan_jax.training.classifier import classifier_in_use
 from magan_jax.training.engine import Batch
@@ -122,7 +122,7 @@ def fit(
     Raises:
         FloatingPointError: when the training diverges.
     """
-    rows = _labelled(real, num_classes)
+    rows = to_rows(*_labelled(real, num_classes))
     pool = None if synthetic is None else to_rows(*synthetic)
     parameters, loss = _fit(key, rows, pool, moves, config, _reach([moves]))
     return _classifier(parameters, loss, config, num_classes)
@@ -167,32 +167,28 @@ def fit_at_once(
     Arguments and errors are those of `fit_all`.
     """
     reach = _reach([one.moves for one in fits])
-    most_real = max((len(one.real.images) for one in fits), default=0)
-    pools = {i: one.synthetic for i, one in enumerate(fits) if one.synthetic is not None}
-    most = max((len(pool.images) for pool in pools.values()), default=0)
-    alone = [i for i in range(len(fits)) if i not in pools]
+    labelled = {id(one.real): _labelled(one.real, num_classes) for one in fits}
+    alone, mixed = ([i for i, x in enumerate(fits) if (x.synthetic is None) == y] for y in (1, 0))
     found: dict[int, jax.tree_util.Partial] = {}
-    for places in filter(None, (alone, list(pools))):
-        together = stacked(
-            [
-                (
-                    fits[i].key,
-                    _labelled(fits[i].real, num_classes, least=most_real),
-                    to_rows(*pools[i], least=most) if i in pools else None,
-                    jax.tree.map(jnp.asarray, fits[i].moves),
-                )
-                for i in places
-            ]
+    for places in filter(None, (alone, mixed)):
+        those = [fits[i] for i in places]
+        pools = [one.synthetic for one in those if one.synthetic is not None]
+        parameters, losses = _fit_at_once(
+            stacked([one.key for one in those]),
+            sets_to_rows([labelled[id(one.real)] for one in those]),
+            sets_to_rows(pools) if pools else None,
+            stacked([jax.tree.map(jnp.asarray, one.moves) for one in those]),
+            config,
+            reach,
         )
-        parameters, losses = _fit_at_once(*together, config, reach)
         for place, i in enumerate(places):
             found[i] = _classifier(member(parameters, place), losses[place], config, num_classes)
     return [found[i] for i in range(len(fits))]
 
 
-def _labelled(real: Batch, num_classes: int, *, least: int = 0) -> Rows:
+def _labelled(real: Batch, num_classes: int) -> SoftBatch:
     one_hot = np.eye(num_classes, dtype=np.float32)[np.asarray(real.labels)]
-    return to_rows(real.images, one_hot, least=least)
+    return SoftBatch(np.asarray(real.images), one_hot)
 
 
 def _reach(moves: Sequence[Moves]) -> int:
@@ -217,8 +213,9 @@ def _classifier(
 def _fit_at_once(
     keys: jax.Array, real: Rows, pools: Rows | None, moves: Moves, config: FittingConfig, reach: int
 ) -> tuple[Any, jax.Array]:
-    """`_fit` over the first axis of all arrays."""
-    return jax.vmap(lambda *one: _fit(*one, config, reach))(keys, real, pools, moves)
+    """`_fit` of each key, with its own rows of `real` and of `pools`, and its own moves."""
+    axes = (0, EACH_ITS_OWN, None if pools is None else EACH_ITS_OWN, 0)
+    return jax.vmap(lambda *one: _fit(*one, config, reach), axes)(keys, real, pools, moves)
 
 
 @partial(jax.jit, static_argnames=("config", "reach"))

@@ -1,5 +1,6 @@
 """Images with soft labels, of which a compiled training draws what it learns from."""
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -23,31 +24,51 @@ class SoftBatch(NamedTuple):
 
 
 class Rows(NamedTuple):
-    """Images and probabilities, of which the first `number` count."""
+    """Images and probabilities, of which `number` from the place `first` on count."""
 
     images: jax.Array
     probabilities: jax.Array
+    first: jax.Array
     number: jax.Array
 
     def draw(self, key: jax.Array, count: int) -> tuple[jax.Array, jax.Array]:
         """Some of them, with replacement: uint8 `[count, H, W, C]` and `[count, K]`."""
-        chosen = jax.random.randint(key, (count,), 0, self.number)
+        chosen = self.first + jax.random.randint(key, (count,), 0, self.number)
         return self.images[chosen], self.probabilities[chosen]
 
 
-def to_rows(images: Any, probabilities: Any, *, least: int = 0) -> Rows:
+EACH_ITS_OWN = Rows(images=None, probabilities=None, first=0, number=0)  # type: ignore[arg-type]
+"""The axes over which a function of one set is mapped to take the sets of `sets_to_rows`."""
+
+
+def to_rows(images: Any, probabilities: Any) -> Rows:
     """For a compiled function, whose programs are as many as there are multiples of 1024.
 
     Args:
         images: uint8 `[P, H, W, C]`.
         probabilities: `[P, K]`.
-        least: as many rows at least, so that sets of several sizes can be stacked.
     """
-    count = len(images)
-    filled = max(count, least)
-    padding = [(0, filled + -filled % _MULTIPLE - count)]
+    together = sets_to_rows([SoftBatch(images, probabilities)])
+    return together._replace(first=together.first[0], number=together.number[0])
+
+
+def sets_to_rows(sets: Sequence[SoftBatch]) -> Rows:
+    """S sets of any size behind one another, with `first [S]` and `number [S]`.
+
+    What several sets share (the same object) is there once.
+    """
+    different = list({id(one): one for one in sets}.values())
+    sizes = [len(one.images) for one in different]
+    first = dict(zip(map(id, different), np.cumsum([0, *sizes[:-1]]), strict=True))
+    missing = -sum(sizes) % _MULTIPLE
+
+    def joined(arrays: Sequence[Any], dtype: Any) -> jax.Array:
+        shape = (missing, *arrays[0].shape[1:])
+        return jnp.asarray(np.concatenate([*arrays, np.zeros(shape, dtype)], dtype=dtype))
+
     return Rows(
-        jnp.asarray(np.pad(images, padding + 3 * [(0, 0)])),
-        jnp.asarray(np.pad(probabilities, [*padding, (0, 0)]), jnp.float32),
-        jnp.int32(count),
+        joined([one.images for one in different], np.uint8),
+        joined([one.probabilities for one in different], np.float32),
+        jnp.asarray([first[id(one)] for one in sets], jnp.int32),
+        jnp.asarray([len(one.images) for one in sets], jnp.int32),
     )

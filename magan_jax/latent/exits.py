@@ -18,7 +18,7 @@ from magan_jax.latent.labels import (
     check_finite,
     check_positive,
     keeps_label,
-    logits_and_finite,
+    label_and_finite,
     logits_and_finite_image,
 )
 from magan_jax.latent.networks import (
@@ -198,8 +198,9 @@ def _compiled_search(
         step = upper / scan_points
 
         def label(z: jax.Array) -> tuple[jax.Array, jax.Array]:
-            logits, finite = logits_and_finite(generate, classify, z[None])
-            return jnp.argmax(logits[0]).astype(target.dtype), finite[0]
+            logits, finite_image = logits_and_finite_image(generate, classify, z[None])
+            found, finite = label_and_finite(logits)
+            return found[0].astype(target.dtype), finite[0] & finite_image[0]
 
         # Rays from a mean that has another label itself end there; the others form a queue.
         start_label, start_finite = jax.lax.map(label, mean, batch_size=min(lanes, len(mean)))

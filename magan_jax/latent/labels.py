@@ -18,6 +18,9 @@ from magan_jax.latent.networks import (
 )
 from magan_jax.parallel import DEVICES, device_count, local_part, on_devices
 
+_BLOCK_WIDTHS = range(64, 15, -1)
+"""Logits that an argmax of many looks at together: the first that divides them."""
+
 
 class Labels(NamedTuple):
     """Labels of n latents.
@@ -75,12 +78,12 @@ def _compiled_labels(
     check_networks(networks, latent_dim)
 
     def label(arrays: Any, latents: jax.Array) -> tuple[jax.Array, ...]:
-        logits, finite = logits_and_finite(*networks.functions(arrays), local_part(latents))
-        outputs = (
-            jnp.argmax(logits, axis=-1),
-            jnp.max(jax.nn.softmax(logits, axis=-1), axis=-1),
-            finite,
+        logits, finite_image = logits_and_finite_image(
+            *networks.functions(arrays), local_part(latents)
         )
+        label, finite = label_and_finite(logits)
+        confidence = jnp.max(jax.nn.softmax(logits, axis=-1), axis=-1)
+        outputs = (label, confidence, finite & finite_image)
         return jax.lax.all_gather(outputs, DEVICES, tiled=True)
 
     return on_devices(label, num_devices=num_devices)
@@ -120,6 +123,38 @@ def check_latents(latents: np.ndarray | jax.Array) -> np.ndarray:
             "classes without a mean."
         )
     return latents
+
+
+def label_and_finite(logits: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """`[n, K] -> int [n], [n]`: `argmax(logits)`, and whether all logits are finite.
+
+    A row that is not finite has some label in 0..K−1. An argmax takes one number after another;
+    of many logits, the largest of each block is found first, several at a time.
+    """
+    n, num_classes = logits.shape
+    width = next((w for w in _BLOCK_WIDTHS if num_classes % w == 0), _BLOCK_WIDTHS[0])
+    if num_classes < 2 * width:
+        return jnp.argmax(logits, axis=-1), jnp.isfinite(logits).all(-1)
+    # Whole numbers in the order of the floats, −0 and 0 the same: their maxima know no NaN, for
+    # which a CPU would go back to one number after another.
+    bits = jax.lax.bitcast_convert_type(logits, jnp.int32)
+    size = bits & jnp.int32(0x7FFFFFFF)
+    order = jnp.where(bits < 0, -size, size)
+    lowest, missing = jnp.int32(-(2**31)), -num_classes % width
+    order, size = (
+        jnp.pad(x, ((0, 0), (0, missing)), constant_values=y).reshape(n, -1, width)
+        for x, y in ((order, lowest), (size, jnp.int32(0)))
+    )
+    largest, largest_size = jax.lax.reduce(
+        (order, size),
+        (lowest, jnp.int32(0)),
+        lambda a, b: (jnp.maximum(a[0], b[0]), jnp.maximum(a[1], b[1])),
+        (2,),
+    )
+    block = jnp.argmax(largest, axis=1)
+    inside = jnp.take_along_axis(order, block[:, None, None], axis=1)[:, 0]
+    infinite = jnp.int32(0x7F800000)
+    return block * width + jnp.argmax(inside, axis=1), (largest_size < infinite).all(-1)
 
 
 def keeps_label(logits: jax.Array, label: jax.Array) -> tuple[jax.Array, jax.Array]:

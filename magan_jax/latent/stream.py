@@ -15,7 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 from tqdm import tqdm
 
-from magan_jax.latent.labels import logits_and_finite
+from magan_jax.latent.labels import label_and_finite, logits_and_finite_image
 from magan_jax.latent.moments import (
     FEW_GROUPS,
     Moments,
@@ -96,8 +96,9 @@ def compiled_stream(
         return prior(jax.random.fold_in(key, index), 1)[0]
 
     def label_block(arrays: Any, latents: jax.Array) -> tuple[jax.Array, jax.Array]:
-        logits, finite = logits_and_finite(*networks.functions(arrays), latents)
-        return jnp.argmax(logits, axis=-1), finite
+        logits, finite_image = logits_and_finite_image(*networks.functions(arrays), latents)
+        found, finite = label_and_finite(logits)
+        return found, finite & finite_image
 
     def label(arrays: Any, latents: jax.Array) -> tuple[jax.Array, jax.Array]:
         if batch_size >= drawn:
