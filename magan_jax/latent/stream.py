@@ -7,7 +7,7 @@ block are merged into those of the stream.
 """
 
 from collections.abc import Callable
-from functools import lru_cache, partial
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 import jax
@@ -16,14 +16,7 @@ import numpy as np
 from tqdm import tqdm
 
 from magan_jax.latent.labels import label_and_finite, logits_and_finite_image
-from magan_jax.latent.moments import (
-    FEW_GROUPS,
-    Moments,
-    add_rows,
-    group_sums,
-    merge,
-    merge_over_axis,
-)
+from magan_jax.latent.moments import Moments, add_rows, group_sums, merge, merge_over_axis
 from magan_jax.latent.networks import Networks, check_networks
 from magan_jax.latent.prior import Prior
 from magan_jax.parallel import DEVICES, device_count, on_devices
@@ -122,10 +115,7 @@ def compiled_stream(
         def iteration(number: jax.Array, so_far: LabelledStream) -> LabelledStream:
             first = (number * devices + jax.lax.axis_index(DEVICES).astype(jnp.uint32)) * drawn
             index = first + jnp.arange(drawn, dtype=jnp.uint32)
-            # In two halves where an argmax is long: what a loop gives is kept, and the argmax
-            # cannot draw each latent anew, one number after another.
-            halves = 2 if num_classes > FEW_GROUPS else 1
-            latents = jax.lax.map(partial(draw, latent_key), index, batch_size=drawn // halves)
+            latents = jax.vmap(draw, (None, 0))(latent_key, index)
             found, finite = label(arrays, latents)
             wanted = index < end
             group = jnp.where(wanted & finite, found, num_classes)  # num_classes: in no class
