@@ -21,6 +21,9 @@ from magan_jax.parallel import DEVICES, device_count, local_part, on_devices
 _BLOCK_WIDTHS = range(64, 15, -1)
 """Logits that an argmax of many looks at together: the first that divides them."""
 
+_LOWEST = np.int32(-(2**31))
+"""Below every logit as a whole number."""
+
 
 class Labels(NamedTuple):
     """Labels of n latents.
@@ -131,48 +134,56 @@ def label_and_finite(logits: jax.Array) -> tuple[jax.Array, jax.Array]:
     A row that is not finite has some label in 0..K−1. An argmax takes one number after another;
     of many logits, the largest of each block is found first, several at a time.
     """
-    n, num_classes = logits.shape
+    num_classes = logits.shape[1]
     width = next((w for w in _BLOCK_WIDTHS if num_classes % w == 0), _BLOCK_WIDTHS[0])
     if num_classes < 2 * width:
         return jnp.argmax(logits, axis=-1), jnp.isfinite(logits).all(-1)
-    # Whole numbers in the order of the floats, −0 and 0 the same: their maxima know no NaN, for
-    # which a CPU would go back to one number after another.
-    bits = jax.lax.bitcast_convert_type(logits, jnp.int32)
-    size = bits & jnp.int32(0x7FFFFFFF)
-    order = jnp.where(bits < 0, -size, size)
-    lowest, missing = jnp.int32(-(2**31)), -num_classes % width
+    padding = ((0, 0), (0, -num_classes % width))
     order, size = (
-        jnp.pad(x, ((0, 0), (0, missing)), constant_values=y).reshape(n, -1, width)
-        for x, y in ((order, lowest), (size, jnp.int32(0)))
+        jnp.pad(x, padding, constant_values=least).reshape(len(logits), -1, width)
+        for x, least in zip(_as_whole_numbers(logits), (_LOWEST, jnp.int32(0)), strict=True)
     )
-    largest, largest_size = jax.lax.reduce(
-        (order, size),
-        (lowest, jnp.int32(0)),
-        lambda a, b: (jnp.maximum(a[0], b[0]), jnp.maximum(a[1], b[1])),
-        (2,),
-    )
+    largest, finite = _largest_and_finite(order, size)
     block = jnp.argmax(largest, axis=1)
     inside = jnp.take_along_axis(order, block[:, None, None], axis=1)[:, 0]
-    infinite = jnp.int32(0x7F800000)
-    return block * width + jnp.argmax(inside, axis=1), (largest_size < infinite).all(-1)
+    return block * width + jnp.argmax(inside, axis=1), finite.all(-1)
 
 
 def keeps_label(logits: jax.Array, label: jax.Array) -> tuple[jax.Array, jax.Array]:
     """`[n, K], [n] -> [n], [n]`: `argmax(logits) == label`, and whether all logits are finite.
 
-    Both in one pass of comparisons, which a CPU does several at a time, unlike an argmax.
+    Both in one pass, which a CPU takes several logits at a time, unlike an argmax.
     """
-    own = jnp.take_along_axis(logits, label[:, None], axis=-1)
+    order, size = _as_whole_numbers(logits)
     place = jax.lax.broadcasted_iota(label.dtype, logits.shape, 1)
-    # Of equal logits the first counts. The label's own is not compared with itself: a compiler
-    # may compute it twice, rounded otherwise.
-    beaten = jnp.where(place > label[:, None], logits <= own, logits < own)
-    return jax.lax.reduce(
-        (beaten | (place == label[:, None]), jnp.isfinite(logits)),
-        (jnp.bool(True), jnp.bool(True)),
-        lambda a, b: (a[0] & b[0], a[1] & b[1]),
-        (1,),
+    # Of equal logits the first counts, so those behind the label's own must be one less. It is
+    # not compared with itself: a compiler may compute it twice, rounded otherwise.
+    least = order - (place > label[:, None]).astype(order.dtype)
+    rival, finite = _largest_and_finite(jnp.where(place == label[:, None], _LOWEST, least), size)
+    own = jnp.take_along_axis(order, label[:, None], axis=1)[:, 0]
+    return rival < own, finite
+
+
+def _as_whole_numbers(logits: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """Float32 as int32 in the same order, −0 and 0 the same, and the same of their absolute values.
+
+    The greatest of whole numbers is found several at a time; of floats, one of which may be NaN,
+    a CPU looks at one after another.
+    """
+    bits = jax.lax.bitcast_convert_type(logits, jnp.int32)
+    size = bits & jnp.int32(0x7FFFFFFF)
+    return jnp.where(bits < 0, -size, size), size
+
+
+def _largest_and_finite(order: jax.Array, size: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """`[..., K] -> [...]`: the largest, and whether all are finite, in one pass."""
+    largest, largest_size = jax.lax.reduce(
+        (order, size),
+        (_LOWEST, jnp.int32(0)),
+        lambda a, b: (jnp.maximum(a[0], b[0]), jnp.maximum(a[1], b[1])),
+        (order.ndim - 1,),
     )
+    return largest, largest_size < jnp.int32(0x7F800000)  # infinity
 
 
 def check_positive(name: str, value: int) -> None:
