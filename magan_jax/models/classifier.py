@@ -7,6 +7,7 @@ from jax.typing import DTypeLike
 
 from magan_jax.models.convolution import StridedConv
 from magan_jax.models.dense import dense
+from magan_jax.models.dropout import drop
 
 
 class Classifier(nn.Module):
@@ -38,18 +39,7 @@ class Classifier(nn.Module):
         x = images
         for features in (self.width, 2 * self.width):
             x = nn.relu(nn.LayerNorm(dtype=self.dtype)(StridedConv(features, dtype=self.dtype)(x)))
-        x = _drop(dropout_keys, 0, self.dropout, x.reshape(x.shape[0], -1))
+        x = drop(dropout_keys, 0, self.dropout, x.reshape(x.shape[0], -1))
         hidden = dense(4 * self.width, self.dtype, kernel_init=nn.initializers.he_normal())
-        x = _drop(dropout_keys, 1, self.dropout, nn.relu(hidden(x)))
+        x = drop(dropout_keys, 1, self.dropout, nn.relu(hidden(x)))
         return dense(self.num_classes, self.dtype)(x)
-
-
-def _drop(keys: jax.Array | None, layer: int, rate: float, x: jax.Array) -> jax.Array:
-    """Inverted dropout of the rows of x `[N, F]`, a key for each."""
-    if keys is None or rate == 0:
-        return x
-
-    def kept(key: jax.Array) -> jax.Array:
-        return jax.random.bernoulli(jax.random.fold_in(key, layer), 1 - rate, x.shape[1:])
-
-    return jnp.where(jax.vmap(kept)(keys), x / (1 - rate), 0)

@@ -103,6 +103,10 @@ def _kernel_gradient(x: jax.Array, y: jax.Array) -> jax.Array:
     patches = _patches(x)
     # yᵀ·patches, not patchesᵀ·y: a third faster on CPU, where the left factor is the one packed.
     product = _product(y.reshape(-1, y.shape[-1]).T, patches.reshape(-1, patches.shape[-1]))
+    # There XLA would swap the factors again, to save turning their product, but for a barrier.
+    product = jax.lax.platform_dependent(
+        product, cpu=jax.lax.optimization_barrier, default=_as_it_is
+    )
     return product.T.reshape(KERNEL_SIZE, KERNEL_SIZE, x.shape[-1], y.shape[-1])
 
 
@@ -120,6 +124,10 @@ _kernel_gradient.defvjp(
     lambda x, y: (_kernel_gradient(x, y), (x, y)),
     lambda saved, kernel: (_convolve_adjoint(saved[1], kernel), _convolve(saved[0], kernel)),
 )
+
+
+def _as_it_is(x: jax.Array) -> jax.Array:
+    return x
 
 
 def _product(a: jax.Array, b: jax.Array) -> jax.Array:
