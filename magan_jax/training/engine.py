@@ -12,7 +12,7 @@ Keys `[S]` train S stacked states at once, each as it would be trained alone.
 
 import time
 from collections.abc import Callable, Mapping
-from functools import cache
+from functools import cache, partial
 from typing import Any, NamedTuple
 
 import jax
@@ -138,7 +138,7 @@ def train(
         return on_devices(chunk, num_devices=num_devices, donate_first=True)
 
     # A copy: the first chunk takes the memory of its argument, which is the caller's.
-    state = jax.tree.map(jnp.array, start.state)
+    state = jax.jit(partial(jax.tree.map, jnp.copy))(start.state)
     data = jax.device_put(data)
     history = {name: [values] for name, values in start.history.items()}
     machine = environment()

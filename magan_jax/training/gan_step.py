@@ -152,10 +152,13 @@ def gan_step(config: GANConfig, image_shape: tuple[int, int, int], features: Any
             critic, _ = update_discriminator(critic, images, fake, objective_key)
             return (critic, statistics), None
 
-        # All updates of D but the last: none, and nothing compiled, where there is one.
-        before_last = jax.tree.map(lambda x: x[:, :-1].swapaxes(0, 1), (real, latents))
-        carry = (state.discriminator, state.discriminator_optimizer), state.statistics
-        (critic, statistics), _ = jax.lax.scan(critic_step, carry, (*before_last, keys[:-1]))
+        critic = state.discriminator, state.discriminator_optimizer
+        statistics = state.statistics
+        if critic_steps > 1:  # all updates of D but the last; a scan of none would be traced too
+            before_last = jax.tree.map(lambda x: x[:, :-1].swapaxes(0, 1), (real, latents))
+            (critic, statistics), _ = jax.lax.scan(
+                critic_step, (critic, statistics), (*before_last, keys[:-1])
+            )
         real, latents = real[:, -1], latents[:, -1]
 
         # Made once for both updates: G does not change in between.
