@@ -76,7 +76,7 @@ GROUPS: dict[str, Callable[[Config, Batch, MachineLimit], list[Row]]] = {
     "seeds": lambda c, data, limits: [seeds_row(data, c.turns, max(1, c.chunk_steps // 16))],
     "whole": lambda c, data, limits: whole_rows(data, test_set()),
     "labels": lambda c, data, limits: label_rows(c.turns, c.latents, limits),
-    "memory": lambda c, data, limits: [memory_row()],
+    "memory": lambda c, data, limits: [memory_row(c.turns)],
     "evaluations": lambda c, data, limits: evaluation_rows(data, c.turns, c.directions, limits),
     "search": lambda c, data, limits: search_rows(data, c.turns, c.directions),
     "growth": lambda c, data, limits: growth_rows(c.turns),

@@ -116,9 +116,18 @@ print(next(line for line in status if line.startswith("VmHWM")).split()[1])
 # VmHWM, since the peak that getrusage knows of begins with that of the parent process.
 
 
-def memory_row() -> Row:
-    """Peak memory of a process that analyses many latents."""
-    large, small = (int(printed_by(_MEMORY, n)[0]) / 1024 for n in ("1000000", "10000"))
+def memory_row(turns: int) -> Row:
+    """Peak memory of a process that analyses many latents, and of one that analyses few.
+
+    In turns: what the compiler takes meanwhile changes from one process to the next.
+    """
+    peaks = np.array(
+        [
+            [int(printed_by(_MEMORY, n)[0]) / 1024 for n in ("1000000", "10000")]
+            for _ in range(turns)
+        ]
+    )
+    large, small = peaks.T
     return row_of(
         "memory: analyze, N = 1,000,000",
         "MiB",
