@@ -68,7 +68,7 @@ def test_gradients_of_gradients_equal_those_of_lax(ours, reference):
 
 @pytest.mark.skipif(jax.default_backend() != "cpu", reason="the order that a CPU is given")
 def test_the_kernel_s_gradient_keeps_the_order_of_its_factors():
-    """XLA would turn yᵀ·patches round again, to a product that takes half as long again."""
+    """XLA would turn yᵀ·patches round again, to a product that takes up to half as long again."""
     x, kernel = jnp.ones((8, 6, 6, 3)), jnp.ones((4, 4, 3, 5))
     gradient = jax.grad(lambda k: jnp.sum(jnp.tanh(strided_conv(x, k))))
     lines = jax.jit(gradient).lower(kernel).compile().as_text().splitlines()

@@ -42,6 +42,12 @@ def test_bits_are_those_of_jax_where_it_draws_them_as_it_once_did():
     assert not np.array_equal(now, once)
 
 
+def test_bits_are_those_of_jax_where_it_draws_64_of_them():
+    with jax.enable_x64(True):
+        keys = jax.random.split(jax.random.key(0), 4)
+        np.testing.assert_array_equal(bernoulli(keys, 0.7, 50), of_jax(keys, 0.7, 50))
+
+
 def test_dropout_keeps_the_mean_and_drops_the_rate():
     x = jnp.ones((200, 300))
     keys = jax.random.split(KEY, 200)

@@ -32,6 +32,11 @@ def bernoulli(keys: jax.Array, p: float, count: int) -> jax.Array:
 
     On a CPU in a quarter of the time. There JAX compiles the rounds of its generator as a loop over
     the whole array, which goes through memory after each; here they are one expression.
+
+    Args:
+        keys: typed keys `[N]`.
+        p: in [0, 1], as a number and not as a traced array.
+        count: numbers of each key, below 2³².
     """
 
     def ordinary(keys: jax.Array) -> jax.Array:
@@ -39,7 +44,8 @@ def bernoulli(keys: jax.Array, p: float, count: int) -> jax.Array:
 
     # The same bits are drawn here only where JAX draws them so itself.
     settings: Any = jax.config
-    if jax.random.key_impl(keys) != "threefry2x32" or not settings.jax_threefry_partitionable:
+    usual = settings.jax_threefry_partitionable and not settings.jax_enable_x64
+    if jax.random.key_impl(keys) != "threefry2x32" or not usual:
         return ordinary(keys)
 
     def at_once(keys: jax.Array) -> jax.Array:

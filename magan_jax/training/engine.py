@@ -12,7 +12,7 @@ Keys `[S]` train S stacked states at once, each as it would be trained alone.
 
 import time
 from collections.abc import Callable, Mapping
-from functools import cache, partial
+from functools import cache
 from typing import Any, NamedTuple
 
 import jax
@@ -138,7 +138,7 @@ def train(
         return on_devices(chunk, num_devices=num_devices, donate_first=True)
 
     # A copy: the first chunk takes the memory of its argument, which is the caller's.
-    state = jax.jit(partial(jax.tree.map, jnp.copy))(start.state)
+    state = _copied(start.state)
     data = jax.device_put(data)
     history = {name: [values] for name, values in start.history.items()}
     machine = environment()
@@ -183,6 +183,12 @@ def train(
                 if after_epoch is not None:
                     after_epoch(progress())
     return progress()
+
+
+@jax.jit
+def _copied(state: State) -> State:
+    """In one program: a copy of each array by itself would be one for each shape."""
+    return jax.tree.map(jnp.copy, state)
 
 
 def _check_sizes(
