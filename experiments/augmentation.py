@@ -24,7 +24,7 @@ from magan_jax.augmentation.budget import Budget, check_budgets, draw_budget
 from magan_jax.augmentation.drafts import Draft, draft_arms
 from magan_jax.augmentation.fitting import SHIFTED, FittingConfig, check_fitting_config, fit
 from magan_jax.augmentation.judging import Judge
-from magan_jax.augmentation.kept import digest_of, load_trial, save_trial
+from magan_jax.augmentation.kept import TrialsFolder, digest_of, keep_trial, kept_trials
 from magan_jax.augmentation.labelling import fit_ensembles
 from magan_jax.augmentation.neighbourhoods import study_neighbourhoods
 from magan_jax.augmentation.pools import Sources
@@ -134,7 +134,8 @@ def all_trials(run: Run, begun: Begun) -> list[Trial]:
     config = run.config
     encoders: Any = begun.features
     networks = digest_of((begun.gan.progress.state, [one.args[0] for one in encoders]))
-    trials = kept_trials(run, networks)
+    folder = trials_of(run)
+    trials = kept_trials(folder, config.budgets, run.seeds, networks)
     keys = dict(zip(run.seeds, run.keys(10), strict=True))
     missing = {
         n: [seed for seed in run.seeds if not first_host_says((n, seed) in trials)]
@@ -151,10 +152,10 @@ def all_trials(run: Run, begun: Begun) -> list[Trial]:
                 with run.timed(f"{n} labels per class"):
                     found = try_seeds(run, own, n, begun, bar.update)
                 for trial in found:
-                    keep_trial(run, trial, networks)
+                    keep_trial(folder, trial, networks)
                     trials[n, trial.seed] = trial
     if config.restart and is_first_host():
-        replace_folder(trials_folder(run), run.workdir / "trials")
+        replace_folder(folder.path, run.workdir / "trials")
     return [trials[place] for place in sorted(trials)]
 
 
@@ -249,13 +250,12 @@ def sources_of(
     )
 
 
-def described(run: Run, seed: int, n: int) -> dict[str, Any]:
-    """All that decides a trial."""
+def trials_of(run: Run) -> TrialsFolder:
+    """Where finished trials lie, and all that decides them; with `--restart`, beside the old ones
+    until all are done."""
     config = run.config
-    return {
+    settings = {
         "format": 5,
-        "seed": seed,
-        "num_per_class": n,
         "gan_seed": config.seed,
         "data": [run.dataset.name, run.dataset.sha256],
         "judge_steps": config.judge_steps,
@@ -265,40 +265,8 @@ def described(run: Run, seed: int, n: int) -> dict[str, Any]:
         "gan": asdict(config.gan),
         "contrast": asdict(config.contrast) if set(config.arms) & set(BY_FEATURES) else None,
     }
-
-
-def trials_folder(run: Run) -> Path:
-    """Where finished trials lie; with `--restart`, beside the old ones until all are done."""
-    return run.workdir / ("trials-restarted" if run.config.restart else "trials")
-
-
-def kept_trials(run: Run, networks: str | None = None) -> dict[tuple[int, int], Trial]:
-    """By n and seed, what earlier calls have tried, with `--restart` those of the same restart;
-    none but on the first host."""
-    if not is_first_host():
-        return {}
-    found = {}
-    for n in run.config.budgets:
-        for seed in run.seeds:
-            path = trials_folder(run) / f"n{n}-seed{seed}.npz"
-            try:
-                trial = load_trial(
-                    path, described(run, seed, n), run.config.fitting.width, networks
-                )
-            except ValueError:
-                if not run.config.restart:
-                    raise
-                trial = None  # of another restart: it will be replaced
-            if trial is not None:
-                found[n, seed] = trial
-    return found
-
-
-def keep_trial(run: Run, trial: Trial, networks: str) -> None:
-    """For the next call, should this one be interrupted."""
-    if is_first_host():
-        path = trials_folder(run) / f"n{trial.num_per_class}-seed{trial.seed}.npz"
-        save_trial(path, trial, described(run, trial.seed, trial.num_per_class), networks)
+    folder = run.workdir / ("trials-restarted" if config.restart else "trials")
+    return TrialsFolder(folder, settings, config.fitting.width, others_replaced=config.restart)
 
 
 def generator_of(run: Run) -> TrainedGAN:
@@ -404,7 +372,8 @@ def prepare() -> Run:
     run = start_run("augmentation", preset, config, dataset, trainings={})
     if set(config.arms) & set(BY_FEATURES):
         check_stage(contrast_stage(run))
-    kept_trials(run)  # those of other settings are refused before anything is trained
+    # Those of other settings are refused before anything is trained.
+    kept_trials(trials_of(run), config.budgets, run.seeds)
     return run
 
 

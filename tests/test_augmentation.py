@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from conftest import load_experiment, read_results, run_experiment, unexplained
 
-from magan_jax.augmentation import report, trial
+from magan_jax.augmentation import kept, report, trial
 from magan_jax.augmentation.arms import ARMS, BASELINES
 from magan_jax.augmentation.bounds import BOUNDS
 from magan_jax.augmentation.trial import Trial
@@ -178,8 +178,8 @@ def test_another_host_does_as_the_first_whose_disk_it_cannot_see(
     """Where the first has kept a trial, no other tries it: the others would wait for ever."""
     module = load_experiment("augmentation")
     monkeypatch.setattr(sys, "argv", ["augmentation.py", *arguments(tiny_folder, finished)])
-    monkeypatch.setattr(module, "is_first_host", lambda: False)
-    monkeypatch.setattr(report, "is_first_host", lambda: False)
+    for each in (module, kept, report):
+        monkeypatch.setattr(each, "is_first_host", lambda: False)
     asked, tried = [], []
 
     def first_host_says(answer):

@@ -5,8 +5,16 @@ import jax
 import numpy as np
 import pytest
 
+from magan_jax.augmentation import kept
 from magan_jax.augmentation.judging import PoolJudgement
-from magan_jax.augmentation.kept import digest_of, load_trial, save_trial
+from magan_jax.augmentation.kept import (
+    TrialsFolder,
+    digest_of,
+    keep_trial,
+    kept_trials,
+    load_trial,
+    save_trial,
+)
 from magan_jax.augmentation.neighbourhoods import Neighbourhoods
 from magan_jax.augmentation.trial import ArmTrial, Trial
 from magan_jax.models import Classifier
@@ -64,6 +72,43 @@ def test_a_trial_of_other_settings_or_networks_is_refused(path):
         load_trial(path, SETTINGS | {"seed": 4}, 2)
     with pytest.raises(ValueError, match="holds a trial of other networks .another GAN or encoder"):
         load_trial(path, SETTINGS, 2, "abd")
+
+
+def test_a_folder_gives_back_the_trials_that_it_was_given(tmp_path):
+    folder = TrialsFolder(tmp_path / "trials", {"arms": ("real", "anchors")}, 2)
+    assert kept_trials(folder, [10], [3]) == {}
+    keep_trial(folder, trial(), "abc")
+    keep_trial(folder, trial()._replace(seed=4), "abc")
+    keep_trial(folder, trial()._replace(num_per_class=20), "abc")
+    found = kept_trials(folder, [5, 10], range(4, 2, -1), "abc")
+    assert [(place, one.num_per_class, one.seed) for place, one in found.items()] == [
+        ((10, 4), 10, 4),
+        ((10, 3), 10, 3),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("other", "networks"), [({"settings": {"arms": ("real",)}}, None), ({}, "abd")]
+)
+def test_others_trials_are_refused_or_replaced(tmp_path, other, networks):
+    folder = TrialsFolder(tmp_path, {"arms": ("real", "anchors")}, 2)
+    keep_trial(folder, trial(), "abc")
+    keep_trial(folder, trial()._replace(seed=4), "abd")
+    with pytest.raises(ValueError, match="n10-seed3.npz holds a trial of other"):
+        kept_trials(folder._replace(**other), [10], [3, 4], networks)
+    again = folder._replace(**other, others_replaced=True)
+    assert [seed for _, seed in kept_trials(again, [10], [3, 4], networks)] == (
+        [4] if networks else []
+    )
+
+
+def test_only_the_first_host_reads_and_writes_trials(tmp_path, monkeypatch):
+    folder = TrialsFolder(tmp_path, {}, 2)
+    keep_trial(folder, trial(), "abc")
+    monkeypatch.setattr(kept, "is_first_host", lambda: False)
+    keep_trial(folder, trial()._replace(seed=4), "abc")
+    assert kept_trials(folder, [10], [3]) == {}
+    assert [path.name for path in tmp_path.iterdir()] == ["n10-seed3.npz"]
 
 
 def cut(content):

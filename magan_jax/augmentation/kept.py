@@ -1,12 +1,13 @@
 """Trials on disk: a call that was interrupted goes on with the next one."""
 
 import hashlib
+import itertools
 import json
 import zipfile
 import zlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
@@ -15,7 +16,73 @@ from magan_jax.augmentation.judging import PoolJudgement
 from magan_jax.augmentation.neighbourhoods import Neighbourhoods
 from magan_jax.augmentation.trial import ArmTrial, Trial
 from magan_jax.files import jsonable, write_arrays
+from magan_jax.runtime import is_first_host
 from magan_jax.training.classifier import classifier_in_use
+
+
+class TrialsFolder(NamedTuple):
+    """Where the trials of a run lie, and what they are of.
+
+    Attributes:
+        path: the folder, which need not exist.
+        settings: all that decides a trial but its seed and its number of labels, as plain JSON.
+        width: of the trials' classifiers.
+        others_replaced: trials of other settings or networks, or damaged ones, count as absent;
+            else they are refused.
+    """
+
+    path: Path
+    settings: Mapping[str, Any]
+    width: int
+    others_replaced: bool = False
+
+    def place(self, seed: int, n: int) -> tuple[Path, dict[str, Any]]:
+        """A trial's file, and all that decides it."""
+        return self.path / f"n{n}-seed{seed}.npz", {
+            **self.settings,
+            "seed": seed,
+            "num_per_class": n,
+        }
+
+
+def kept_trials(
+    folder: TrialsFolder, budgets: Iterable[int], seeds: Iterable[int], networks: str | None = None
+) -> dict[tuple[int, int], Trial]:
+    """What earlier calls have tried; nothing but on the first host.
+
+    Args:
+        folder: where it lies.
+        budgets: numbers of labels per class.
+        seeds: of the trials.
+        networks: what it must have been made with, see `digest_of`; None for any.
+
+    Returns:
+        The trials that are there, by number of labels and seed.
+
+    Raises:
+        ValueError: see `load_trial`, unless others are replaced.
+    """
+    found: dict[tuple[int, int], Trial] = {}
+    if not is_first_host():
+        return found
+    for n, seed in itertools.product(budgets, seeds):
+        path, description = folder.place(seed, n)
+        try:
+            trial = load_trial(path, description, folder.width, networks)
+        except ValueError:
+            if not folder.others_replaced:
+                raise
+            trial = None
+        if trial is not None:
+            found[n, seed] = trial
+    return found
+
+
+def keep_trial(folder: TrialsFolder, trial: Trial, networks: str) -> None:
+    """On the first host, keep a trial for the next call, should this one be interrupted."""
+    if is_first_host():
+        path, description = folder.place(trial.seed, trial.num_per_class)
+        save_trial(path, trial, description, networks)
 
 
 def digest_of(networks: Any) -> str:
