@@ -24,7 +24,13 @@ from magan_jax.augmentation.budget import Budget, check_budgets, draw_budget
 from magan_jax.augmentation.drafts import Draft, draft_arms
 from magan_jax.augmentation.fitting import SHIFTED, FittingConfig, check_fitting_config, fit
 from magan_jax.augmentation.judging import Judge
-from magan_jax.augmentation.kept import TrialsFolder, digest_of, keep_trial, kept_trials
+from magan_jax.augmentation.kept import (
+    TrialsFolder,
+    digest_of,
+    keep_trial,
+    kept_trials,
+    put_in_place,
+)
 from magan_jax.augmentation.labelling import fit_ensembles
 from magan_jax.augmentation.neighbourhoods import study_neighbourhoods
 from magan_jax.augmentation.pools import Sources
@@ -35,7 +41,6 @@ from magan_jax.augmentation.trial import Trial, try_drafts
 from magan_jax.augmentation.tuning import TuningConfig
 from magan_jax.cli import one_sentence, parse
 from magan_jax.data import load_dataset
-from magan_jax.files import replace_folder
 from magan_jax.latent.networks import Classify
 from magan_jax.parallel import check_num_devices
 from magan_jax.run import Run, RunConfig, start_run
@@ -62,7 +67,8 @@ class Config(RunConfig):
     """Seeds whose classifiers are fitted in the same compiled calls; default all on an accelerator,
     one on a CPU, where more are no faster and an interruption costs more."""
     judge_steps: int = 5_000
-    """Steps of the classifier that has all labels: it judges purity, and makes an upper bound."""
+    """Steps of each of two classifiers that have all labels: one judges what labels are right and
+    decides nothing, the other labels images for upper bounds."""
     fashion_workdir: Path | None = None
     """A run of fashion.py whose GAN is used; default its folder for this preset and seed."""
     fitting: FittingConfig = field(default_factory=FittingConfig)
@@ -155,9 +161,12 @@ def all_trials(run: Run, begun: Begun) -> list[Trial]:
                     keep_trial(folder, trial, networks)
                     trials[n, trial.seed] = trial
     if config.restart and is_first_host():
-        replace_folder(folder.path, run.workdir / "trials")
+        put_in_place(folder, run.workdir / "trials")
     return [trials[place] for place in sorted(trials)]
 
+
+GAN_DIGEST = "gan's parameters"
+"""By this name an encoder remembers whose images it has learned from."""
 
 # Streams of a seed's key.
 _BUDGET, _LABELLER, _ANALYSIS, _ARMS, _BOUNDS, _NEIGHBOURS = range(6)
@@ -198,7 +207,8 @@ def draft_of(
 
     config, few = run.config, budget.fitting
     # The features know no label: these images' classes are all that their classifiers are told.
-    # Nor are the images that choose among variants, even without their labels.
+    # Images that choose among variants are not in the pools, though GAN and features, which know
+    # no label, have seen them with all others.
     others = np.delete(run.dataset.train_images, budget.rows[budget.held_out], axis=0)
     sources = sources_of(run, own(_ANALYSIS), begun.gan, labeller, few, others, begun.features)
     arms = draft_arms(own(_ARMS), {name: ARMS[name] for name in config.arms}, sources, few)
@@ -255,7 +265,7 @@ def trials_of(run: Run) -> TrialsFolder:
     until all are done."""
     config = run.config
     settings = {
-        "format": 5,
+        "format": 6,
         "gan_seed": config.seed,
         "data": [run.dataset.name, run.dataset.sha256],
         "judge_steps": config.judge_steps,
@@ -307,17 +317,21 @@ def features_of(run: Run, gan: TrainedGAN) -> list[Features]:
         gan.generate,
         gan.prior,
         images,
-        stage=contrast_stage(run),
+        stage=contrast_stage(run, gan),
         num_devices=config.num_devices,
     )
     return [discriminator_features(config.gan, images, gan.progress.state), shared]
 
 
-def contrast_stage(run: Run) -> Stage:
-    """Where the encoder is kept; it has one seed, as the GAN has."""
+def contrast_stage(run: Run, gan: TrainedGAN | None = None) -> Stage:
+    """Where the encoder is kept; it has one seed, as the GAN has, and is of this very GAN, be
+    there another of the same settings; None stands for any."""
     config = run.config
     settings = {"contrast": {"gan": config.gan, "contrast": config.contrast}}
-    return replace(run, config=replace(config, num_seeds=1), trainings=settings).stage("contrast")
+    single = replace(run, config=replace(config, num_seeds=1), trainings=settings)
+    stage = single.stage("contrast")
+    digest = None if gan is None else digest_of(gan.progress.state)
+    return stage._replace(description=stage.description | {GAN_DIGEST: digest})
 
 
 def knows_all(run: Run, stream: int) -> Judge:
@@ -348,7 +362,7 @@ def prepare() -> Run:
     )
     check_num_devices(config.num_devices)
     check_budgets(config.budgets, dataset.train_labels, len(dataset.class_names))
-    check_fitting_config(config.fitting)
+    check_fitting_config(config.fitting, dataset.train_images.shape)
     check_synthesis_config(config.synthesis, len(dataset.class_names), dataset.train_images.shape)
     check_gan_config(config.gan, dataset.train_images.shape, config.num_devices)
     if set(config.arms) & set(BY_FEATURES):
@@ -371,7 +385,7 @@ def prepare() -> Run:
         raise ValueError(f"judge_steps is {config.judge_steps}; it must be at least 1.")
     run = start_run("augmentation", preset, config, dataset, trainings={})
     if set(config.arms) & set(BY_FEATURES):
-        check_stage(contrast_stage(run))
+        check_stage(contrast_stage(run), unknown=(GAN_DIGEST,))
     # Those of other settings are refused before anything is trained.
     kept_trials(trials_of(run), config.budgets, run.seeds)
     return run

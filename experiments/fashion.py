@@ -192,7 +192,7 @@ def prepare() -> Run:
     dataset = load_dataset(config.dataset, config.data_dir)
     config = decided(config, dataset.name)
     check_num_devices(config.num_devices)
-    check_classifier_config(config.classifier, len(dataset.train_images), config.num_devices)
+    check_classifier_config(config.classifier, dataset.train_images.shape, config.num_devices)
     check_gan_config(config.gan, dataset.train_images.shape, config.num_devices)
     check_analysis_config(config.analysis, len(dataset.class_names))
     trainings: Trainings = {

@@ -233,7 +233,7 @@ def prepare() -> Run:
         gan=replace(config.gan, dtype=config.gan.dtype or config.dtype),
     )
     check_num_devices(config.num_devices)
-    check_classifier_config(config.classifier, len(dataset.train_images), config.num_devices)
+    check_classifier_config(config.classifier, dataset.train_images.shape, config.num_devices)
     for name in config.methods:
         check_gan_config(
             chosen_config(name, config.gan, config.epochs),

@@ -38,7 +38,10 @@ def test_a_goal_is_reached_by_the_best_arm_or_by_others_for_certain(best, reache
 def test_of_one_seed_a_goal_is_undecided():
     alone = {"one": PairedDifference(0.06, *[float("nan")] * 4)}
     found = _goal(10, alone, ["one"], "one")
-    assert (found["reached"], found["reason"]) == (None, "one seed has no interval")
+    assert (found["reached"], found["reason"]) == (
+        None,
+        "one seed, or the same difference in all, has no interval",
+    )
 
 
 def test_an_arm_of_many_variants_is_not_best_by_its_luckiest():

@@ -68,6 +68,13 @@ def test_results_hold_every_arm_of_every_budget(finished):
                 base = np.array(entry["arms"][other]["test_accuracy"]["values"])
                 found = arm["against"][other]
                 assert found["mean"] == pytest.approx((values - base).mean())
+                assert 0 <= found["image_error"] <= 1 / 8  # of 64 images
+                assert found["image_error"] <= entry["largest_image_error"] or (
+                    other != entry["baseline"]
+                )
+                if found["reason"]:  # of two seeds, as many images more in both
+                    assert np.ptp(values - base) == 0 != found["mean"]
+                    continue
                 assert found["low"] <= found["mean"] <= found["high"]
                 assert found["p_value"] <= found["adjusted"] <= 1
             if any(variant.pool for variant in ARMS[name].variants):
@@ -126,8 +133,11 @@ def test_no_arm_sees_another_label_or_a_test_image(finished, tiny_folder, monkey
 
     right = trial(run)
     budget = module.draw_budget(jax.random.fold_in(key, 0), run.train_set, 3, 10)
-    labels = (run.dataset.train_labels + 1) % 10
+    # Wrong ones, and of other numbers: who knew how frequent the classes are would tell.
+    wrong_by = np.random.default_rng(0).integers(1, 4, len(run.dataset.train_labels))
+    labels = (run.dataset.train_labels + wrong_by) % 10
     labels[budget.rows] = budget.labels
+    assert np.ptp(np.bincount(labels, minlength=10)) > 10
     monkeypatch.setattr(module, "draw_budget", lambda *_: budget)
     # In a folder of its own: GAN and features are trained anew, beside these labels.
     lying = module.replace(run, dataset=run.dataset._replace(train_labels=labels), workdir=tmp_path)
@@ -161,6 +171,48 @@ def test_no_arm_sees_another_label_or_a_test_image(finished, tiny_folder, monkey
     # The bounds do see them: the comparison can tell.
     a, b = (t.bounds["real_labels"].classifier.args[0] for t in (right, wrong))
     assert not all(map(np.array_equal, jax.tree.leaves(a), jax.tree.leaves(b)))
+
+
+def test_images_that_choose_among_variants_are_in_no_pool(finished, tiny_folder, monkeypatch):
+    module = load_experiment("augmentation")
+    monkeypatch.setattr(sys, "argv", ["augmentation.py", *arguments(tiny_folder, finished)])
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)
+        run = module.prepare()
+    seen = []
+
+    class Enough(Exception):
+        pass
+
+    def draft_arms(key, arms, sources, few):
+        seen.append(sources.unlabelled)
+        raise Enough
+
+    monkeypatch.setattr(module, "draft_arms", draft_arms)
+    key, gan = run.keys(10)[0], module.generator_of(run)
+    with pytest.raises(Enough):
+        module.try_seeds(run, {0: key}, 3, module.Begun(gan, [], None, None), lambda: None)
+    budget = module.draw_budget(jax.random.fold_in(key, 0), run.train_set, 3, 10)
+    images = run.dataset.train_images
+    others = np.setdiff1d(np.arange(len(images)), budget.rows[budget.held_out])
+    assert len(others) == len(images) - 10  # one in three of each class chooses
+    np.testing.assert_array_equal(seen[0], images[others])
+
+
+def test_an_encoder_of_another_generator_of_the_same_settings_is_refused(
+    finished, tiny_folder, monkeypatch
+):
+    module = load_experiment("augmentation")
+    monkeypatch.setattr(sys, "argv", ["augmentation.py", *arguments(tiny_folder, finished)])
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)
+        run = module.prepare()
+    gan = module.generator_of(run)
+    assert len(module.features_of(run, gan)) == 2  # its own is kept
+    other = jax.tree.map(lambda leaf: leaf + np.ones((), leaf.dtype), gan.progress.state)
+    another = gan._replace(progress=gan.progress._replace(state=other))
+    with pytest.raises(ValueError, match="holds a training with another gan's parameters; delete"):
+        module.features_of(run, another)
 
 
 def test_a_second_call_fits_no_arm_and_finds_the_same(finished, tiny_folder, capsys):

@@ -110,7 +110,13 @@ def test_half_of_the_images_are_mirrored():
 )
 def test_settings_that_cannot_work_are_refused(changes, message):
     with pytest.raises(ValueError, match=message):
-        check_classifier_config(ClassifierConfig(**changes), 600)
+        check_classifier_config(ClassifierConfig(**changes), (600, 28, 28, 1))
+
+
+@pytest.mark.parametrize("shape", [(600, 30, 28, 1), (600, 28, 27, 3), (600, 28, 28)])
+def test_images_that_cannot_be_halved_twice_are_refused(shape):
+    with pytest.raises(ValueError, match=r"the images have the shape .*divisible by 4: crop"):
+        check_classifier_config(ClassifierConfig(), shape)
 
 
 def test_layer_features_are_what_the_hidden_layers_hand_on():

@@ -164,4 +164,9 @@ def test_a_training_that_diverges_says_so():
 )
 def test_settings_that_cannot_work_are_refused(changes, message):
     with pytest.raises(ValueError, match=message):
-        check_fitting_config(FittingConfig(**changes))
+        check_fitting_config(FittingConfig(**changes), (600, 28, 28, 1))
+
+
+def test_images_of_another_size_are_refused():
+    with pytest.raises(ValueError, match="shape .600, 30, 30, 1.; the classifier needs"):
+        check_fitting_config(FittingConfig(), (600, 30, 30, 1))

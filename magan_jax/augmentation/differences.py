@@ -12,8 +12,9 @@ class PairedDifference(NamedTuple):
 
     Attributes:
         mean: over seeds.
-        low, high: 95 % interval (Student); NaN with one seed.
-        p_value: two-sided, of the paired t-test; NaN with one seed.
+        low, high: 95 % interval (Student); NaN with one seed, or where all seeds differ by the
+            same, which says nothing of how much others would; where none differs at all, 0.
+        p_value: two-sided, of the paired t-test; NaN where the interval is, 1 where none differs.
         adjusted: the same after Holm's correction for all arms of the family.
     """
 
@@ -58,7 +59,7 @@ def paired_differences(
     for name, p_value, corrected in zip(others, p, adjusted, strict=True):
         difference = arrays[name] - arrays[baseline]
         reach = float("nan")
-        if len(difference) > 1:
+        if not np.isnan(p_value):
             error = difference.std(ddof=1) / np.sqrt(len(difference))
             reach = float(t.ppf(0.975, len(difference) - 1) * error)
         mean = float(difference.mean())
@@ -68,12 +69,30 @@ def paired_differences(
     return found
 
 
+def image_error(hits: np.ndarray, baseline: np.ndarray) -> float:
+    """What the choice of test images adds to the uncertainty of a paired difference.
+
+    Intervals over seeds hold for these test images. Had others been drawn, the same classifiers
+    would differ by another mean; its standard error, by how the difference varies over images.
+
+    Args:
+        hits: bool `[S, N]`, by seed and image whether an arm's classifier is right.
+        baseline: the same of what is subtracted.
+
+    Returns:
+        The standard error of the mean difference of accuracy, for all seeds together.
+    """
+    difference = np.mean(np.asarray(hits, np.float64) - np.asarray(baseline, np.float64), axis=0)
+    return float(difference.std() / np.sqrt(len(difference)))
+
+
 def holm(p_values: np.ndarray) -> np.ndarray:
-    """Holm's step-down correction of p-values `[m]` (1979): family-wise, any dependence."""
+    """Holm's step-down correction of p-values `[m]` (1979): family-wise, any dependence.
+
+    One that is NaN stays so, and counts as a test that found nothing.
+    """
     p = np.asarray(p_values, np.float64)
-    if not np.isfinite(p).all():
-        return np.full(p.shape, np.nan)
-    order = np.argsort(p)
+    order = np.argsort(p)  # NaN last
     stepped = np.maximum.accumulate(p[order] * np.arange(len(p), 0, -1))
     adjusted = np.empty_like(p)
     adjusted[order] = np.minimum(stepped, 1.0)
@@ -84,6 +103,10 @@ def _p_value(first: np.ndarray, second: np.ndarray) -> float:
     difference = first - second
     if len(difference) < 2:
         return float("nan")
-    if not np.ptp(difference):  # no deviation: the same everywhere, or different for certain
-        return 1.0 if not difference[0] else 0.0
+    if np.ptp(difference) < _ROUNDING:
+        return 1.0 if abs(difference[0]) < _ROUNDING else float("nan")
     return float(ttest_rel(first, second).pvalue)
+
+
+_ROUNDING = 1e-9
+"""Differences of accuracies this close to each other are equal: one image is more."""

@@ -13,6 +13,7 @@ import optax
 
 from magan_jax.augmentation.rows import EACH_ITS_OWN, Rows, SoftBatch, sets_to_rows, to_rows
 from magan_jax.models import Classifier
+from magan_jax.models.classifier import check_classifiable
 from magan_jax.training.classifier import classifier_in_use
 from magan_jax.training.engine import Batch
 from magan_jax.training.ensemble import member, stacked
@@ -38,8 +39,9 @@ class FittingConfig:
     """AdamW's decay."""
 
 
-def check_fitting_config(config: FittingConfig) -> None:
-    """Refuse settings that cannot work, naming the field."""
+def check_fitting_config(config: FittingConfig, images_shape: Sequence[int]) -> None:
+    """Refuse settings that cannot work on images of a shape `(N, H, W, C)`, naming the field."""
+    check_classifiable(images_shape)
     for name in ("steps", "width"):
         if getattr(config, name) < 1:
             raise ValueError(f"fitting.{name} is {getattr(config, name)}; it must be at least 1.")

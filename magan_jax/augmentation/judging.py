@@ -80,7 +80,12 @@ def judge_pool(pool: SoftBatch, judge: Judge, num_classes: int) -> PoolJudgement
 
 def accuracy(classify: Classify, images: Batch) -> float:
     """Share of the images with the right label."""
-    return float(np.mean(predicted(classify, np.asarray(images.images)) == images.labels))
+    return float(np.mean(hits(classify, images)))
+
+
+def hits(classify: Classify, images: Batch) -> np.ndarray:
+    """Whether each image is given the right label, bool `[N]`."""
+    return predicted(classify, np.asarray(images.images)) == np.asarray(images.labels)
 
 
 def predicted(classify: Classify, images: np.ndarray) -> np.ndarray:

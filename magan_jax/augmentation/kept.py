@@ -3,6 +3,8 @@
 import hashlib
 import itertools
 import json
+import os
+import shutil
 import zipfile
 import zlib
 from collections.abc import Iterable, Mapping
@@ -85,6 +87,19 @@ def keep_trial(folder: TrialsFolder, trial: Trial, networks: str) -> None:
         save_trial(path, trial, description, networks)
 
 
+def put_in_place(folder: TrialsFolder, target: Path) -> None:
+    """Move all trials of a folder into another, each in place of its like; others stay there.
+
+    Args:
+        folder: where they are; it is gone afterwards.
+        target: where they belong.
+    """
+    target.mkdir(parents=True, exist_ok=True)
+    for path in sorted(folder.path.glob("n*-seed*.npz")):
+        os.replace(path, target / path.name)
+    shutil.rmtree(folder.path, ignore_errors=True)
+
+
 def digest_of(networks: Any) -> str:
     """SHA-256 of all parameters of a pytree of networks, as text."""
     digest = hashlib.sha256()
@@ -120,7 +135,7 @@ def save_trial(path: Path, trial: Trial, description: Mapping[str, Any], network
         found = trial.neighbourhoods._asdict()
         arrays |= {f"neighbourhoods/{name}": value for name, value in found.items()}
     path.parent.mkdir(parents=True, exist_ok=True)
-    write_arrays(path, arrays)
+    write_arrays(path, arrays | {"content": _content(arrays)})
 
 
 def load_trial(
@@ -143,6 +158,8 @@ def load_trial(
     try:
         with np.load(path, allow_pickle=False) as file:
             arrays = dict(file)
+        if str(arrays.pop("content")) != _content(arrays):
+            raise ValueError("it is not what was written")
         other = None
         if str(arrays["description"]) != str(_text(description)):
             other = "settings"
@@ -150,12 +167,31 @@ def load_trial(
             other = "networks (another GAN or encoder of the same settings)"
         if other is None:
             return _trial_of(arrays, width)
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+    except _DAMAGE as error:
         raise ValueError(f"{path} cannot be read ({error}); delete it to make it anew.") from error
     raise ValueError(
         f"{path} holds a trial of other {other}; delete it, make everything anew with --restart, "
         "or name another --workdir."
     )
+
+
+_DAMAGE = (
+    OSError,
+    ValueError,
+    KeyError,
+    TypeError,
+    EOFError,
+    NotImplementedError,  # zipfile's, for a compression that a flipped bit names
+    RuntimeError,  # and for an encryption
+    zipfile.BadZipFile,
+    zlib.error,
+)
+"""What reading a damaged archive may end in."""
+
+
+def _content(arrays: Mapping[str, Any]) -> str:
+    """A digest of all arrays and of their names: an archive may lose one unnoticed."""
+    return digest_of([np.array(sorted(arrays)), *(arrays[name] for name in sorted(arrays))])
 
 
 def _trial_of(arrays: Mapping[str, np.ndarray], width: int) -> Trial:

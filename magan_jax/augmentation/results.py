@@ -8,8 +8,8 @@ import numpy as np
 
 from magan_jax.augmentation.arms import ARMS, BASELINES, CONTROL
 from magan_jax.augmentation.bounds import BOUNDS
-from magan_jax.augmentation.differences import PairedDifference, paired_differences
-from magan_jax.augmentation.judging import accuracy
+from magan_jax.augmentation.differences import PairedDifference, image_error, paired_differences
+from magan_jax.augmentation.judging import hits
 from magan_jax.augmentation.neighbourhoods import neighbourhood_entry
 from magan_jax.augmentation.trial import ArmTrial, Trial
 from magan_jax.results import over_seeds
@@ -23,6 +23,8 @@ TITLES = {name: arm.title for name, arm in ARMS.items()} | {
 GOALS = {10: 0.05, 50: 0.03}
 """By labels per class: what an arm built on the latent space was hoped to gain over the stronger
 baseline, in shares of the test images."""
+
+_NO_INTERVAL = "one seed, or the same difference in all, has no interval"
 
 _CERTAIN = 0.05
 """A corrected p-value below this is."""
@@ -40,10 +42,11 @@ def budget_entries(trials: Sequence[Trial], test_set: Batch) -> list[dict[str, A
 def _budget_entry(trials: Sequence[Trial], n: int, test_set: Batch) -> dict[str, Any]:
     arms = {name: [trial.arms[name] for trial in trials] for name in trials[0].arms}
     bounds = {name: [trial.bounds[name] for trial in trials] for name in trials[0].bounds}
-    tested = {
-        name: np.array([accuracy(one.classifier, test_set) for one in found])
+    right = {
+        name: np.stack([hits(one.classifier, test_set) for one in found])
         for name, found in (arms | bounds).items()
     }
+    tested = {name: found.mean(axis=1) for name, found in right.items()}
     of_arms = {name: tested[name] for name in arms}
     # The stronger of the two, by the test images themselves: to the arms' disadvantage.
     baseline = max(BASELINES, key=lambda name: tested[name].mean())
@@ -53,6 +56,10 @@ def _budget_entry(trials: Sequence[Trial], n: int, test_set: Batch) -> dict[str,
     # By validation images, so that the test images choose nothing.
     candidates = [name for name in arms if ARMS[name].from_latents]
     best = max(candidates, key=lambda name: _validation(arms[name]), default=None)
+    image_errors = {
+        other: {name: image_error(right[name], right[other]) for name in found}
+        for other, found in against.items()
+    }
     studied = neighbourhood_entry([trial.neighbourhoods for trial in trials])
     return {
         "num_per_class": n,
@@ -69,6 +76,7 @@ def _budget_entry(trials: Sequence[Trial], n: int, test_set: Batch) -> dict[str,
                 "from_latents": ARMS[name].from_latents,
                 "against": {
                     other: _difference_entry(differences[name])
+                    | {"image_error": image_errors[other][name]}
                     for other, differences in against.items()
                     if name in differences
                 },
@@ -76,6 +84,7 @@ def _budget_entry(trials: Sequence[Trial], n: int, test_set: Batch) -> dict[str,
             for name, found in arms.items()
         },
         "bounds": {name: _arm_entry(found, tested[name], [""]) for name, found in bounds.items()},
+        "largest_image_error": max(image_errors[baseline].values()),
         "neighbourhoods": studied,
         "neighbourhoods_reason": (None if studied else "no arm uses the labels of neighbourhoods"),
     }
@@ -97,7 +106,7 @@ def _goal(
 
     also = [x for x in candidates if x != best and enough(x) and gains[x].adjusted < _CERTAIN]
     reached = enough(best)
-    reason = "one seed has no interval" if reached is None else None
+    reason = _NO_INTERVAL if reached is None else None
     return {"gain": GOALS[n], "reached": reached, "reason": reason, "also": also}
 
 
@@ -114,8 +123,7 @@ def _validation(found: Sequence[ArmTrial]) -> float:
 
 
 def _difference_entry(found: PairedDifference) -> dict[str, Any]:
-    alone = "one seed has no interval" if np.isnan(found.low) else None
-    return found._asdict() | {"reason": alone}
+    return found._asdict() | {"reason": _NO_INTERVAL if np.isnan(found.low) else None}
 
 
 def _arm_entry(found: Sequence[ArmTrial], tested: np.ndarray, titles: list[str]) -> dict[str, Any]:

@@ -1,5 +1,7 @@
 """The classifier C that gives every generated image its label (MAGAN, Figure 4)."""
 
+from collections.abc import Sequence
+
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
@@ -8,6 +10,19 @@ from jax.typing import DTypeLike
 from magan_jax.models.convolution import StridedConv
 from magan_jax.models.dense import dense
 from magan_jax.models.dropout import drop
+
+
+def check_classifiable(images_shape: Sequence[int]) -> None:
+    """Refuse images that the classifier's two strided convolutions cannot halve twice.
+
+    Raises:
+        ValueError: unless the shape is `(N, H, W, C)` with H and W divisible by 4.
+    """
+    if len(images_shape) != 4 or images_shape[1] % 4 or images_shape[2] % 4:
+        raise ValueError(
+            f"the images have the shape {tuple(images_shape)}; the classifier needs [N, H, W, C] "
+            "with H and W divisible by 4: crop or pad them."
+        )
 
 
 class Classifier(nn.Module):

@@ -1,6 +1,6 @@
 """Training of the classifier on real, labelled images."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache, partial
 from typing import Any, NamedTuple
@@ -12,6 +12,7 @@ import numpy as np
 import optax
 
 from magan_jax.models import Classifier
+from magan_jax.models.classifier import check_classifiable
 from magan_jax.parallel import DEVICES, device_count, local_part
 from magan_jax.training.engine import Batch, Info, Progress, Step, check_batch_size
 from magan_jax.training.ensemble import member, stacked
@@ -58,9 +59,19 @@ class ClassifierState(NamedTuple):
 
 
 def check_classifier_config(
-    config: ClassifierConfig, num_examples: int, num_devices: int | None = None
+    config: ClassifierConfig, images_shape: Sequence[int], num_devices: int | None = None
 ) -> None:
-    """Refuse settings that cannot work on so many images, naming the field and the mend."""
+    """Refuse settings that cannot work on such images, naming the field and the mend.
+
+    Args:
+        config: the settings.
+        images_shape: of the training images, `(N, H, W, C)`.
+        num_devices: see `magan_jax.parallel.on_devices`.
+
+    Raises:
+        ValueError: for the first thing that cannot work.
+    """
+    check_classifiable(images_shape)
     for name in ("epochs", "width"):
         if getattr(config, name) < 1:
             raise ValueError(
@@ -79,7 +90,7 @@ def check_classifier_config(
         )
     check_dtype("classifier.dtype", config.dtype)
     check_batch_size(
-        config.batch_size, num_examples, device_count(num_devices), "classifier.batch_size"
+        config.batch_size, images_shape[0], device_count(num_devices), "classifier.batch_size"
     )
 
 
@@ -187,7 +198,7 @@ def train_classifiers(
     num_devices: int | None = None,
 ) -> list[TrainedClassifier]:
     """`train_classifier` for each of the keys `[S]`, all at once, each as if alone."""
-    check_classifier_config(config, len(train_set.images), num_devices)
+    check_classifier_config(config, train_set.images.shape, num_devices)
     image_shape: Any = train_set.images.shape[1:]
     num_steps = config.epochs * (len(train_set.images) // config.batch_size)
     init_keys, train_keys = jax.vmap(jax.random.split, out_axes=1)(keys)

@@ -2,7 +2,7 @@
 
 import shutil
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -102,8 +102,12 @@ def is_finished(stage: Stage, num_epochs: int) -> bool:
     return bool(found["steps"] >= num_epochs * found["steps_per_epoch"])
 
 
-def check_stage(stage: Stage) -> None:
+def check_stage(stage: Stage, unknown: Sequence[str] = ()) -> None:
     """Refuse a folder that holds another training; call it before any work that it would waste.
+
+    Args:
+        stage: where it is kept and what it is.
+        unknown: entries of its description that cannot be compared yet.
 
     Raises:
         CheckpointError: naming what differs.
@@ -113,7 +117,11 @@ def check_stage(stage: Stage) -> None:
     found = read_stage(stage.folder)
     if found is None:
         return
-    differing = same_stage(found.get("description"), jsonable(stage.description))
+    differing = [
+        name
+        for name in same_stage(found.get("description"), jsonable(stage.description))
+        if name not in unknown
+    ]
     if differing:
         raise CheckpointError(
             f"{stage.folder} holds a training with another {', '.join(differing)}; delete it to "
