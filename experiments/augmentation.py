@@ -59,6 +59,8 @@ from magan_jax.training.standardised import Features
 class Config(RunConfig):
     """Whether labelled synthetic images help where labels are few."""
 
+    num_seeds: int = 1
+    """Draw labels and train classifiers from so many seeds: seed, seed + 1, …; the GAN is one."""
     budgets: tuple[int, ...] = (5, 10, 20, 50, 100, 500)
     """Labels of each class."""
     arms: tuple[str, ...] = tuple(ARMS)

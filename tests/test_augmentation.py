@@ -129,9 +129,9 @@ def test_no_arm_sees_another_label_or_a_test_image(finished, tiny_folder, monkey
         sources = module.sources_of(run, key, gan, other.classify, run.train_set, images)
         begun = module.Begun(gan, features, judge, module.Known(sources, run.train_set))
         (found,) = module.try_seeds(run, {0: key}, 3, begun, lambda: None)
-        return found
+        return found, module.digest_of((gan.progress.state, [one.args for one in features]))
 
-    right = trial(run)
+    right, networks = trial(run)
     budget = module.draw_budget(jax.random.fold_in(key, 0), run.train_set, 3, 10)
     # Wrong ones, and of other numbers: who knew how frequent the classes are would tell.
     wrong_by = np.random.default_rng(0).integers(1, 4, len(run.dataset.train_labels))
@@ -141,7 +141,8 @@ def test_no_arm_sees_another_label_or_a_test_image(finished, tiny_folder, monkey
     monkeypatch.setattr(module, "draw_budget", lambda *_: budget)
     # In a folder of its own: GAN and features are trained anew, beside these labels.
     lying = module.replace(run, dataset=run.dataset._replace(train_labels=labels), workdir=tmp_path)
-    wrong = trial(lying)
+    wrong, others = trial(lying)
+    assert others == networks  # GAN and features, trained anew
     for name in ARMS:
         pairs = zip(
             jax.tree.leaves(right.arms[name].classifier),
@@ -154,7 +155,7 @@ def test_no_arm_sees_another_label_or_a_test_image(finished, tiny_folder, monkey
     # Nor do labels that were kept for choices: where there is nothing to choose, all is the same.
     spoiled = np.where(budget.held_out, (budget.labels + 1) % 10, budget.labels)
     monkeypatch.setattr(module, "draw_budget", lambda *_: budget._replace(labels=spoiled))
-    blindly = trial(run)
+    blindly, _ = trial(run)
     for name in ARMS:
         if len(ARMS[name].variants) == 1:
             pairs = zip(

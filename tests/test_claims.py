@@ -5,7 +5,7 @@ import pytest
 
 from magan_jax import analyze, cluster, measure_invariance, measure_purity
 from magan_jax.claims.check import check_claims, speaks_of
-from magan_jax.claims.claim import claims_markdown
+from magan_jax.claims.claim import claim_of_number, claims_markdown
 from magan_jax.claims.clusters import MAP_CLUSTERS, WARD_CLUSTERS
 from magan_jax.claims.study import Study
 from magan_jax.data import DATASETS, load_dataset
@@ -93,6 +93,17 @@ def test_numbers_hold_inside_the_prediction_interval_of_the_papers_n(pair):
     for claim in (FIRST, NEAREST, EPSILON):
         assert other_n[claim].holds is None
         assert "belongs to N = 1000" in other_n[claim].reason
+
+
+@pytest.mark.parametrize(
+    ("end", "said"),
+    [(2.2624, "2.26 lies just outside, beyond 2.262; noise"), (2.27, "noise"), (2.25, "noise")],
+)
+def test_a_number_just_outside_says_so_where_the_digits_shown_would_not(pair, end, said):
+    value = 2.64
+    own = (value, (value - (value - end) / np.sqrt(2), 3.0))
+    found = claim_of_number("d", "Figure 7", 2.26, pair[0].analysis, own, own, "noise")
+    assert (found.holds, found.reason) == (end < 2.26, said)
 
 
 def test_invariance_is_decided_along_sigma_and_apart_from_it_for_random_signs():

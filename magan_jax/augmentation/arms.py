@@ -36,7 +36,7 @@ class Variant(NamedTuple):
     Attributes:
         title: what sets it apart.
         pool: makes the synthetic images; None for none.
-        moves: classical augmentation of the real ones.
+        moves: what every image may undergo in training, a synthetic one too.
         part: which of the pool's images.
     """
 

@@ -11,7 +11,8 @@ class SynthesisConfig:
     """Synthetic images and their labels."""
 
     num_images: int = 20_000
-    """Synthetic images of an arm."""
+    """Images added in an arm, synthetic ones or real ones without labels; `mixture` has so many of
+    either."""
     num_members: int = 5
     """Classifiers of few labels whose mean labels the latents."""
     member_steps: int = 400

@@ -58,6 +58,9 @@ def claim_of_number(
         holds, why = None, _WRONG_N
     else:
         holds, why = bool(low <= paper <= high), reason
+        end = low if paper < low else high
+        if not holds and f"{end:.3g}" == f"{paper:.3g}":  # the digits shown would not tell
+            why = f"{paper:g} lies just outside, beyond {end:.4g}; {reason}"
     return Claim(
         claim,
         where,
