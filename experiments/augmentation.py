@@ -163,12 +163,9 @@ def all_trials(run: Run, begun: Begun) -> list[Trial]:
                     keep_trial(folder, trial, networks)
                     trials[n, trial.seed] = trial
     if config.restart and is_first_host():
-        put_in_place(folder, run.workdir / "trials")
+        put_in_place(folder, trials.values(), run.workdir / "trials")
     return [trials[place] for place in sorted(trials)]
 
-
-GAN_DIGEST = "gan's parameters"
-"""By this name an encoder remembers whose images it has learned from."""
 
 # Streams of a seed's key.
 _BUDGET, _LABELLER, _ANALYSIS, _ARMS, _BOUNDS, _NEIGHBOURS = range(6)
@@ -323,6 +320,10 @@ def features_of(run: Run, gan: TrainedGAN) -> list[Features]:
         num_devices=config.num_devices,
     )
     return [discriminator_features(config.gan, images, gan.progress.state), shared]
+
+
+GAN_DIGEST = "gan's parameters"
+"""By this name an encoder remembers whose images it has learned from."""
 
 
 def contrast_stage(run: Run, gan: TrainedGAN | None = None) -> Stage:

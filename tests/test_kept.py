@@ -109,7 +109,8 @@ def test_trials_made_anew_replace_their_like_and_no_other(tmp_path):
         keep_trial(old, trial()._replace(num_per_class=n), "abc")
     new = TrialsFolder(tmp_path / "trials-restarted", {}, 2)
     keep_trial(new, trial(), "abd")
-    put_in_place(new, old.path)
+    keep_trial(new, trial()._replace(num_per_class=20), "abe")  # of another call, interrupted
+    put_in_place(new, [trial()], old.path)
     assert not new.path.exists()
     assert list(kept_trials(old, [10], [3], "abd")) == [(10, 3)]
     assert list(kept_trials(old, [20], [3], "abc")) == [(20, 3)]

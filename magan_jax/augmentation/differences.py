@@ -80,7 +80,8 @@ def image_error(hits: np.ndarray, baseline: np.ndarray) -> float:
         baseline: the same of what is subtracted.
 
     Returns:
-        The standard error of the mean difference of accuracy, for all seeds together.
+        The standard error of the mean difference of accuracy over seeds, as a share: the standard
+        deviation over images of each one's mean difference, by √N.
     """
     difference = np.mean(np.asarray(hits, np.float64) - np.asarray(baseline, np.float64), axis=0)
     return float(difference.std() / np.sqrt(len(difference)))

@@ -87,15 +87,17 @@ def keep_trial(folder: TrialsFolder, trial: Trial, networks: str) -> None:
         save_trial(path, trial, description, networks)
 
 
-def put_in_place(folder: TrialsFolder, target: Path) -> None:
-    """Move all trials of a folder into another, each in place of its like; others stay there.
+def put_in_place(folder: TrialsFolder, trials: Iterable[Trial], target: Path) -> None:
+    """Move trials from a folder into another, each in place of its like; others stay there.
 
     Args:
-        folder: where they are; it is gone afterwards.
+        folder: where they are; it is gone afterwards, with whatever else an earlier call left.
+        trials: which ones.
         target: where they belong.
     """
     target.mkdir(parents=True, exist_ok=True)
-    for path in sorted(folder.path.glob("n*-seed*.npz")):
+    for trial in trials:
+        path, _ = folder.place(trial.seed, trial.num_per_class)
         os.replace(path, target / path.name)
     shutil.rmtree(folder.path, ignore_errors=True)
 
