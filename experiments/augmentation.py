@@ -264,7 +264,7 @@ def trials_of(run: Run) -> TrialsFolder:
     until all are done."""
     config = run.config
     settings = {
-        "format": 6,
+        "format": 7,
         "gan_seed": config.seed,
         "data": [run.dataset.name, run.dataset.sha256],
         "judge_steps": config.judge_steps,

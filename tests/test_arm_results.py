@@ -90,5 +90,5 @@ def test_a_table_holds_each_arm_against_the_stronger_baseline_of_its_column():
         "|---|---|---|",
         "| real only | 0.600 ± 0.010 (baseline) | 0.700, -10.0 |",
         "| real + classical | 0.500 ± 0.020, -10.0 [-15.0, -5.0] | 0.800 (baseline) |",
-        "| *as many real labels, and shifts* | 0.900 | 0.900 |",
+        "| *as many real labels, + classical* | 0.900 | 0.900 |",
     ]

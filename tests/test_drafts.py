@@ -7,7 +7,7 @@ import pytest
 from magan_jax.augmentation.arms import Arm, Variant
 from magan_jax.augmentation.drafts import draft_arms, made_or_reason
 from magan_jax.augmentation.fitting import SHIFTED, UNMOVED
-from magan_jax.augmentation.pools import Relabelled
+from magan_jax.augmentation.pools import Derived
 from magan_jax.augmentation.rows import SoftBatch
 from magan_jax.latent.regions import NoRegionError
 from magan_jax.training.engine import Batch
@@ -31,7 +31,7 @@ def test_an_arm_without_a_region_is_fitted_without_images_and_says_why():
     def nowhere(key, sources):
         raise NoRegionError("no region")
 
-    after = Relabelled(nowhere, lambda *_: pytest.fail("there is nothing to relabel"))
+    after = Derived(nowhere, lambda *_: pytest.fail("there is nothing to relabel"))
     variants = (Variant(), Variant(pool=nowhere, moves=SHIFTED), Variant(pool=after))
     drafted = draft_arms(jax.random.key(0), {"arm": Arm("arm", variants)}, "sources", FEW)["arm"]
     assert [one.failure for one in drafted] == [None, "no region", "no region"]
@@ -39,7 +39,20 @@ def test_an_arm_without_a_region_is_fitted_without_images_and_says_why():
     assert [one.fit.moves for one in drafted] == [UNMOVED, SHIFTED, UNMOVED]
 
 
-def test_a_pool_that_another_relabels_is_made_once():
+def test_an_arm_may_move_its_images_as_another_s_choice_and_says_where_there_is_none():
+    leader = Arm("leader", (Variant(moves=SHIFTED), Variant()))
+    follower = Arm("follower", (Variant(moves="leader", share=0.75),))
+    arms = {"follower": follower, "leader": leader}
+    drafted = draft_arms(jax.random.key(0), arms, "sources", FEW)
+    assert [one.moves_of for one in drafted["leader"]] == [None, None]
+    assert [(one.moves_of, one.fit.share) for one in drafted["follower"]] == [("leader", 0.75)]
+    second = Arm("second", (Variant(moves="follower"),))
+    for wrong in ({"follower": follower}, arms | {"second": second}):
+        with pytest.raises(ValueError, match="must be there and have moves of its own: add it"):
+            draft_arms(jax.random.key(0), wrong, "sources", FEW)
+
+
+def test_what_pools_are_derived_from_is_made_once():
     made = []
 
     def first(key, sources):
@@ -49,7 +62,7 @@ def test_a_pool_that_another_relabels_is_made_once():
     def relabel(key, sources, pool):
         return pool._replace(probabilities=pool.probabilities[::-1])
 
-    second = Relabelled(first, relabel)
+    second = Derived(first, relabel)
     arms = {name: Arm(name, (Variant(pool=pool),)) for name, pool in (("b", second), ("a", first))}
     drafted = draft_arms(jax.random.key(0), arms, "sources", FEW)
     assert made == ["sources"]

@@ -57,6 +57,17 @@ def test_a_soft_label_is_what_it_comes_to_believe():
     )
 
 
+@pytest.mark.parametrize("share", [0.25, 0.9])
+def test_of_two_opinions_it_believes_each_by_its_share_of_a_batch(share):
+    """Few real images say 1 of an image, many synthetic ones 0: of 32 in a batch 8, or 29."""
+    real = Batch(rows(4), np.array([1]))
+    pool = SoftBatch(rows(*[4] * 30), np.eye(2)[np.zeros(30, int)])
+    found = probabilities_of(fit(KEY, CONFIG, real, 2, synthetic=pool, share=share), rows(4))
+    assert found[0, 0] == pytest.approx(round(32 * share) / 32, abs=0.02)
+    alone = probabilities_of(fit(KEY, CONFIG, real, 2, share=share), rows(4))
+    assert alone[0, 0] < 0.02  # without a pool a batch is real
+
+
 def one_side(n, right):
     """Images with a bright column at the left or at the right edge."""
     images = np.zeros((n, 8, 8, 1), np.uint8)
@@ -127,11 +138,13 @@ def test_several_at_a_time_are_what_each_is_alone():
         Fit(KEY, striped(0), striped_pool(30), SHIFTED),
         Fit(KEY, striped(3)),
         Fit(KEY, striped(0), moves=SHIFTED),
+        Fit(KEY, striped(0), striped_pool(30), share=0.75),
     ]
     config = FittingConfig(steps=20, batch_size=32, width=4)
 
     def alone(one):
-        return fit(one.key, config, one.real, 10, synthetic=one.synthetic, moves=one.moves).args
+        more = {"synthetic": one.synthetic, "moves": one.moves, "share": one.share}
+        return fit(one.key, config, one.real, 10, **more).args
 
     for one, found in zip(fits, fit_all(fits, config, 10), strict=True):
         chex.assert_trees_all_equal(found.args, alone(one))
@@ -155,7 +168,7 @@ def test_a_training_that_diverges_says_so():
     [
         ({"steps": 0}, "fitting.steps is 0"),
         ({"width": 0}, "fitting.width is 0"),
-        ({"batch_size": 7}, "fitting.batch_size is 7; it must be even"),
+        ({"batch_size": 9}, "fitting.batch_size is 9; it must be at least 10"),
         ({"learning_rate": -1.0}, "fitting.learning_rate is -1.0"),
         ({"learning_rate": float("inf")}, "fitting.learning_rate is inf; it must be positive"),
         ({"weight_decay": float("nan")}, "fitting.weight_decay is nan; it must be 0 or more"),

@@ -100,11 +100,12 @@ def test_a_training_on_few_labels_lowers_for_every_platform(name):
     pool, pools = to_rows(*images), sets_to_rows([images] * 2)
     settings = {"config": FittingConfig(steps=2, batch_size=8, width=4), "reach": 2}
     moves = Moves(1, True)
-    several = (stacked([KEY] * 2), pools, pools, Moves(jnp.array([0, 1]), jnp.array([False, True])))
+    several_moves = Moves(jnp.array([0, 1]), jnp.array([False, True]))
+    several = (stacked([KEY] * 2), pools, pools, several_moves, jnp.array([0.5, 0.9]))
     linear = jax.tree_util.Partial(lambda w, x: x.reshape(len(x), -1) @ w, jnp.ones((64, 4)))
     learn_on = partial(_fine_tune, config=TuningConfig(steps=2, batch_size=8, max_erased=3))
     function, arguments = {
-        "one": (partial(_fit, **settings), (KEY, pool, pool, moves)),
+        "one": (partial(_fit, **settings), (KEY, pool, pool, moves, 0.5)),
         "at once": (partial(_fit_at_once, **settings), several),
         "tuning": (partial(_in_order, learn_on), (KEY, linear, pool, pool)),
     }[name]

@@ -1,6 +1,7 @@
 """Pools of images and labels, with a generator and features in closed form."""
 
 from dataclasses import replace
+from types import SimpleNamespace
 
 import jax
 import jax.numpy as jnp
@@ -11,16 +12,22 @@ from scipy.ndimage import shift
 from magan_jax.augmentation import pools
 from magan_jax.augmentation.pools import (
     Sources,
+    around_anchors,
+    around_means,
+    confident,
     half_made,
     half_real,
     label_by_tuning,
     labelled_by_features,
+    paper_shifts,
+    shifts,
     spread_over_a_graph,
 )
 from magan_jax.augmentation.settings import SynthesisConfig
 from magan_jax.augmentation.spreading import with_shares
 from magan_jax.augmentation.tuning import TuningConfig
 from magan_jax.latent.prior import standard_normal
+from magan_jax.latent.regions import Regions
 from magan_jax.training.engine import Batch
 
 KEY = jax.random.key(0)
@@ -122,3 +129,49 @@ def test_tuning_lowers_its_loss_on_known_and_soft_labels(monkeypatch):
         hard = -np.mean(np.log(pool.probabilities[known, FEW.labels]))
         losses.append(soft + hard)
     assert losses[1] < losses[0] - 0.1
+
+
+@pytest.mark.parametrize("at_least", [0.7, 0.9])
+def test_confident_labels_are_sure_and_none_that_is_surer_is_left_out(at_least):
+    given = sources(200, 0.8)
+    pool = confident(KEY, given, at_least=at_least)
+    sure = probabilities(pool.images).max(axis=1)
+    assert sure.min() > at_least - 0.02  # of 256 shades in the pool
+    # Of 400 latents those that are sure, in their order, up to 200.
+    z = given.latents(jax.random.fold_in(KEY, 0), 400)
+    of_all = np.asarray(jax.nn.softmax(logits(generate(z)))).max(axis=1)
+    assert len(sure) == min(200, np.sum(of_all >= at_least))
+
+
+@pytest.mark.parametrize(
+    ("pool", "expected"),
+    [
+        (paper_shifts, [2.0, 4.0]),
+        (lambda *given: paper_shifts(*given, debiased=True), [1.0, 3.0]),
+        (lambda *given: shifts(*given, around_means(*given)), [0.4, 0.8]),
+        (lambda *given: shifts(*given, around_means(*given), reach=0.5), [0.2, 0.4]),
+        (lambda *given: shifts(*given, around_anchors(*given)), [0.6, 0.6, 1.0]),
+        (lambda *given: shifts(*given, around_anchors(*given), reach=0.5), [0.3, 0.3, 0.5]),
+    ],
+)
+def test_how_far_a_pool_shifts(monkeypatch, pool, expected):
+    """Exits are given; what is made of them is looked at."""
+    seen = []
+    exits = SimpleNamespace(measured=np.array([0.4, 0.8]))
+    anchors = Regions(np.array([0, 0, 1]), np.zeros((3, 4)), np.ones((3, 4)), np.r_[0.6, 0.6, 1.0])
+
+    def synthesize(key, generate, classify, regions, *, num_per_class, shape):
+        seen.append((regions.epsilon, shape))
+        return SimpleNamespace(images=REAL[:2], labels=np.array([0, 1]))
+
+    monkeypatch.setattr(pools, "synthesize", synthesize)
+    monkeypatch.setattr(pools, "measure_invariance", lambda *_, **__: exits)
+    monkeypatch.setattr(pools, "regions_around_anchors", lambda *_, **__: anchors)
+    analysis = SimpleNamespace(
+        epsilon=np.array([2.0, 4.0]), epsilon_debiased=np.array([1.0, 3.0]),
+        valid=np.ones(2, bool), counts=np.array([5, 5]), mean=np.zeros((2, 4)), std=np.ones((2, 4)),
+    )  # fmt: skip
+    pool(KEY, sources(20, 0.8)._replace(analysis=analysis))
+    ((epsilon, shape),) = seen
+    np.testing.assert_allclose(epsilon, expected)
+    assert shape == ("segment" if expected[0] >= 1 else "signs")

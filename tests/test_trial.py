@@ -80,5 +80,32 @@ def test_a_variant_without_images_is_chosen_only_among_its_like(monkeypatch):
     assert (found.chosen, found.pool) == (1, None)
 
 
+def test_images_move_as_those_of_the_leader_s_chosen_variant(monkeypatch):
+    images = np.zeros((20, 2, 2, 1), np.uint8)
+    images[:, 0, 0, 0] = np.tile(np.arange(10), 2)
+    budget = Budget(images, np.zeros(20, np.int32), np.arange(20) < 10, np.arange(20))
+    key, given, done = jax.random.key(0), [], []
+
+    def fit_all(fits, config, num_classes):
+        given.append([one.moves for one in fits])
+        # The leader's shares, of the first draft and of the second; of followers every one.
+        shares = [0.2, 0.7, 0.9, 0.7] if len(given) == 1 else [1] * len(fits)
+        return (right_on(share) for _, share in zip(fits, shares, strict=True))
+
+    monkeypatch.setattr(trial, "fit_all", fit_all)
+    leader = [attempt(key, budget.fitting, None, Moves(place)) for place in (3, 4)]
+    follower = [attempt(key, budget.fitting, None, "leader")] * 2
+    arms = {"follower": follower, "leader": leader}
+    drafts = [Draft(seed, 10, 4, budget, arms, {"bound": follower[:1]}) for seed in (0, 1)]
+    found = try_drafts(
+        drafts, FittingConfig(), Judge(told, identity), lambda: done.append(len(given))
+    )
+    assert given == [[Moves(3), Moves(4)] * 2, [Moves(4)] * 3 + [Moves(3)] * 3]
+    assert done == [1] * 4 + [2] * 6
+    assert [list(one.arms) for one in found] == [["follower", "leader"]] * 2
+    assert [one.arms["leader"].chosen for one in found] == [1, 0]
+    assert [one.bounds["bound"].validation for one in found] == [(1,)] * 2
+
+
 def test_unmoved_is_no_move():
     assert Moves(0, False) == UNMOVED

@@ -1,27 +1,29 @@
 """The ways of using a generator, or none, that are compared: one row of a table each.
 
 An arm is given what few labels could tell (`Sources`) and never sees another label. An arm of
-several variants is that variant which does best on the budget's validation images, seed by seed.
+several variants is that variant which does best on the budget's validation images, seed by seed:
+so are chosen how much of a batch is synthetic, thresholds, ε and s, and how images are moved.
 """
 
 from collections.abc import Callable
 from functools import partial
 from typing import NamedTuple
 
-from magan_jax.augmentation.fitting import SHIFTED, UNMOVED, Moves
+from magan_jax.augmentation.fitting import HALF, SHIFTED, UNMOVED, Moves
 from magan_jax.augmentation.pools import (
+    Derived,
     Pool,
-    Relabelled,
-    anchored_shifts,
+    around_anchors,
+    around_means,
     confident,
     half_made,
     half_real,
     labelled_by_features,
     labelled_by_tuning,
-    measured_shifts,
     neighbourhoods,
     paper_shifts,
     pseudo_labelled,
+    shifts,
     spread_over_a_graph,
 )
 from magan_jax.augmentation.rows import SoftBatch
@@ -36,14 +38,17 @@ class Variant(NamedTuple):
     Attributes:
         title: what sets it apart.
         pool: makes the synthetic images; None for none.
-        moves: what every image may undergo in training, a synthetic one too.
+        moves: what every image may undergo in training, a synthetic one too; an arm's name for
+            what its chosen variant's images may.
         part: which of the pool's images.
+        share: of each batch that is synthetic.
     """
 
     title: str = ""
-    pool: Pool | Relabelled | None = None
-    moves: Moves = UNMOVED
+    pool: Pool | Derived | None = None
+    moves: Moves | str = UNMOVED
     part: Part = lambda pool: pool
+    share: float = HALF
 
 
 class Arm(NamedTuple):
@@ -60,6 +65,16 @@ class Arm(NamedTuple):
     from_latents: bool = False
 
 
+def _with_more(*variants: Variant) -> tuple[Variant, ...]:
+    """The variants, with half of each batch synthetic; and the first with nine tenths."""
+    first = variants[0]
+    title = f"{first.title}, nine tenths" if first.title else "nine tenths"
+    named = first._replace(title=first.title or "half")
+    return (named, *variants[1:], first._replace(title=title, share=0.9))
+
+
+_MEANS, _ANCHORS = Derived(around_means, shifts), Derived(around_anchors, shifts)
+_HALFWAY = partial(shifts, reach=0.5)
 _NEAR, _FAR = partial(neighbourhoods, scale=0.4), partial(neighbourhoods, scale=0.8)
 
 ARMS: dict[str, Arm] = {
@@ -72,46 +87,67 @@ ARMS: dict[str, Arm] = {
             Variant("shift 1, mirror", moves=Moves(max_shift=1, mirror=True)),
         ),
     ),
-    "pseudo": Arm("+ pseudo-labels", (Variant(pool=pseudo_labelled),)),
-    "confident": Arm("+ confident pseudo-labels", (Variant(pool=confident),)),
-    "paper": Arm("+ the paper's shifts", (Variant(pool=paper_shifts),), from_latents=True),
-    "means": Arm("+ measured ε, means", (Variant(pool=measured_shifts),), from_latents=True),
-    "anchors": Arm("+ measured ε, anchors", (Variant(pool=anchored_shifts),), from_latents=True),
+    "pseudo": Arm("+ pseudo-labels", _with_more(Variant(pool=pseudo_labelled))),
+    "confident": Arm(
+        "+ confident pseudo-labels",
+        _with_more(
+            Variant("from 0.9", partial(confident, at_least=0.9)),
+            Variant("from 0.7", partial(confident, at_least=0.7)),
+        ),
+    ),
+    "paper": Arm(
+        "+ the paper's shifts",
+        _with_more(
+            Variant("its ε", paper_shifts),
+            Variant("debiased", partial(paper_shifts, debiased=True)),
+        ),
+        from_latents=True,
+    ),
+    "means": Arm(
+        "+ measured ε, means",
+        _with_more(Variant("ε", _MEANS), Variant("ε / 2", _MEANS._replace(then=_HALFWAY))),
+        from_latents=True,
+    ),
+    "anchors": Arm(
+        "+ measured ε, anchors",
+        _with_more(Variant("ε", _ANCHORS), Variant("ε / 2", _ANCHORS._replace(then=_HALFWAY))),
+        from_latents=True,
+    ),
     "neighbourhoods": Arm(
         "+ neighbourhood labels",
-        (Variant("s = 0.8", _FAR), Variant("s = 0.4", _NEAR)),
+        _with_more(Variant("s = 0.8", _FAR), Variant("s = 0.4", _NEAR)),
         from_latents=True,
     ),
     "features": Arm(
-        "+ labels by D's and neighbours' features, and shifts",
-        (Variant(pool=labelled_by_features, moves=SHIFTED),),
+        "+ labels by D's and neighbours' features + classical",
+        _with_more(Variant(pool=labelled_by_features, moves="classical")),
         from_latents=True,
     ),
     "graph": Arm(
-        "+ labels spread over a graph, and shifts",
-        (Variant(pool=spread_over_a_graph, moves=SHIFTED, part=half_made),),
+        "+ labels spread over a graph + classical",
+        _with_more(Variant(pool=spread_over_a_graph, moves="classical", part=half_made)),
         from_latents=True,
     ),
     "tuned": Arm(
-        "+ labels by the tuned encoder, and shifts",
-        (Variant(pool=labelled_by_tuning, moves=SHIFTED, part=half_made),),
+        "+ labels by the tuned encoder + classical",
+        _with_more(Variant(pool=labelled_by_tuning, moves="classical", part=half_made)),
         from_latents=True,
     ),
     "mixture": Arm(
-        "+ G's and real images, tuned labels, and shifts",
-        (Variant(pool=labelled_by_tuning, moves=SHIFTED),),
+        "+ G's and real images, tuned labels + classical",
+        _with_more(Variant(pool=labelled_by_tuning, moves="classical")),
         from_latents=True,
     ),
     "unlabelled": Arm(
-        "+ real images alone, tuned labels, and shifts",
-        (Variant(pool=labelled_by_tuning, moves=SHIFTED, part=half_real),),
+        "+ real images alone, tuned labels + classical",
+        _with_more(Variant(pool=labelled_by_tuning, moves="classical", part=half_real)),
     ),
     "combined": Arm(
-        "+ neighbourhoods or anchors, and shifts",
-        (
-            Variant("s = 0.8", _FAR, SHIFTED),
-            Variant("s = 0.4", _NEAR, SHIFTED),
-            Variant("anchors", anchored_shifts, SHIFTED),
+        "+ neighbourhoods or anchors + classical",
+        _with_more(
+            Variant("s = 0.8", _FAR, "classical"),
+            Variant("s = 0.4", _NEAR, "classical"),
+            Variant("anchors", _ANCHORS, "classical"),
         ),
         from_latents=True,
     ),

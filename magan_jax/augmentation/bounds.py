@@ -8,7 +8,7 @@ import jax
 import numpy as np
 
 from magan_jax.augmentation.drafts import Attempt, attempt, made_or_reason
-from magan_jax.augmentation.fitting import SHIFTED, UNMOVED, Moves
+from magan_jax.augmentation.fitting import UNMOVED, Moves
 from magan_jax.augmentation.pools import Sources, paper_shifts, pseudo_labelled
 from magan_jax.augmentation.rows import SoftBatch
 from magan_jax.training.engine import Batch
@@ -35,12 +35,13 @@ class Bound(NamedTuple):
     Attributes:
         title: for tables and figures.
         pool: makes the images that stand where an arm's synthetic ones do.
-        moves: classical augmentation, that of the arms it bounds.
+        moves: classical augmentation, that of the arms it bounds; a name for the moves that are
+            chosen for that arm.
     """
 
     title: str
     pool: Callable[[jax.Array, Known], SoftBatch]
-    moves: Moves = SHIFTED
+    moves: Moves | str = "classical"
 
 
 def real_labels(key: jax.Array, known: Known) -> SoftBatch:
@@ -60,10 +61,10 @@ BOUNDS: dict[str, Bound] = {
         UNMOVED,
     ),
     "all_labels": Bound(
-        "pseudo-labels, C of all labels, and shifts",
+        "pseudo-labels, C of all labels, + classical",
         lambda key, known: pseudo_labelled(key, known.sources),
     ),
-    "real_labels": Bound("as many real labels, and shifts", real_labels),
+    "real_labels": Bound("as many real labels, + classical", real_labels),
 }
 """By name."""
 

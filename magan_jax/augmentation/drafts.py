@@ -2,18 +2,20 @@
 
 from collections.abc import Callable, Mapping
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import jax
 
 from magan_jax.augmentation.arms import Arm, Variant
 from magan_jax.augmentation.budget import Budget
-from magan_jax.augmentation.fitting import Fit, Moves
+from magan_jax.augmentation.fitting import HALF, UNMOVED, Fit, Moves
 from magan_jax.augmentation.neighbourhoods import Neighbourhoods
-from magan_jax.augmentation.pools import Pool, Relabelled, Sources
+from magan_jax.augmentation.pools import Derived, Sources
 from magan_jax.augmentation.rows import SoftBatch
 from magan_jax.latent.regions import NoRegionError
 from magan_jax.training.engine import Batch
+
+Made = TypeVar("Made")
 
 
 class Attempt(NamedTuple):
@@ -23,10 +25,13 @@ class Attempt(NamedTuple):
         fit: what it learns from.
         failure: why it has no images though it should (a labeller that knows one class only, for
             example); None where nothing failed. Such a variant is fitted without images.
+        moves_of: the arm whose chosen variant's moves it will have, in the place of those of
+            `fit`; None for its own.
     """
 
     fit: Fit
     failure: str | None = None
+    moves_of: str | None = None
 
 
 class Draft(NamedTuple):
@@ -56,29 +61,42 @@ def draft_arms(
 ) -> dict[str, list[Attempt]]:
     """Make the images of every variant of every arm.
 
-    All will start from the same parameters and the same key; arms with the same pool share it.
+    All will start from the same parameters and the same key; arms of the same pool share it, and
+    pools derived from the same share that.
 
     Args:
         key: of the trial's arms.
         arms: by name.
         sources: with a labeller that was fitted to `few`.
         few: uint8 images and labels that may be learned from.
-    """
-    fit_key, pool_key = jax.random.split(key)
-    pools: dict[Pool | Relabelled, SoftBatch | str] = {}
 
-    def made_once(pool: Pool | Relabelled) -> SoftBatch | str:
-        if pool in pools:
-            return pools[pool]
-        if isinstance(pool, Relabelled):
-            first = made_once(pool.first)
-            if isinstance(first, str):
-                return first
-            make = partial(pool.relabel, pool_key, sources, first)
-        else:
-            make = partial(pool, pool_key, sources)
-        pools[pool] = made_or_reason(make)
-        return pools[pool]
+    Raises:
+        ValueError: where images are to move as those of an arm that is not there, or that itself
+            follows another.
+    """
+    for name, arm in arms.items():
+        for leader in sorted({one.moves for one in arm.variants if isinstance(one.moves, str)}):
+            if leader not in arms or any(isinstance(x.moves, str) for x in arms[leader].variants):
+                raise ValueError(
+                    f"arms is {', '.join(arms)}; {name} moves its images as {leader}, which must "
+                    "be there and have moves of its own: add it, or leave the other out."
+                )
+    fit_key, pool_key = jax.random.split(key)
+    there: dict[Any, Any] = {}
+
+    def made_once(make: Callable[[jax.Array, Sources], Any] | Derived) -> Any:
+        """A pool, what pools share, or the reason why there is none."""
+        if make not in there:
+            if isinstance(make, Derived):
+                first = made_once(make.first)
+                there[make] = (
+                    first
+                    if isinstance(first, str)
+                    else made_or_reason(partial(make.then, pool_key, sources, first))
+                )
+            else:
+                there[make] = made_or_reason(partial(make, pool_key, sources))
+        return there[make]
 
     def pool_of(variant: Variant) -> SoftBatch | str | None:
         if variant.pool is None:
@@ -87,20 +105,30 @@ def draft_arms(
         return pool if isinstance(pool, str) else variant.part(pool)
 
     return {
-        name: [attempt(fit_key, few, pool_of(variant), variant.moves) for variant in arm.variants]
+        name: [
+            attempt(fit_key, few, pool_of(variant), variant.moves, variant.share)
+            for variant in arm.variants
+        ]
         for name, arm in arms.items()
     }
 
 
-def attempt(key: jax.Array, few: Batch, made: SoftBatch | str | None, moves: Moves) -> Attempt:
+def attempt(
+    key: jax.Array,
+    few: Batch,
+    made: SoftBatch | str | None,
+    moves: Moves | str,
+    share: float = HALF,
+) -> Attempt:
     """Of images, of none where none are wanted, or of the reason why there are none."""
-    if isinstance(made, str):
-        return Attempt(Fit(key, few, None, moves), made)
-    return Attempt(Fit(key, few, made, moves))
+    failure = made if isinstance(made, str) else None
+    pool = None if isinstance(made, str) else made
+    own, moves_of = (UNMOVED, moves) if isinstance(moves, str) else (moves, None)
+    return Attempt(Fit(key, few, pool, own, share), failure, moves_of)
 
 
-def made_or_reason(make: Callable[[], SoftBatch]) -> SoftBatch | str:
-    """The images, or why there are none: one arm without regions must not cost the others."""
+def made_or_reason(make: Callable[[], Made]) -> Made | str:
+    """What is made, or why it cannot be: one arm without regions must not cost the others."""
     try:
         return make()
     except NoRegionError as error:

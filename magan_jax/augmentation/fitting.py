@@ -28,7 +28,7 @@ class FittingConfig:
     steps: int = 800
     """Gradient steps, whatever the arm."""
     batch_size: int = 128
-    """Images in a step: half of them synthetic where there are any."""
+    """Images in a step, synthetic ones among them."""
     width: int = 16
     """Channels of the first convolution."""
     dropout: float = 0.3
@@ -45,10 +45,10 @@ def check_fitting_config(config: FittingConfig, images_shape: Sequence[int]) -> 
     for name in ("steps", "width"):
         if getattr(config, name) < 1:
             raise ValueError(f"fitting.{name} is {getattr(config, name)}; it must be at least 1.")
-    if config.batch_size < 2 or config.batch_size % 2:
+    if config.batch_size < 10:
         raise ValueError(
-            f"fitting.batch_size is {config.batch_size}; it must be even: half of a batch is real, "
-            "half synthetic."
+            f"fitting.batch_size is {config.batch_size}; it must be at least 10: up to nine tenths "
+            "of a batch are synthetic, the others real."
         )
     if not 0 < config.learning_rate < float("inf"):
         raise ValueError(
@@ -76,6 +76,9 @@ class Moves(NamedTuple):
 
 UNMOVED, SHIFTED = Moves(), Moves(max_shift=1)
 
+HALF = 0.5
+"""Of each batch."""
+
 _AT_ONCE = 2
 """Fits."""
 
@@ -88,12 +91,14 @@ class Fit(NamedTuple):
         real: uint8 images `[N, H, W, C]` and labels `[N]`.
         synthetic: images with soft labels; None for none.
         moves: classical augmentation.
+        share: of each batch that is synthetic, where there are synthetic images.
     """
 
     key: jax.Array
     real: Batch
     synthetic: SoftBatch | None = None
     moves: Moves = UNMOVED
+    share: float = HALF
 
 
 def fit(
@@ -104,11 +109,12 @@ def fit(
     *,
     synthetic: SoftBatch | None = None,
     moves: Moves = UNMOVED,
+    share: float = HALF,
 ) -> jax.tree_util.Partial:
     """Train a classifier for `config.steps` steps, in one compiled call.
 
-    Every step draws from a key of its own: rows of `real` with replacement, as many of `synthetic`
-    (twice as many real ones without), and how either are moved.
+    Every step draws from a key of its own: rows of `real` and of `synthetic` with replacement, and
+    how either are moved.
 
     Args:
         key: of initialisation and training.
@@ -117,6 +123,7 @@ def fit(
         num_classes: K.
         synthetic: images with soft labels.
         moves: classical augmentation.
+        share: of each batch that is synthetic, rounded to whole images; without `synthetic` none.
 
     Returns:
         `images [N, H, W, C] -> logits [N, K]`, a pytree of its variables, `args[0]`.
@@ -126,7 +133,7 @@ def fit(
     """
     rows = to_rows(*_labelled(real, num_classes))
     pool = None if synthetic is None else to_rows(*synthetic)
-    parameters, loss = _fit(key, rows, pool, moves, config, _reach([moves]))
+    parameters, loss = _fit(key, rows, pool, moves, share, config, _reach([moves]))
     return _classifier(parameters, loss, config, num_classes)
 
 
@@ -155,7 +162,13 @@ def fit_all(
     with ThreadPoolExecutor(_AT_ONCE) as threads:
         yield from threads.map(
             lambda one: fit(
-                one.key, config, one.real, num_classes, synthetic=one.synthetic, moves=one.moves
+                one.key,
+                config,
+                one.real,
+                num_classes,
+                synthetic=one.synthetic,
+                moves=one.moves,
+                share=one.share,
             ),
             fits,
         )
@@ -180,6 +193,7 @@ def fit_at_once(
             sets_to_rows([labelled[id(one.real)] for one in those]),
             sets_to_rows(pools) if pools else None,
             stacked([jax.tree.map(jnp.asarray, one.moves) for one in those]),
+            jnp.asarray([one.share for one in those]),
             config,
             reach,
         )
@@ -213,23 +227,36 @@ def _classifier(
 
 @partial(jax.jit, static_argnames=("config", "reach"))
 def _fit_at_once(
-    keys: jax.Array, real: Rows, pools: Rows | None, moves: Moves, config: FittingConfig, reach: int
+    keys: jax.Array,
+    real: Rows,
+    pools: Rows | None,
+    moves: Moves,
+    shares: jax.Array,
+    config: FittingConfig,
+    reach: int,
 ) -> tuple[Any, jax.Array]:
-    """`_fit` of each key, with its own rows of `real` and of `pools`, and its own moves."""
-    axes = (0, EACH_ITS_OWN, None if pools is None else EACH_ITS_OWN, 0)
-    return jax.vmap(lambda *one: _fit(*one, config, reach), axes)(keys, real, pools, moves)
+    """`_fit` of each key, with its own rows of `real` and of `pools`, its own moves and share."""
+    axes = (0, EACH_ITS_OWN, None if pools is None else EACH_ITS_OWN, 0, 0)
+    return jax.vmap(lambda *one: _fit(*one, config, reach), axes)(keys, real, pools, moves, shares)
 
 
 @partial(jax.jit, static_argnames=("config", "reach"))
 def _fit(
-    key: jax.Array, real: Rows, pool: Rows | None, moves: Moves, config: FittingConfig, reach: int
+    key: jax.Array,
+    real: Rows,
+    pool: Rows | None,
+    moves: Moves,
+    share: float | jax.Array,
+    config: FittingConfig,
+    reach: int,
 ) -> tuple[Any, jax.Array]:
     """Parameters, and the last step's loss."""
     network = Classifier(real.probabilities.shape[1], config.width, config.dropout)
     init_key, train_key = jax.random.split(key)
     parameters = network.init(init_key, scale_images(real.images[:1]))["params"]
     optimizer = adamw_cosine(config.learning_rate, config.weight_decay, config.steps)
-    num_real = config.batch_size if pool is None else config.batch_size // 2
+    # A traced number: one program serves every share.
+    from_pool = jnp.arange(config.batch_size) < jnp.round(share * config.batch_size)
 
     def moved(shift_key: jax.Array, mirror_key: jax.Array, image: jax.Array) -> jax.Array:
         image = random_shift(shift_key, image, moves.max_shift, reach)
@@ -237,10 +264,11 @@ def _fit(
 
     def batch(key: jax.Array) -> tuple[jax.Array, jax.Array]:
         rows_key, pool_key, shift_key, mirror_key = jax.random.split(key, 4)
-        x, y = real.draw(rows_key, num_real)
+        x, y = real.draw(rows_key, config.batch_size)
         if pool is not None:
-            others = pool.draw(pool_key, num_real)
-            x, y = (jnp.concatenate(pair) for pair in zip((x, y), others, strict=True))
+            others = pool.draw(pool_key, config.batch_size)
+            x = jnp.where(from_pool[:, None, None, None], others[0], x)
+            y = jnp.where(from_pool[:, None], others[1], y)
         shift_keys, mirror_keys = (jax.random.split(k, len(x)) for k in (shift_key, mirror_key))
         return jax.vmap(moved)(shift_keys, mirror_keys, scale_images(x)), y
 

@@ -1,7 +1,7 @@
 """Synthetic images and their labels, made from what few labels could tell (`Sources`)."""
 
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
@@ -80,16 +80,16 @@ Pool = Callable[[jax.Array, Sources], SoftBatch]
 """From a key and the sources to the synthetic images of an arm."""
 
 
-class Relabelled(NamedTuple):
-    """A pool of another's images with other labels: whoever has made the other need not again.
+class Derived(NamedTuple):
+    """A pool made of what several need: whoever has made that for one need not again.
 
     Attributes:
-        first: the other.
-        relabel: from a key, the sources and the other's images and labels to its own.
+        first: from a key and the sources to what is shared, another pool or regions.
+        then: from a key, the sources and what `first` has made to the pool.
     """
 
-    first: Pool
-    relabel: Callable[[jax.Array, Sources, SoftBatch], SoftBatch]
+    first: Callable[[jax.Array, Sources], Any]
+    then: Callable[[jax.Array, Sources, Any], SoftBatch]
 
 
 def pseudo_labelled(key: jax.Array, sources: Sources) -> SoftBatch:
@@ -101,28 +101,29 @@ def pseudo_labelled(key: jax.Array, sources: Sources) -> SoftBatch:
     return SoftBatch(sources.images(z), np.eye(sources.num_classes)[label])
 
 
-def confident(key: jax.Array, sources: Sources) -> SoftBatch:
-    """The same, of those whose label is sure, looked for among twice as many latents.
+def confident(key: jax.Array, sources: Sources, *, at_least: float) -> SoftBatch:
+    """The same, of those whose label is so sure, looked for among twice as many latents.
 
     Where none is sure enough, the surest twentieth stand in.
     """
     config = sources.config
     z = sources.latents(jax.random.fold_in(key, _LATENTS), 2 * config.num_images)
     found = label_latents(sources.generate, sources.classify, z, num_devices=sources.num_devices)
-    sure = np.flatnonzero(found.confidence >= config.confidence)[: config.num_images]
+    sure = np.flatnonzero(found.confidence >= at_least)[: config.num_images]
     if not len(sure):
         sure = np.argsort(-found.confidence)[: max(1, len(z) // 20)]
     return SoftBatch(sources.images(z[sure]), np.eye(sources.num_classes)[found.label[sure]])
 
 
-def paper_shifts(key: jax.Array, sources: Sources) -> SoftBatch:
-    """μ ± pσ with p up to the paper's ε (MAGAN, Section 4)."""
-    regions = regions_around_means(sources.analysis, sources.analysis.epsilon)
-    return _from_regions(key, sources, regions, shape="segment")
+def paper_shifts(key: jax.Array, sources: Sources, *, debiased: bool = False) -> SoftBatch:
+    """μ ± pσ with p up to the paper's ε (MAGAN, Section 4), or to that without its bias."""
+    analysis = sources.analysis
+    epsilon = analysis.epsilon_debiased if debiased else analysis.epsilon
+    return _from_regions(key, sources, regions_around_means(analysis, epsilon), shape="segment")
 
 
-def measured_shifts(key: jax.Array, sources: Sources) -> SoftBatch:
-    """Random signs of σ around the class means, up to the measured ε."""
+def around_means(key: jax.Array, sources: Sources) -> Regions:
+    """The class means with their measured ε."""
     exits = measure_invariance(
         jax.random.fold_in(key, _EXITS),
         sources.generate,
@@ -133,13 +134,13 @@ def measured_shifts(key: jax.Array, sources: Sources) -> SoftBatch:
         tolerance=sources.config.tolerance,
         num_devices=sources.num_devices,
     )
-    return _from_regions(key, sources, regions_around_means(sources.analysis, exits.measured))
+    return regions_around_means(sources.analysis, exits.measured)
 
 
-def anchored_shifts(key: jax.Array, sources: Sources) -> SoftBatch:
-    """Random signs of σ around many latents of each class, up to the exits of each."""
+def around_anchors(key: jax.Array, sources: Sources) -> Regions:
+    """Many latents of each class, each with its own exits."""
     config = sources.config
-    regions = regions_around_anchors(
+    return regions_around_anchors(
         jax.random.fold_in(key, _ANCHORS),
         sources.generate,
         sources.classify,
@@ -152,7 +153,11 @@ def anchored_shifts(key: jax.Array, sources: Sources) -> SoftBatch:
         max_draws=config.anchor_draws,
         num_devices=sources.num_devices,
     )
-    return _from_regions(key, sources, regions)
+
+
+def shifts(key: jax.Array, sources: Sources, regions: Regions, *, reach: float = 1.0) -> SoftBatch:
+    """Random signs of σ around centres, up to a share of their ε."""
+    return _from_regions(key, sources, regions._replace(epsilon=reach * regions.epsilon))
 
 
 def neighbourhoods(key: jax.Array, sources: Sources, *, scale: float) -> SoftBatch:
@@ -214,7 +219,7 @@ def label_by_tuning(key: jax.Array, sources: Sources, pool: SoftBatch) -> SoftBa
     return SoftBatch(pool.images, np.concatenate([made, real]))
 
 
-labelled_by_tuning = Relabelled(spread_over_a_graph, label_by_tuning)
+labelled_by_tuning = Derived(spread_over_a_graph, label_by_tuning)
 
 
 def half_made(pool: SoftBatch) -> SoftBatch:

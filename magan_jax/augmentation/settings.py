@@ -27,8 +27,6 @@ class SynthesisConfig:
     """Directions bisected from each anchor."""
     anchor_draws: int = 20_000
     """Latents among which anchors are looked for, at most."""
-    confidence: float = 0.9
-    """Pseudo-labels count from this probability on, where only confident ones do."""
     num_neighbours: int = 6
     """Neighbours in latent space that a soft label is averaged over."""
     neighbour_scale: float = 0.3
@@ -78,8 +76,6 @@ def check_synthesis_config(
             f"synthesis.neighbour_scale is {config.neighbour_scale}; it must be 0 or more, and "
             "finite."
         )
-    if not 0 <= config.confidence < 1:
-        raise ValueError(f"synthesis.confidence is {config.confidence}; it must lie in [0, 1).")
     if not 0 <= config.graph_weight < 1:
         raise ValueError(f"synthesis.graph_weight is {config.graph_weight}; it must lie in [0, 1).")
     if config.graph_neighbours >= config.num_images:

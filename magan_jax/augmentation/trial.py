@@ -1,14 +1,13 @@
 """One budget of one seed: every arm fitted, its variant chosen, its images judged."""
 
-from collections.abc import Callable, Iterator, Sequence
-from itertools import islice
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import numpy as np
 
 from magan_jax.augmentation.budget import Budget
 from magan_jax.augmentation.drafts import Attempt, Draft
-from magan_jax.augmentation.fitting import FittingConfig, fit_all
+from magan_jax.augmentation.fitting import Fit, FittingConfig, fit_all
 from magan_jax.augmentation.judging import Judge, PoolJudgement, accuracy, judge_pool
 from magan_jax.augmentation.neighbourhoods import Neighbourhoods
 from magan_jax.latent.networks import Classify
@@ -63,8 +62,9 @@ def try_drafts(
     """Fit every variant of every arm and bound, and choose one of each.
 
     What several drafts need is fitted together (`fit_all`): an accelerator takes all with images
-    in one compiled call, all without in another. Choices are made on the validation images of a
-    draft's own budget, which are never learned from.
+    in one compiled call, all without in another; and then, alike, the arms whose images move as
+    those of another's chosen variant. Choices are made on the validation images of a draft's own
+    budget, which are never learned from.
 
     Args:
         drafts: what to fit; at least one, all of the same classes.
@@ -72,23 +72,34 @@ def try_drafts(
         judge: judges pools, and nothing else.
         on_progress: called for each fit, when it is done; on an accelerator, when all are.
     """
-    fits = [
-        attempt.fit
-        for draft in drafts
-        for attempts in (*draft.arms.values(), *draft.bounds.values())
-        for attempt in attempts
-    ]
+    rows = {
+        (place, name): attempts
+        for place, draft in enumerate(drafts)
+        for name, attempts in (draft.arms | draft.bounds).items()
+    }
+    tried: dict[tuple[int, str], ArmTrial] = {}
 
-    def counted() -> Iterator[Classify]:
-        for classifier in fit_all(fits, config, drafts[0].num_classes):
-            on_progress()
-            yield classifier
+    def settled(place: int, one: Attempt) -> Fit:
+        if one.moves_of is None:
+            return one.fit
+        leader = place, one.moves_of
+        return one.fit._replace(moves=rows[leader][tried[leader].chosen].fit.moves)
 
-    classifiers = counted()  # in the order of the fits
+    def fit_rows(those: Sequence[tuple[int, str]]) -> None:
+        fits = [settled(row[0], one) for row in those for one in rows[row]]
+        classifiers = fit_all(fits, config, drafts[0].num_classes)
+        for row in those:
+            own = []
+            for _ in rows[row]:
+                own.append(next(classifiers))
+                on_progress()
+            draft = drafts[row[0]]
+            tried[row] = _chosen(own, rows[row], draft.budget, judge, draft.num_classes)
 
-    def tried(draft: Draft, attempts: Sequence[Attempt]) -> ArmTrial:
-        own = list(islice(classifiers, len(attempts)))
-        return _chosen(own, attempts, draft.budget, judge, draft.num_classes)
+    followers = [row for row, attempts in rows.items() if any(one.moves_of for one in attempts)]
+    fit_rows([row for row in rows if row not in followers])
+    if followers:
+        fit_rows(followers)
 
     return [
         Trial(
@@ -96,11 +107,11 @@ def try_drafts(
             draft.num_per_class,
             draft.num_classes,
             draft.budget.held_out,
-            {name: tried(draft, attempts) for name, attempts in draft.arms.items()},
-            {name: tried(draft, attempts) for name, attempts in draft.bounds.items()},
+            {name: tried[place, name] for name in draft.arms},
+            {name: tried[place, name] for name in draft.bounds},
             draft.neighbourhoods,
         )
-        for draft in drafts
+        for place, draft in enumerate(drafts)
     ]
 
 
