@@ -18,7 +18,7 @@ import numpy as np
 from tqdm import tqdm
 
 from magan_jax import analyze
-from magan_jax.augmentation.arms import ARMS, BASELINES, BY_FEATURES, OF_NEIGHBOURHOODS
+from magan_jax.augmentation.arms import ARMS, BASELINES, BY_FEATURES, OF_NEIGHBOURHOODS, SHARES
 from magan_jax.augmentation.bounds import BOUNDS, Known, draft_bounds
 from magan_jax.augmentation.budget import Budget, check_budgets, draw_budget
 from magan_jax.augmentation.drafts import Draft, draft_arms
@@ -151,7 +151,7 @@ def all_trials(run: Run, begun: Begun) -> list[Trial]:
     }
     alone = jax.default_backend() == "cpu"
     together = config.seeds_at_once or (1 if alone else config.num_seeds)
-    fits = sum(len(ARMS[name].variants) for name in config.arms) + len(BOUNDS)
+    fits = sum(len(ARMS[name].variants) for name in config.arms) + len(BOUNDS) * len(SHARES)
     total = fits * sum(map(len, missing.values()))
     with tqdm(total=total, desc="classifiers", unit="fit", disable=None) as bar:
         for n, seeds in missing.items():
@@ -264,7 +264,7 @@ def trials_of(run: Run) -> TrialsFolder:
     until all are done."""
     config = run.config
     settings = {
-        "format": 7,
+        "format": 8,
         "gan_seed": config.seed,
         "data": [run.dataset.name, run.dataset.sha256],
         "judge_steps": config.judge_steps,

@@ -5,6 +5,7 @@ import pytest
 from magan_jax.augmentation.differences import PairedDifference
 from magan_jax.augmentation.results import (
     GOALS,
+    _best,
     _goal,
     _validation,
     _without_images,
@@ -46,8 +47,22 @@ def test_of_one_seed_a_goal_is_undecided():
 
 def test_an_arm_of_many_variants_is_not_best_by_its_luckiest():
     """Among three tries the greatest is greater than one try, though all are alike."""
-    one, three = (ArmTrial(None, v, 0, None, ()) for v in ((0.7,), (0.6, 0.9, 0.5)))
-    assert _validation([one]) > _validation([three])
+    one, three = (ArmTrial(None, v, 0, None, (None,) * len(v)) for v in ((0.7,), (0.6, 0.9, 0.5)))
+    assert _validation([one]) == pytest.approx(0.7)
+    assert _validation([three]) == pytest.approx(2 / 3)
+    assert _best({"three": [three], "one": [one]}) == "one"
+    assert _best({"three": [three, one], "one": [one, three]}) == "three"  # of equals the first
+
+
+def test_an_arm_is_not_best_by_classifiers_without_its_images():
+    failed, half = (
+        ArmTrial(None, v, 0, None, reasons)
+        for v, reasons in (((0.9,), ("no region",)), ((0.6, 0.9), (None, "no region")))
+    )
+    assert _validation([half]) == pytest.approx(0.6)
+    assert _validation([half, failed]) is None
+    assert _best({"failed": [half, failed], "half": [half, half]}) == "half"
+    assert _best({"failed": [failed]}) is None
 
 
 def test_it_is_told_which_variant_has_no_images_how_often_and_why():

@@ -59,13 +59,24 @@ def test_a_soft_label_is_what_it_comes_to_believe():
 
 @pytest.mark.parametrize("share", [0.25, 0.9])
 def test_of_two_opinions_it_believes_each_by_its_share_of_a_batch(share):
-    """Few real images say 1 of an image, many synthetic ones 0: of 32 in a batch 8, or 29."""
-    real = Batch(rows(4), np.array([1]))
-    pool = SoftBatch(rows(*[4] * 30), np.eye(2)[np.zeros(30, int)])
-    found = probabilities_of(fit(KEY, CONFIG, real, 2, synthetic=pool, share=share), rows(4))
-    assert found[0, 0] == pytest.approx(round(32 * share) / 32, abs=0.02)
-    alone = probabilities_of(fit(KEY, CONFIG, real, 2, share=share), rows(4))
+    """Two real images, alike, say 1 and 2, many synthetic ones 0: of 32 in a batch 8, or 29."""
+    real = Batch(rows(4, 4), np.array([1, 2]))
+    pool = SoftBatch(rows(*[4] * 30), np.eye(3)[np.zeros(30, int)])
+    synthetic = round(32 * share) / 32
+    expected = [synthetic, (1 - synthetic) / 2, (1 - synthetic) / 2]
+    found = probabilities_of(fit(KEY, CONFIG, real, 3, synthetic=pool, share=share), rows(4))
+    np.testing.assert_allclose(found[0], expected, atol=0.04)
+    assert found[0, 0] == pytest.approx(synthetic, abs=0.02)
+    alone = probabilities_of(fit(KEY, CONFIG, real, 3, share=share), rows(4))
     assert alone[0, 0] < 0.02  # without a pool a batch is real
+
+
+@pytest.mark.parametrize("share", [0, 1, -0.5, float("nan")])
+def test_a_share_that_leaves_no_image_of_one_kind_is_refused(share):
+    with pytest.raises(ValueError, match="it must be above 0 and below 1"):
+        fit(KEY, CONFIG, striped(0), 10, synthetic=striped_pool(30), share=share)
+    with pytest.raises(ValueError, match="it must be above 0 and below 1"):
+        fit_at_once([Fit(KEY, striped(0), striped_pool(30), share=share)], CONFIG, 10)
 
 
 def one_side(n, right):

@@ -14,14 +14,15 @@ from magan_jax.augmentation.pools import (
     Sources,
     around_anchors,
     around_means,
-    confident,
     half_made,
     half_real,
     label_by_tuning,
     labelled_by_features,
+    labelled_latents,
     paper_shifts,
     shifts,
     spread_over_a_graph,
+    sure,
 )
 from magan_jax.augmentation.settings import SynthesisConfig
 from magan_jax.augmentation.spreading import with_shares
@@ -131,16 +132,21 @@ def test_tuning_lowers_its_loss_on_known_and_soft_labels(monkeypatch):
     assert losses[1] < losses[0] - 0.1
 
 
-@pytest.mark.parametrize("at_least", [0.7, 0.9])
-def test_confident_labels_are_sure_and_none_that_is_surer_is_left_out(at_least):
+@pytest.mark.parametrize(("at_least", "number"), [(0.5, 200), (0.93, None), (0.9999, 20)])
+def test_confident_labels_are_sure_and_none_that_is_is_left_out(at_least, number):
     given = sources(200, 0.8)
-    pool = confident(KEY, given, at_least=at_least)
-    sure = probabilities(pool.images).max(axis=1)
-    assert sure.min() > at_least - 0.02  # of 256 shades in the pool
-    # Of 400 latents those that are sure, in their order, up to 200.
-    z = given.latents(jax.random.fold_in(KEY, 0), 400)
-    of_all = np.asarray(jax.nn.softmax(logits(generate(z)))).max(axis=1)
-    assert len(sure) == min(200, np.sum(of_all >= at_least))
+    labelled = labelled_latents(KEY, given)
+    pool = sure(KEY, given, labelled, at_least=at_least)
+    z = given.latents(jax.random.fold_in(KEY, 0), 400)  # twice as many as are wanted
+    found = np.asarray(jax.nn.softmax(logits(generate(z))))
+    those = np.flatnonzero(found.max(axis=1) >= at_least)[:200]
+    if number == 20:  # none is so sure: the surest twentieth
+        assert not len(those)
+        those = np.argsort(-found.max(axis=1))[:20]
+    assert len(pool.images) == len(those) == (number or len(those))
+    assert 20 <= len(those) <= 200
+    np.testing.assert_array_equal(pool.images, given.images(z[those]))
+    np.testing.assert_array_equal(pool.probabilities, np.eye(2)[found[those].argmax(axis=1)])
 
 
 @pytest.mark.parametrize(

@@ -2,29 +2,30 @@
 
 An arm is given what few labels could tell (`Sources`) and never sees another label. An arm of
 several variants is that variant which does best on the budget's validation images, seed by seed:
-so are chosen how much of a batch is synthetic, thresholds, ε and s, and how images are moved.
+so are chosen how much of a batch is synthetic, a threshold, ε or s, and how images are moved.
 """
 
 from collections.abc import Callable
 from functools import partial
 from typing import NamedTuple
 
-from magan_jax.augmentation.fitting import HALF, SHIFTED, UNMOVED, Moves
+from magan_jax.augmentation.fitting import HALF, MOST, SHIFTED, UNMOVED, Moves
 from magan_jax.augmentation.pools import (
     Derived,
     Pool,
     around_anchors,
     around_means,
-    confident,
     half_made,
     half_real,
     labelled_by_features,
     labelled_by_tuning,
+    labelled_latents,
     neighbourhoods,
     paper_shifts,
     pseudo_labelled,
     shifts,
     spread_over_a_graph,
+    sure,
 )
 from magan_jax.augmentation.rows import SoftBatch
 
@@ -38,8 +39,8 @@ class Variant(NamedTuple):
     Attributes:
         title: what sets it apart.
         pool: makes the synthetic images; None for none.
-        moves: what every image may undergo in training, a synthetic one too; an arm's name for
-            what its chosen variant's images may.
+        moves: what every image may undergo in training, a synthetic one too; or the name of an
+            arm: then as the images of that arm's chosen variant.
         part: which of the pool's images.
         share: of each batch that is synthetic.
     """
@@ -65,16 +66,24 @@ class Arm(NamedTuple):
     from_latents: bool = False
 
 
+SHARES = {"half of a batch": HALF, "nine tenths of a batch": MOST}
+"""How much of a batch may be synthetic, by title."""
+
+
 def _with_more(*variants: Variant) -> tuple[Variant, ...]:
-    """The variants, with half of each batch synthetic; and the first with nine tenths."""
-    first = variants[0]
-    title = f"{first.title}, nine tenths" if first.title else "nine tenths"
-    named = first._replace(title=first.title or "half")
-    return (named, *variants[1:], first._replace(title=title, share=0.9))
+    """The variants, with half of each batch synthetic; and the first with nine tenths.
+
+    Where the first has no title, the shares are the titles.
+    """
+    first, (half, most) = variants[0], SHARES
+    more = f"{first.title}, {most}" if first.title else most
+    named = first._replace(title=first.title or half)
+    return (named, *variants[1:], first._replace(title=more, share=SHARES[most]))
 
 
 _MEANS, _ANCHORS = Derived(around_means, shifts), Derived(around_anchors, shifts)
 _HALFWAY = partial(shifts, reach=0.5)
+_SURE, _LESS_SURE = (Derived(labelled_latents, partial(sure, at_least=p)) for p in (0.9, 0.7))
 _NEAR, _FAR = partial(neighbourhoods, scale=0.4), partial(neighbourhoods, scale=0.8)
 
 ARMS: dict[str, Arm] = {
@@ -90,10 +99,7 @@ ARMS: dict[str, Arm] = {
     "pseudo": Arm("+ pseudo-labels", _with_more(Variant(pool=pseudo_labelled))),
     "confident": Arm(
         "+ confident pseudo-labels",
-        _with_more(
-            Variant("from 0.9", partial(confident, at_least=0.9)),
-            Variant("from 0.7", partial(confident, at_least=0.7)),
-        ),
+        _with_more(Variant("from 0.9", _SURE), Variant("from 0.7", _LESS_SURE)),
     ),
     "paper": Arm(
         "+ the paper's shifts",
@@ -143,11 +149,13 @@ ARMS: dict[str, Arm] = {
         _with_more(Variant(pool=labelled_by_tuning, moves="classical", part=half_real)),
     ),
     "combined": Arm(
-        "+ neighbourhoods or anchors + classical",
-        _with_more(
+        "+ shifts or neighbourhoods + classical",
+        (
             Variant("s = 0.8", _FAR, "classical"),
             Variant("s = 0.4", _NEAR, "classical"),
             Variant("anchors", _ANCHORS, "classical"),
+            Variant("means", _MEANS, "classical"),
+            Variant("the paper's", paper_shifts, "classical"),
         ),
         from_latents=True,
     ),

@@ -7,6 +7,7 @@ from typing import NamedTuple
 import jax
 import numpy as np
 
+from magan_jax.augmentation.arms import SHARES
 from magan_jax.augmentation.drafts import Attempt, attempt, made_or_reason
 from magan_jax.augmentation.fitting import UNMOVED, Moves
 from magan_jax.augmentation.pools import Sources, paper_shifts, pseudo_labelled
@@ -35,8 +36,8 @@ class Bound(NamedTuple):
     Attributes:
         title: for tables and figures.
         pool: makes the images that stand where an arm's synthetic ones do.
-        moves: classical augmentation, that of the arms it bounds; a name for the moves that are
-            chosen for that arm.
+        moves: classical augmentation, that of the arms it bounds; or the name of an arm: then as
+            the images of that arm's chosen variant.
     """
 
     title: str
@@ -70,7 +71,7 @@ BOUNDS: dict[str, Bound] = {
 
 
 def draft_bounds(key: jax.Array, known: Known, few: Batch) -> dict[str, list[Attempt]]:
-    """Make the images of every bound, as `draft_arms` does those of an arm of one variant.
+    """Make the images of every bound, as `draft_arms` does; each has a variant of each share.
 
     Args:
         key: of the trial's bounds, which all start from the same parameters, but not the arms'.
@@ -78,7 +79,10 @@ def draft_bounds(key: jax.Array, known: Known, few: Batch) -> dict[str, list[Att
         few: uint8 images and labels, as the arms have them.
     """
     fit_key, pool_key = jax.random.split(key)
+    made = {
+        name: made_or_reason(partial(one.pool, pool_key, known)) for name, one in BOUNDS.items()
+    }
     return {
-        name: [attempt(fit_key, few, made_or_reason(partial(one.pool, pool_key, known)), one.moves)]
+        name: [attempt(fit_key, few, made[name], one.moves, share) for share in SHARES.values()]
         for name, one in BOUNDS.items()
     }

@@ -61,26 +61,15 @@ def draft_arms(
 ) -> dict[str, list[Attempt]]:
     """Make the images of every variant of every arm.
 
-    All will start from the same parameters and the same key; arms of the same pool share it, and
-    pools derived from the same share that.
+    All will start from the same parameters and the same key; arms of the same part of a pool
+    share it, and pools derived from the same share that.
 
     Args:
         key: of the trial's arms.
         arms: by name.
         sources: with a labeller that was fitted to `few`.
         few: uint8 images and labels that may be learned from.
-
-    Raises:
-        ValueError: where images are to move as those of an arm that is not there, or that itself
-            follows another.
     """
-    for name, arm in arms.items():
-        for leader in sorted({one.moves for one in arm.variants if isinstance(one.moves, str)}):
-            if leader not in arms or any(isinstance(x.moves, str) for x in arms[leader].variants):
-                raise ValueError(
-                    f"arms is {', '.join(arms)}; {name} moves its images as {leader}, which must "
-                    "be there and have moves of its own: add it, or leave the other out."
-                )
     fit_key, pool_key = jax.random.split(key)
     there: dict[Any, Any] = {}
 
@@ -98,15 +87,21 @@ def draft_arms(
                 there[make] = made_or_reason(partial(make, pool_key, sources))
         return there[make]
 
-    def pool_of(variant: Variant) -> SoftBatch | str | None:
+    parts: dict[Any, SoftBatch | str] = {}
+
+    def part_of(variant: Variant) -> SoftBatch | str | None:
         if variant.pool is None:
             return None
-        pool = made_once(variant.pool)
-        return pool if isinstance(pool, str) else variant.part(pool)
+        # One object for all: fits that share it have it on the device once.
+        which = variant.pool, variant.part
+        if which not in parts:
+            pool = made_once(variant.pool)
+            parts[which] = pool if isinstance(pool, str) else variant.part(pool)
+        return parts[which]
 
     return {
         name: [
-            attempt(fit_key, few, pool_of(variant), variant.moves, variant.share)
+            attempt(fit_key, few, part_of(variant), variant.moves, variant.share)
             for variant in arm.variants
         ]
         for name, arm in arms.items()

@@ -45,10 +45,11 @@ def check_fitting_config(config: FittingConfig, images_shape: Sequence[int]) -> 
     for name in ("steps", "width"):
         if getattr(config, name) < 1:
             raise ValueError(f"fitting.{name} is {getattr(config, name)}; it must be at least 1.")
-    if config.batch_size < 10:
+    least = round(1 / (1 - MOST))
+    if config.batch_size < least:
         raise ValueError(
-            f"fitting.batch_size is {config.batch_size}; it must be at least 10: up to nine tenths "
-            "of a batch are synthetic, the others real."
+            f"fitting.batch_size is {config.batch_size}; it must be at least {least}: up to {MOST} "
+            "of a batch is synthetic, the rest real."
         )
     if not 0 < config.learning_rate < float("inf"):
         raise ValueError(
@@ -76,8 +77,8 @@ class Moves(NamedTuple):
 
 UNMOVED, SHIFTED = Moves(), Moves(max_shift=1)
 
-HALF = 0.5
-"""Of each batch."""
+HALF, MOST = 0.5, 0.9
+"""Shares of a batch that are synthetic; the first where nothing else is said."""
 
 _AT_ONCE = 2
 """Fits."""
@@ -123,14 +124,17 @@ def fit(
         num_classes: K.
         synthetic: images with soft labels.
         moves: classical augmentation.
-        share: of each batch that is synthetic, rounded to whole images; without `synthetic` none.
+        share: of each batch that is synthetic, rounded to whole images (a half to the even
+            number); without `synthetic` none.
 
     Returns:
         `images [N, H, W, C] -> logits [N, K]`, a pytree of its variables, `args[0]`.
 
     Raises:
+        ValueError: for a share that is not above 0 and below 1.
         FloatingPointError: when the training diverges.
     """
+    _check_share(share)
     rows = to_rows(*_labelled(real, num_classes))
     pool = None if synthetic is None else to_rows(*synthetic)
     parameters, loss = _fit(key, rows, pool, moves, share, config, _reach([moves]))
@@ -154,6 +158,7 @@ def fit_all(
         num_classes: K.
 
     Raises:
+        ValueError: for a share that is not above 0 and below 1.
         FloatingPointError: when one diverges.
     """
     if jax.default_backend() != "cpu":
@@ -181,6 +186,8 @@ def fit_at_once(
 
     Arguments and errors are those of `fit_all`.
     """
+    for one in fits:
+        _check_share(one.share)
     reach = _reach([one.moves for one in fits])
     labelled = {id(one.real): _labelled(one.real, num_classes) for one in fits}
     alone, mixed = ([i for i, x in enumerate(fits) if (x.synthetic is None) == y] for y in (1, 0))
@@ -200,6 +207,14 @@ def fit_at_once(
         for place, i in enumerate(places):
             found[i] = _classifier(member(parameters, place), losses[place], config, num_classes)
     return [found[i] for i in range(len(fits))]
+
+
+def _check_share(share: float) -> None:
+    if not 0 < share < 1:
+        raise ValueError(
+            f"share is {share}; it must be above 0 and below 1: a part of each batch is synthetic, "
+            "a part real."
+        )
 
 
 def _labelled(real: Batch, num_classes: int) -> SoftBatch:

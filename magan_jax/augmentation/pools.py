@@ -18,7 +18,7 @@ from magan_jax.augmentation.spreading import image_vectors, spread_labels
 from magan_jax.augmentation.tuning import fine_tune
 from magan_jax.latent.analysis import Analysis
 from magan_jax.latent.invariance import measure_invariance
-from magan_jax.latent.labels import label_latents
+from magan_jax.latent.labels import Labels, label_latents
 from magan_jax.latent.networks import Classify, Generate
 from magan_jax.latent.prior import Prior
 from magan_jax.latent.regions import Regions, regions_around_anchors, regions_around_means
@@ -101,18 +101,25 @@ def pseudo_labelled(key: jax.Array, sources: Sources) -> SoftBatch:
     return SoftBatch(sources.images(z), np.eye(sources.num_classes)[label])
 
 
-def confident(key: jax.Array, sources: Sources, *, at_least: float) -> SoftBatch:
-    """The same, of those whose label is so sure, looked for among twice as many latents.
-
-    Where none is sure enough, the surest twentieth stand in.
-    """
-    config = sources.config
-    z = sources.latents(jax.random.fold_in(key, _LATENTS), 2 * config.num_images)
+def labelled_latents(key: jax.Array, sources: Sources) -> tuple[np.ndarray, Labels]:
+    """Twice as many latents as images are wanted, and their labels."""
+    z = sources.latents(jax.random.fold_in(key, _LATENTS), 2 * sources.config.num_images)
     found = label_latents(sources.generate, sources.classify, z, num_devices=sources.num_devices)
-    sure = np.flatnonzero(found.confidence >= at_least)[: config.num_images]
-    if not len(sure):
-        sure = np.argsort(-found.confidence)[: max(1, len(z) // 20)]
-    return SoftBatch(sources.images(z[sure]), np.eye(sources.num_classes)[found.label[sure]])
+    return z, found
+
+
+def sure(
+    key: jax.Array, sources: Sources, labelled: tuple[np.ndarray, Labels], *, at_least: float
+) -> SoftBatch:
+    """Of labelled latents the first whose label has at least this probability.
+
+    Where none has, the surest twentieth stand in.
+    """
+    z, found = labelled
+    those = np.flatnonzero(found.confidence >= at_least)[: sources.config.num_images]
+    if not len(those):
+        those = np.argsort(-found.confidence)[: max(1, len(z) // 20)]
+    return SoftBatch(sources.images(z[those]), np.eye(sources.num_classes)[found.label[those]])
 
 
 def paper_shifts(key: jax.Array, sources: Sources, *, debiased: bool = False) -> SoftBatch:
@@ -156,7 +163,7 @@ def around_anchors(key: jax.Array, sources: Sources) -> Regions:
 
 
 def shifts(key: jax.Array, sources: Sources, regions: Regions, *, reach: float = 1.0) -> SoftBatch:
-    """Random signs of σ around centres, up to a share of their ε."""
+    """Random signs of σ around centres, up to `reach` times their ε."""
     return _from_regions(key, sources, regions._replace(epsilon=reach * regions.epsilon))
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from magan_jax.augmentation.arms import ARMS, BASELINES, CONTROL
+from magan_jax.augmentation.arms import ARMS, BASELINES, CONTROL, SHARES
 from magan_jax.augmentation.bounds import BOUNDS
 from magan_jax.augmentation.differences import PairedDifference, image_error, paired_differences
 from magan_jax.augmentation.judging import hits
@@ -25,6 +25,8 @@ GOALS = {10: 0.05, 50: 0.03}
 baseline, in shares of the test images."""
 
 _NO_INTERVAL = "one seed, or the same difference in all, has no interval"
+
+_NO_BEST = "no arm is built on the latent space, or none has images in every seed"
 
 _CERTAIN = 0.05
 """A corrected p-value below this is."""
@@ -53,9 +55,8 @@ def _budget_entry(trials: Sequence[Trial], n: int, test_set: Batch) -> dict[str,
     others = (*BASELINES, CONTROL) if CONTROL in arms else BASELINES
     against = {name: paired_differences(of_arms, name) for name in others}
     fitted = int((~trials[0].held_out).sum()) // trials[0].num_classes
-    # By validation images, so that the test images choose nothing.
-    candidates = [name for name in arms if ARMS[name].from_latents]
-    best = max(candidates, key=lambda name: _validation(arms[name]), default=None)
+    candidates = [name for name in ARMS if name in arms and ARMS[name].from_latents]
+    best = _best({name: arms[name] for name in candidates})
     image_errors = {
         other: {name: image_error(right[name], right[other]) for name in found}
         for other, found in against.items()
@@ -67,7 +68,7 @@ def _budget_entry(trials: Sequence[Trial], n: int, test_set: Batch) -> dict[str,
         "seeds": [trial.seed for trial in trials],
         "baseline": baseline,
         "best": best,
-        "best_reason": None if best else "no arm is built on the latent space",
+        "best_reason": None if best else _NO_BEST,
         "goal": _goal(n, against[baseline], candidates, best) if best and n in GOALS else None,
         "goal_reason": _goal_reason(n, best),
         "arms": {
@@ -83,7 +84,9 @@ def _budget_entry(trials: Sequence[Trial], n: int, test_set: Batch) -> dict[str,
             }
             for name, found in arms.items()
         },
-        "bounds": {name: _arm_entry(found, tested[name], [""]) for name, found in bounds.items()},
+        "bounds": {
+            name: _arm_entry(found, tested[name], [*SHARES]) for name, found in bounds.items()
+        },
         "largest_image_error": max(image_errors[baseline].values()),
         "neighbourhoods": studied,
         "neighbourhoods_reason": (None if studied else "no arm uses the labels of neighbourhoods"),
@@ -113,13 +116,28 @@ def _goal(
 def _goal_reason(n: int, best: str | None) -> str | None:
     if n not in GOALS:
         return "no goal was set for so many labels"
-    return None if best else "no arm is built on the latent space"
+    return None if best else _NO_BEST
 
 
-def _validation(found: Sequence[ArmTrial]) -> float:
-    """Mean validation accuracy of all variants: the chosen one's would be its best of several
-    tries, and that of an arm of a single variant is not."""
-    return float(np.mean([one.validation for one in found]))
+def _best(candidates: Mapping[str, Sequence[ArmTrial]]) -> str | None:
+    """The arm that validation images name, so that the test images choose nothing; of equals the
+    first. None where each is without images in some seed."""
+    means = {name: _validation(found) for name, found in candidates.items()}
+    able = {name: round(mean, 9) for name, mean in means.items() if mean is not None}
+    return max(able, key=lambda name: able[name], default=None)
+
+
+def _validation(found: Sequence[ArmTrial]) -> float | None:
+    """Mean validation accuracy of all variants that have images; None where none has in a seed.
+
+    The chosen variant's would be the best of several tries, more of them in one arm than in
+    another. So a poor variant speaks against an arm that seldom chooses it.
+    """
+    of_seeds = [
+        [right for right, reason in zip(one.validation, one.failures, strict=True) if not reason]
+        for one in found
+    ]
+    return float(np.mean([np.mean(one) for one in of_seeds])) if all(of_seeds) else None
 
 
 def _difference_entry(found: PairedDifference) -> dict[str, Any]:

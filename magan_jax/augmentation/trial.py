@@ -62,15 +62,20 @@ def try_drafts(
     """Fit every variant of every arm and bound, and choose one of each.
 
     What several drafts need is fitted together (`fit_all`): an accelerator takes all with images
-    in one compiled call, all without in another; and then, alike, the arms whose images move as
-    those of another's chosen variant. Choices are made on the validation images of a draft's own
+    in one compiled call, all without in another; and then, alike, arms and bounds whose images move
+    as those of another's chosen variant. Choices are made on the validation images of a draft's own
     budget, which are never learned from.
 
     Args:
         drafts: what to fit; at least one, all of the same classes.
         config: of the classifiers.
         judge: judges pools, and nothing else.
-        on_progress: called for each fit, when it is done; on an accelerator, when all are.
+        on_progress: called for each fit, when it is done; on an accelerator, when all of its call
+            are.
+
+    Raises:
+        ValueError: where images are to move as those of an arm that is not there, or that itself
+            follows another.
     """
     rows = {
         (place, name): attempts
@@ -97,6 +102,15 @@ def try_drafts(
             tried[row] = _chosen(own, rows[row], draft.budget, judge, draft.num_classes)
 
     followers = [row for row, attempts in rows.items() if any(one.moves_of for one in attempts)]
+    for place, name in followers:
+        leaders = {one.moves_of for one in rows[place, name]} - {None}
+        for leader in leaders:
+            if (place, leader) not in rows or (place, leader) in followers:
+                raise ValueError(
+                    f"{name} moves its images as {leader}; a draft with it needs an arm {leader} "
+                    f"that follows no other, and has {', '.join(drafts[place].arms)}: add it, or "
+                    f"leave {name} out."
+                )
     fit_rows([row for row in rows if row not in followers])
     if followers:
         fit_rows(followers)
