@@ -22,7 +22,7 @@ from magan_jax.augmentation.arms import ARMS, BASELINES, BY_FEATURES, OF_NEIGHBO
 from magan_jax.augmentation.bounds import BOUNDS, Known, draft_bounds
 from magan_jax.augmentation.budget import Budget, check_budgets, draw_budget
 from magan_jax.augmentation.drafts import Draft, draft_arms
-from magan_jax.augmentation.fitting import SHIFTED, FittingConfig, check_fitting_config, fit
+from magan_jax.augmentation.fitting import FittingConfig, check_fitting_config
 from magan_jax.augmentation.judging import Judge
 from magan_jax.augmentation.kept import (
     TrialsFolder,
@@ -33,6 +33,13 @@ from magan_jax.augmentation.kept import (
 )
 from magan_jax.augmentation.labelling import fit_ensembles
 from magan_jax.augmentation.neighbourhoods import study_neighbourhoods
+from magan_jax.augmentation.networks import (
+    GAN_DIGEST,
+    contrast_stage,
+    features_of,
+    generator_of,
+    knows_all,
+)
 from magan_jax.augmentation.pools import Sources
 from magan_jax.augmentation.probe import fit_probe
 from magan_jax.augmentation.report import report_augmentation
@@ -45,13 +52,11 @@ from magan_jax.latent.networks import Classify
 from magan_jax.parallel import check_num_devices
 from magan_jax.run import Run, RunConfig, start_run
 from magan_jax.runtime import first_host_says, is_first_host
-from magan_jax.training.classifier import last_layer_in_use
-from magan_jax.training.contrast import ContrastConfig, check_contrast_config, train_contrast
-from magan_jax.training.discriminator import discriminator_features
+from magan_jax.training.contrast import ContrastConfig, check_contrast_config
 from magan_jax.training.engine import Batch
-from magan_jax.training.gan import TrainedGAN, train_gan
+from magan_jax.training.gan import TrainedGAN
 from magan_jax.training.gan_config import GANConfig, check_gan_config, compares_features
-from magan_jax.training.stage import Stage, check_stage, is_finished
+from magan_jax.training.stage import check_stage
 from magan_jax.training.standardised import Features
 
 
@@ -276,74 +281,6 @@ def trials_of(run: Run) -> TrialsFolder:
     }
     folder = run.workdir / ("trials-restarted" if config.restart else "trials")
     return TrialsFolder(folder, settings, config.fitting.width, others_replaced=config.restart)
-
-
-def generator_of(run: Run) -> TrainedGAN:
-    """This run's own, where it is finished; else that of fashion.py's run, where that is there and
-    nothing asks for a new one; else one that is trained alike."""
-    config = run.config
-    single = replace(
-        run, config=replace(config, num_seeds=1), trainings={"gan": {"gan": config.gan}}
-    )
-    stage = single.stage("gan")
-    default = f"fashion-{run.dataset.name}-{run.preset}-seed{config.seed}"
-    folder = Path(config.fashion_workdir or Path("runs") / default) / "checkpoints" / "gan"
-    there = stage._replace(folder=folder, restart=False)
-    own = config.restart or is_finished(stage, config.gan.epochs)
-    wanted = config.fashion_workdir is not None or not own
-    if first_host_says(wanted and is_finished(there, config.gan.epochs)):
-        stage = there
-    elif config.fashion_workdir is not None:
-        raise ValueError(
-            f"--fashion-workdir is {config.fashion_workdir}, which holds no finished GAN of these "
-            "settings, this seed and these data; give its settings (--gan...), or leave it out."
-        )
-    return train_gan(
-        single.keys(1)[0],
-        config.gan,
-        run.dataset.train_images,
-        stage=stage,
-        num_devices=config.num_devices,
-    )
-
-
-def features_of(run: Run, gan: TrainedGAN) -> list[Features]:
-    """What can be known of images without labels: what D sees, and what latent neighbours share."""
-    config, images = run.config, run.dataset.train_images
-    shared = train_contrast(
-        run.keys(14)[0],
-        config.contrast,
-        gan.generate,
-        gan.prior,
-        images,
-        stage=contrast_stage(run, gan),
-        num_devices=config.num_devices,
-    )
-    return [discriminator_features(config.gan, images, gan.progress.state), shared]
-
-
-GAN_DIGEST = "gan's parameters"
-"""By this name an encoder remembers whose images it has learned from."""
-
-
-def contrast_stage(run: Run, gan: TrainedGAN | None = None) -> Stage:
-    """Where the encoder is kept; it has one seed, as the GAN has, and is of this very GAN, be
-    there another of the same settings; None stands for any."""
-    config = run.config
-    settings = {"contrast": {"gan": config.gan, "contrast": config.contrast}}
-    single = replace(run, config=replace(config, num_seeds=1), trainings=settings)
-    stage = single.stage("contrast")
-    digest = None if gan is None else digest_of(gan.progress.state)
-    return stage._replace(description=stage.description | {GAN_DIGEST: digest})
-
-
-def knows_all(run: Run, stream: int) -> Judge:
-    """A classifier that has seen all labels; each stream of keys gives another."""
-    config, num_classes = run.config, len(run.dataset.class_names)
-    fitting = replace(config.fitting, steps=config.judge_steps)
-    classify = fit(run.keys(stream)[0], fitting, run.train_set, num_classes, moves=SHIFTED)
-    features = last_layer_in_use(fitting.width, num_classes)
-    return Judge(classify, jax.tree_util.Partial(features, *classify.args))
 
 
 def prepare() -> Run:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from conftest import load_experiment, read_results, run_experiment, unexplained
 
-from magan_jax.augmentation import kept, report, trial
+from magan_jax.augmentation import kept, networks, report, trial
 from magan_jax.augmentation.arms import ARMS, BASELINES
 from magan_jax.augmentation.bounds import BOUNDS
 from magan_jax.augmentation.trial import Trial
@@ -255,7 +255,8 @@ def test_another_host_does_as_the_first_whose_disk_it_cannot_see(
         tried.extend((seed, n) for seed in keys)
         return [Trial(seed, n, 10, np.zeros(30, bool), {}, {}) for seed in keys]
 
-    monkeypatch.setattr(module, "first_host_says", first_host_says)
+    for each in (module, networks):
+        monkeypatch.setattr(each, "first_host_says", first_host_says)
     monkeypatch.setattr(module, "try_seeds", try_seeds)
     before = read_results(finished)
     with warnings.catch_warnings():
@@ -390,6 +391,6 @@ def test_which_generator_is_used(
     def place(stage):
         return next(part for part in ("own", "runs", "there") if part in stage.folder.parts)
 
-    monkeypatch.setattr(module, "is_finished", lambda stage, _: place(stage) in finished_ones)
-    monkeypatch.setattr(module, "train_gan", lambda *_, stage, **__: place(stage))
+    monkeypatch.setattr(networks, "is_finished", lambda stage, _: place(stage) in finished_ones)
+    monkeypatch.setattr(networks, "train_gan", lambda *_, stage, **__: place(stage))
     assert module.generator_of(prepared) == expected

@@ -102,7 +102,7 @@ def pseudo_labelled(key: jax.Array, sources: Sources) -> SoftBatch:
 
 
 def labelled_latents(key: jax.Array, sources: Sources) -> tuple[np.ndarray, Labels]:
-    """Twice as many latents as images are wanted, and their labels."""
+    """Latents `[N, d]`, twice as many as images are wanted, and their labels."""
     z = sources.latents(jax.random.fold_in(key, _LATENTS), 2 * sources.config.num_images)
     found = label_latents(sources.generate, sources.classify, z, num_devices=sources.num_devices)
     return z, found

@@ -1,6 +1,6 @@
 """One budget of one seed: every arm fitted, its variant chosen, its images judged."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -53,6 +53,10 @@ class Trial(NamedTuple):
     neighbourhoods: Neighbourhoods | None = None
 
 
+_Row = tuple[int, str]
+"""Which draft, and which of its arms or bounds."""
+
+
 def try_drafts(
     drafts: Sequence[Draft],
     config: FittingConfig,
@@ -82,7 +86,7 @@ def try_drafts(
         for place, draft in enumerate(drafts)
         for name, attempts in (draft.arms | draft.bounds).items()
     }
-    tried: dict[tuple[int, str], ArmTrial] = {}
+    tried: dict[_Row, ArmTrial] = {}
 
     def settled(place: int, one: Attempt) -> Fit:
         if one.moves_of is None:
@@ -90,7 +94,7 @@ def try_drafts(
         leader = place, one.moves_of
         return one.fit._replace(moves=rows[leader][tried[leader].chosen].fit.moves)
 
-    def fit_rows(those: Sequence[tuple[int, str]]) -> None:
+    def fit_rows(those: Sequence[_Row]) -> None:
         fits = [settled(row[0], one) for row in those for one in rows[row]]
         classifiers = fit_all(fits, config, drafts[0].num_classes)
         for row in those:
@@ -101,16 +105,7 @@ def try_drafts(
             draft = drafts[row[0]]
             tried[row] = _chosen(own, rows[row], draft.budget, judge, draft.num_classes)
 
-    followers = [row for row, attempts in rows.items() if any(one.moves_of for one in attempts)]
-    for place, name in followers:
-        leaders = {one.moves_of for one in rows[place, name]} - {None}
-        for leader in leaders:
-            if (place, leader) not in rows or (place, leader) in followers:
-                raise ValueError(
-                    f"{name} moves its images as {leader}; a draft with it needs an arm {leader} "
-                    f"that follows no other, and has {', '.join(drafts[place].arms)}: add it, or "
-                    f"leave {name} out."
-                )
+    followers = _followers(rows)
     fit_rows([row for row in rows if row not in followers])
     if followers:
         fit_rows(followers)
@@ -127,6 +122,20 @@ def try_drafts(
         )
         for place, draft in enumerate(drafts)
     ]
+
+
+def _followers(rows: Mapping[_Row, Sequence[Attempt]]) -> list[_Row]:
+    """Those whose images move as another's chosen variant; refuses one without such a leader."""
+    leaders = {row: {one.moves_of for one in found} - {None} for row, found in rows.items()}
+    for (place, name), others in leaders.items():
+        for leader in others:
+            if leaders.get((place, str(leader)), {leader}):
+                there = ", ".join(own for draft, own in rows if draft == place)
+                raise ValueError(
+                    f"{name} moves its images as {leader}; a draft with it needs an arm {leader} "
+                    f"that follows no other, and has {there}: add it, or leave {name} out."
+                )
+    return [row for row, others in leaders.items() if others]
 
 
 def _chosen(

@@ -1,0 +1,89 @@
+"""What all trials share, trained once: a GAN and features without labels, and who knows all labels.
+
+Each takes its settings from the fields of `run.config` that it names.
+"""
+
+from dataclasses import replace
+from pathlib import Path
+
+import jax
+
+from magan_jax.augmentation.fitting import SHIFTED, fit
+from magan_jax.augmentation.judging import Judge
+from magan_jax.augmentation.kept import digest_of
+from magan_jax.run import Run
+from magan_jax.runtime import first_host_says
+from magan_jax.training.classifier import last_layer_in_use
+from magan_jax.training.contrast import train_contrast
+from magan_jax.training.discriminator import discriminator_features
+from magan_jax.training.gan import TrainedGAN, train_gan
+from magan_jax.training.stage import Stage, is_finished
+from magan_jax.training.standardised import Features
+
+
+def generator_of(run: Run) -> TrainedGAN:
+    """This run's own, where it is finished; else that of fashion.py's run, where that is there and
+    nothing asks for a new one; else one that is trained alike."""
+    config = run.config
+    single = replace(
+        run, config=replace(config, num_seeds=1), trainings={"gan": {"gan": config.gan}}
+    )
+    stage = single.stage("gan")
+    default = f"fashion-{run.dataset.name}-{run.preset}-seed{config.seed}"
+    folder = Path(config.fashion_workdir or Path("runs") / default) / "checkpoints" / "gan"
+    there = stage._replace(folder=folder, restart=False)
+    own = config.restart or is_finished(stage, config.gan.epochs)
+    wanted = config.fashion_workdir is not None or not own
+    if first_host_says(wanted and is_finished(there, config.gan.epochs)):
+        stage = there
+    elif config.fashion_workdir is not None:
+        raise ValueError(
+            f"--fashion-workdir is {config.fashion_workdir}, which holds no finished GAN of these "
+            "settings, this seed and these data; give its settings (--gan...), or leave it out."
+        )
+    return train_gan(
+        single.keys(1)[0],
+        config.gan,
+        run.dataset.train_images,
+        stage=stage,
+        num_devices=config.num_devices,
+    )
+
+
+def features_of(run: Run, gan: TrainedGAN) -> list[Features]:
+    """What can be known of images without labels: what D sees, and what latent neighbours share."""
+    config, images = run.config, run.dataset.train_images
+    shared = train_contrast(
+        run.keys(14)[0],
+        config.contrast,
+        gan.generate,
+        gan.prior,
+        images,
+        stage=contrast_stage(run, gan),
+        num_devices=config.num_devices,
+    )
+    return [discriminator_features(config.gan, images, gan.progress.state), shared]
+
+
+GAN_DIGEST = "gan's parameters"
+"""By this name an encoder remembers whose images it has learned from."""
+
+
+def contrast_stage(run: Run, gan: TrainedGAN | None = None) -> Stage:
+    """Where the encoder is kept; it has one seed, as the GAN has, and is of this very GAN, be
+    there another of the same settings; None stands for any."""
+    config = run.config
+    settings = {"contrast": {"gan": config.gan, "contrast": config.contrast}}
+    single = replace(run, config=replace(config, num_seeds=1), trainings=settings)
+    stage = single.stage("contrast")
+    digest = None if gan is None else digest_of(gan.progress.state)
+    return stage._replace(description=stage.description | {GAN_DIGEST: digest})
+
+
+def knows_all(run: Run, stream: int) -> Judge:
+    """A classifier that has seen all labels; each stream of keys gives another."""
+    config, num_classes = run.config, len(run.dataset.class_names)
+    fitting = replace(config.fitting, steps=config.judge_steps)
+    classify = fit(run.keys(stream)[0], fitting, run.train_set, num_classes, moves=SHIFTED)
+    features = last_layer_in_use(fitting.width, num_classes)
+    return Judge(classify, jax.tree_util.Partial(features, *classify.args))
