@@ -24,13 +24,7 @@ from magan_jax.augmentation.budget import Budget, check_budgets, draw_budget
 from magan_jax.augmentation.drafts import Draft, draft_arms
 from magan_jax.augmentation.fitting import FittingConfig, check_fitting_config
 from magan_jax.augmentation.judging import Judge
-from magan_jax.augmentation.kept import (
-    TrialsFolder,
-    digest_of,
-    keep_trial,
-    kept_trials,
-    put_in_place,
-)
+from magan_jax.augmentation.kept import TrialsFolder, keep_trial, kept_trials, put_in_place
 from magan_jax.augmentation.labelling import fit_ensembles
 from magan_jax.augmentation.neighbourhoods import study_neighbourhoods
 from magan_jax.augmentation.networks import (
@@ -39,6 +33,7 @@ from magan_jax.augmentation.networks import (
     features_of,
     generator_of,
     knows_all,
+    trained_digest,
 )
 from magan_jax.augmentation.pools import Sources
 from magan_jax.augmentation.probe import fit_probe
@@ -145,8 +140,7 @@ class Begun(NamedTuple):
 def all_trials(run: Run, begun: Begun) -> list[Trial]:
     """Every budget of every seed, by number of labels; those of earlier calls are kept."""
     config = run.config
-    encoders: Any = begun.features
-    networks = digest_of((begun.gan.progress.state, [one.args[0] for one in encoders]))
+    networks = trained_digest(begun.gan, begun.features)
     folder = trials_of(run)
     trials = kept_trials(folder, config.budgets, run.seeds, networks)
     keys = dict(zip(run.seeds, run.keys(10), strict=True))

@@ -2,6 +2,7 @@
 
 import sys
 import warnings
+from types import SimpleNamespace
 
 import jax
 import numpy as np
@@ -12,6 +13,8 @@ from magan_jax.augmentation import kept, networks, report, trial
 from magan_jax.augmentation.arms import ARMS, BASELINES
 from magan_jax.augmentation.bounds import BOUNDS
 from magan_jax.augmentation.trial import Trial
+from magan_jax.training.gan import TrainedGAN
+from magan_jax.training.standardised import standardised
 
 pytestmark = pytest.mark.usefixtures("quick_compilation")
 
@@ -109,6 +112,30 @@ def test_files_are_whole(finished):
     }  # fmt: skip
 
 
+def test_trials_are_kept_by_what_was_trained_not_by_how_a_machine_rounds_its_statistics():
+    state = {"generator": np.ones(3, np.float32)}
+    gan = TrainedGAN(None, None, None, None, SimpleNamespace(state=state))
+
+    def features(scale=1.0, shift=0.0):
+        variables = {
+            "params": {"w": np.full((4, 2), scale, np.float32)},
+            "batch_stats": {"mean": np.full(2, shift, np.float32)},
+        }
+        real = np.random.default_rng(0).normal(shift, 1, (50, 4)).astype(np.float32)
+        return [standardised(two_features, variables, real)]
+
+    kept_by = networks.trained_digest(gan, features())
+    assert networks.trained_digest(gan, features(shift=1e-6)) == kept_by
+    assert networks.trained_digest(gan, features(scale=1 + 2**-23)) != kept_by
+    assert networks.trained_digest(gan, []) != kept_by
+    state["generator"][0] = 2
+    assert networks.trained_digest(gan, features()) != kept_by
+
+
+def two_features(variables, x):
+    return x @ variables["params"]["w"] - variables["batch_stats"]["mean"]
+
+
 def test_no_arm_sees_another_label_or_a_test_image(finished, tiny_folder, monkeypatch, tmp_path):
     """With every other label wrong, each arm's classifiers are the same to the bit."""
     module = load_experiment("augmentation")
@@ -129,7 +156,7 @@ def test_no_arm_sees_another_label_or_a_test_image(finished, tiny_folder, monkey
         sources = module.sources_of(run, key, gan, other.classify, run.train_set, images)
         begun = module.Begun(gan, features, judge, module.Known(sources, run.train_set))
         (found,) = module.try_seeds(run, {0: key}, 3, begun, lambda: None)
-        return found, module.digest_of((gan.progress.state, [one.args for one in features]))
+        return found, kept.digest_of((gan.progress.state, [one.args for one in features]))
 
     right, networks = one_trial(run)
     budget = module.draw_budget(jax.random.fold_in(key, 0), run.train_set, 3, 10)

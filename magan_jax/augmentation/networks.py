@@ -3,8 +3,10 @@
 Each takes its settings from the fields of `run.config` that it names.
 """
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import jax
 
@@ -63,6 +65,17 @@ def features_of(run: Run, gan: TrainedGAN) -> list[Features]:
         num_devices=config.num_devices,
     )
     return [discriminator_features(config.gan, images, gan.progress.state), shared]
+
+
+def trained_digest(gan: TrainedGAN, features: Sequence[Features]) -> str:
+    """`digest_of` what training has made of a GAN and of features.
+
+    What is computed from these and the images at each start, such as BatchNorm's statistics, is
+    left out: another number of cores rounds it otherwise, and a trial of one machine is kept on
+    the next.
+    """
+    encoders: Any = features
+    return digest_of((gan.progress.state, [one.args[0]["params"] for one in encoders]))
 
 
 GAN_DIGEST = "gan's parameters"
