@@ -137,6 +137,23 @@ def test_what_cannot_be_drawn_is_refused(analysis, changes, message):
         synthesize(KEY, generate, classify, regions, **({"num_per_class": 5} | changes))
 
 
+@pytest.mark.parametrize("value", [np.nan, -np.inf])
+def test_a_classifier_of_no_numbers_is_refused(analysis, value):
+    regions = regions_around_means(analysis, np.full(4, 0.5))
+
+    def unsure(images):
+        return classify(images).at[:, 3].set(jnp.where(images[:, 0, 0, 0] > 0, value, 0))
+
+    with pytest.raises(ValueError, match=r"values that are not finite for \d+ of 15 images"):
+        synthesize(KEY, generate, unsure, regions, num_per_class=5)
+
+
+def test_regions_of_another_classifier_are_refused(analysis):
+    regions = regions_around_means(analysis, np.full(4, 0.5))
+    with pytest.raises(ValueError, match="classes go from 0 to 2, but classify gives logits for 2"):
+        synthesize(KEY, generate, lambda x: classify(x)[:, :2], regions, num_per_class=5)
+
+
 def test_an_epsilon_of_zero_is_refused(analysis):
     with pytest.raises(NoRegionError, match="no class has both statistics and an epsilon above 0"):
         regions_around_means(analysis, np.zeros(4))

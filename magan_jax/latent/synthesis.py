@@ -8,8 +8,8 @@ import numpy as np
 
 from magan_jax.blocks import in_blocks
 from magan_jax.latent.invariance import random_signs
-from magan_jax.latent.labels import check_positive
-from magan_jax.latent.networks import Classify, Generate
+from magan_jax.latent.labels import check_finite, check_positive
+from magan_jax.latent.networks import Classify, Generate, check_networks, take_apart
 from magan_jax.latent.regions import Regions
 from magan_jax.latent.sampling import as_pytree, images_in_blocks
 from magan_jax.metrics.features import quantise_images
@@ -81,8 +81,8 @@ def synthesize(
         shape: of the shifts.
 
     Raises:
-        ValueError: for a class without a region or named twice, ε that is not positive, or images
-            that are not finite.
+        ValueError: for a class without a region, named twice or unknown to C, ε that is not
+            positive, functions whose shapes do not fit, or images or logits that are not finite.
     """
     check_positive("num_per_class", num_per_class)
     if shape not in ("signs", "segment"):
@@ -102,6 +102,13 @@ def synthesize(
                 f"class {k} has no region: no latents in the analysis, or an epsilon of 0; draw "
                 "more latents, take another epsilon, or leave it out of classes."
             )
+    networks, _ = take_apart(generate, classify)
+    num_classes = check_networks(networks, regions.centre.shape[1])
+    if wanted.min() < 0 or wanted.max() >= num_classes:
+        raise ValueError(
+            f"classes go from {wanted.min()} to {wanted.max()}, but classify gives logits for "
+            f"{num_classes} classes; use regions that were found with this classifier."
+        )
     parts = [
         _draw(jax.random.fold_in(key, int(k)), regions, k, num_per_class, shape) for k in wanted
     ]
@@ -110,7 +117,8 @@ def synthesize(
     latents = (regions.centre[region] + shifts).astype(np.float32)
     images = quantise_images(images_in_blocks(generate, latents), name="generated images")
     function = as_pytree(classify)
-    judged, confidence = in_blocks(lambda block: _judged(function, block), images, _BLOCK)
+    judged, confidence, finite = in_blocks(lambda block: _judged(function, block), images, _BLOCK)
+    check_finite(int(np.sum(~finite)), len(images), "images")
     return Synthetic(
         images,
         regions.label[region].astype(np.int32),
@@ -120,11 +128,13 @@ def synthesize(
 
 
 @jax.jit
-def _judged(classify: Any, images: jax.Array) -> tuple[jax.Array, jax.Array]:
-    """Label and confidence `[n]` of uint8 images, as they will be stored."""
+def _judged(classify: Any, images: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
+    """Of uint8 images, as they will be stored: label, confidence, and whether logits are finite."""
     with jax.default_matmul_precision("highest"):
-        probabilities = jax.nn.softmax(classify(scale_images(images)), axis=-1)
-    return jnp.argmax(probabilities, axis=-1), jnp.max(probabilities, axis=-1)
+        logits = classify(scale_images(images))
+    probabilities = jax.nn.softmax(logits, axis=-1)
+    finite = jnp.isfinite(logits).all(-1)
+    return jnp.argmax(logits, axis=-1), jnp.max(probabilities, axis=-1), finite
 
 
 def _draw(
