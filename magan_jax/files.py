@@ -24,6 +24,26 @@ def write_bytes(path: Path, content: bytes) -> None:
         temporary.unlink(missing_ok=True)
 
 
+def write_set(files: Mapping[Path, bytes], key: Path, without: Sequence[Path] = ()) -> None:
+    """Replace files that belong together; `key` is one of them, without which none is read.
+
+    All are written under temporary names first. Then the old `key` goes and what the set is to be
+    `without`, the others are put in place, and the new `key` comes last: what stops in between
+    leaves no old file beside a new `key`, and no new one beside an old.
+    """
+    temporary = {path: path.with_name(f".{path.name}.{os.getpid()}.tmp") for path in files}
+    try:
+        for path, content in files.items():
+            temporary[path].write_bytes(content)
+        for path in (key, *without):
+            path.unlink(missing_ok=True)
+        for path in sorted(files, key=lambda path: path == key):
+            os.replace(temporary[path], path)
+    finally:
+        for path in temporary.values():
+            path.unlink(missing_ok=True)
+
+
 def write_json(path: Path, value: Any) -> None:
     """Write `value` as JSON; see `jsonable`."""
     text = json.dumps(jsonable(value), indent=1, ensure_ascii=False, allow_nan=False)

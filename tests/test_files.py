@@ -1,4 +1,5 @@
 import json
+import os
 import stat
 
 import jax.numpy as jnp
@@ -13,6 +14,7 @@ from magan_jax.files import (
     write_bytes,
     write_csv,
     write_json,
+    write_set,
 )
 from magan_jax.latent.geometry import Interval
 
@@ -51,6 +53,42 @@ def test_a_failed_write_leaves_the_old_file(tmp_path, monkeypatch):
         write_bytes(path, b"new")
     assert path.read_bytes() == b"old"
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_set_is_never_half_old_and_half_new(tmp_path, monkeypatch):
+    images, labels, colours = (tmp_path / name for name in ("images", "labels", "colours"))
+    write_set({labels: b"old", images: b"old"}, key=labels)
+    colours.write_bytes(b"of another set")
+    moves, real = [], os.replace
+
+    def interrupted(a, b):
+        if len(moves) == stop:
+            raise KeyboardInterrupt
+        moves.append(b)
+        real(a, b)
+
+    monkeypatch.setattr("os.replace", interrupted)
+    for stop in (0, 1):
+        moves.clear()
+        with pytest.raises(KeyboardInterrupt):
+            write_set({labels: b"new", images: b"new"}, key=labels, without=[colours])
+        assert not labels.exists()
+        assert images.read_bytes() == (b"old", b"new")[stop]
+    stop = 2
+    moves.clear()
+    write_set({labels: b"new", images: b"new"}, key=labels, without=[colours])
+    assert {path: path.read_bytes() for path in tmp_path.iterdir()} == {
+        images: b"new",
+        labels: b"new",
+    }
+
+
+def test_a_set_that_cannot_be_written_leaves_the_old_one(tmp_path):
+    labels = tmp_path / "labels"
+    write_set({labels: b"old"}, key=labels)
+    with pytest.raises(FileNotFoundError):
+        write_set({labels: b"new", tmp_path / "nowhere" / "images": b"new"}, key=labels)
+    assert {path: path.read_bytes() for path in tmp_path.iterdir()} == {labels: b"old"}
 
 
 def test_arrays_need_no_pickle(tmp_path):

@@ -39,6 +39,16 @@ def test_idx_files_are_those_of_a_data_set(made, tmp_path):
     np.testing.assert_array_equal(labels, made.labels)
 
 
+def test_a_set_of_other_images_does_not_stay_beside_the_new_labels(made, tmp_path):
+    """Of as many images, grey before and coloured now, each would be a valid pair."""
+    other = made._replace(images=np.repeat(made.images[..., :1], 4 - made.images.shape[-1], -1))
+    for each in (other, made):
+        write_synthetic(tmp_path, each, REGIONS, NAMES)
+    (images,) = tmp_path.glob("train-images-*")
+    pixels, _ = read_idx(images, dimensions=3 if made.images.shape[-1] == 1 else 4)
+    np.testing.assert_array_equal(pixels.reshape(made.images.shape), made.images)
+
+
 def test_tensorflow_datasets_reads_them(made, tmp_path):
     import tensorflow_datasets as tfds
 

@@ -8,11 +8,12 @@ from pathlib import Path
 
 import numpy as np
 
-from magan_jax.files import check_writable, replace_folder, write_arrays, write_bytes
+from magan_jax.files import check_writable, replace_folder, write_arrays, write_set
 from magan_jax.latent.regions import Regions
 from magan_jax.latent.synthesis import Synthetic
 
 _NAME, _VERSION = "synthetic", "1.0.0"
+_IMAGES = "train-images-idx{}-ubyte.gz"
 
 
 def write_synthetic(
@@ -43,8 +44,9 @@ def write_synthetic(
         )
     check_writable(folder, "folder")
     pixels = made.images[..., 0] if made.images.shape[-1] == 1 else made.images
-    write_bytes(folder / f"train-images-idx{pixels.ndim}-ubyte.gz", _idx(pixels))
-    write_bytes(folder / "train-labels-idx1-ubyte.gz", _idx(made.labels))
+    labels = folder / "train-labels-idx1-ubyte.gz"
+    images, other = (folder / _IMAGES.format(n) for n in (pixels.ndim, 7 - pixels.ndim))
+    write_set({images: _idx(pixels), labels: _idx(made.labels)}, key=labels, without=[other])
     of_regions = {f"regions_{name}": value for name, value in regions._asdict().items()}
     write_arrays(
         folder / "provenance.npz",
