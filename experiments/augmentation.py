@@ -207,12 +207,14 @@ def draft_of(
     # The features know no label: these images' classes are all that their classifiers are told.
     # Images that choose among variants are not in the pools, though GAN and features, which know
     # no label, have seen them with all others.
-    others = np.delete(run.dataset.train_images, budget.rows[budget.held_out], axis=0)
+    held_out = budget.rows[budget.held_out]
+    others, labels = (np.delete(np.asarray(x), held_out, axis=0) for x in run.train_set)
     sources = sources_of(run, own(_ANALYSIS), begun.gan, labeller, few, others, begun.features)
     arms = draft_arms(own(_ARMS), {name: ARMS[name] for name in config.arms}, sources, few)
 
     # More than a budget's labels: upper bounds.
-    bounds = draft_bounds(own(_BOUNDS), begun.known, few)
+    known = begun.known._replace(train_set=Batch(others, labels))
+    bounds = draft_bounds(own(_BOUNDS), known, few)
     studied = None
     if set(config.arms) & set(OF_NEIGHBOURHOODS):
         studied = study_neighbourhoods(own(_NEIGHBOURS), sources, begun.judge)
@@ -263,7 +265,7 @@ def trials_of(run: Run) -> TrialsFolder:
     until all are done."""
     config = run.config
     settings = {
-        "format": 8,
+        "format": 9,
         "gan_seed": config.seed,
         "data": [run.dataset.name, run.dataset.sha256],
         "judge_steps": config.judge_steps,

@@ -1,11 +1,15 @@
 """What results.json says of the goals, by differences that are given."""
 
+from types import SimpleNamespace
+
+import numpy as np
 import pytest
 
 from magan_jax.augmentation.differences import PairedDifference
 from magan_jax.augmentation.results import (
     GOALS,
     _best,
+    _classes_without_images,
     _goal,
     _validation,
     _without_images,
@@ -74,6 +78,16 @@ def test_it_is_told_which_variant_has_no_images_how_often_and_why():
         {"variant": "anchors", "reason": "all left", "seeds": 2},
         {"variant": "anchors", "reason": "none came", "seeds": 1},
     ]
+
+
+def test_it_is_told_which_classes_no_image_is_labelled_as():
+    pools = [SimpleNamespace(of_class=np.array(each)) for each in ((3, 0, 2), (0, 0, 9), (1, 1, 0))]
+    assert _classes_without_images(pools) == [
+        {"class": 0, "seeds": 1},
+        {"class": 1, "seeds": 2},
+        {"class": 2, "seeds": 1},
+    ]
+    assert _classes_without_images(pools[:0]) == []
 
 
 def told(mean, std=None, **against):

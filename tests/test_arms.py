@@ -1,7 +1,14 @@
 """The table of what is compared."""
 
 from magan_jax.augmentation import pools
-from magan_jax.augmentation.arms import ARMS, BASELINES, BY_FEATURES, CONTROL, OF_NEIGHBOURHOODS
+from magan_jax.augmentation.arms import (
+    ARMS,
+    BASELINES,
+    BY_FEATURES,
+    CONTRASTS,
+    CONTROL,
+    OF_NEIGHBOURHOODS,
+)
 from magan_jax.augmentation.fitting import UNMOVED, Moves
 
 
@@ -38,7 +45,7 @@ def test_what_a_title_says_is_done():
     for name, first in (("means", pools.around_means), ("anchors", pools.around_anchors)):
         assert of(name)["ε"] == (pools.shifts, {}, first)
         assert of(name)["ε / 2"] == (pools.shifts, {"reach": 0.5}, first)
-    for name in ("neighbourhoods", "combined"):
+    for name in ("neighbourhoods", "hardened", "combined"):
         for scale in (0.8, 0.4):
             expected = (pools.neighbourhoods, {"scale": scale}, None)
             assert of(name)[f"s = {scale}"] == expected
@@ -46,6 +53,8 @@ def test_what_a_title_says_is_done():
     assert found["anchors"] == of("anchors")["ε"]
     assert found["means"] == of("means")["ε"]
     assert found["the paper's"] == of("paper")["its ε"]
+    assert found["pseudo"] == of("pseudo")["half of a batch"]
+    assert found["from 0.9"] == of("confident")["from 0.9"]
     assert set(OF_NEIGHBOURHOODS) == {n for n in ARMS if "s = 0.8" in of(n)}
 
 
@@ -59,6 +68,18 @@ def test_arms_with_classical_moves_have_those_of_the_baseline_and_the_others_non
                 assert f"shift {one.moves.max_shift}" in one.title
             else:
                 assert one.moves == ("classical" if "+ classical" in arm.title else UNMOVED)
+
+
+def test_soft_and_hard_labels_differ_in_nothing_else():
+    """Own labels or averaged ones, soft or hard: four arms, so that each can be held alone."""
+    for one, other in zip(ARMS["neighbourhoods"].variants, ARMS["hardened"].variants, strict=True):
+        assert other == one._replace(part=pools.hardened)
+    for one, other in zip(ARMS["pseudo"].variants, ARMS["soft"].variants, strict=True):
+        assert (one.pool, other.pool) == (pools.pseudo_labelled, pools.softly_labelled)
+        assert other._replace(pool=one.pool, part=one.part) == one
+    four = {"pseudo", "soft", "neighbourhoods", "hardened"}
+    assert {name for pair in CONTRASTS for name in pair} == four
+    assert [len(set(pair) & {"soft", "neighbourhoods"}) for pair in CONTRASTS] == [1, 1, 0, 2]
 
 
 def test_the_control_is_the_mixture_without_g_s_images():

@@ -10,7 +10,7 @@ import pytest
 from conftest import load_experiment, read_results, run_experiment, unexplained
 
 from magan_jax.augmentation import kept, networks, report, trial
-from magan_jax.augmentation.arms import ARMS, BASELINES
+from magan_jax.augmentation.arms import ARMS, BASELINES, CONTRASTS
 from magan_jax.augmentation.bounds import BOUNDS
 from magan_jax.augmentation.trial import Trial
 from magan_jax.training.gan import TrainedGAN
@@ -88,6 +88,11 @@ def test_results_hold_every_arm_of_every_budget(finished):
         assert entry["bounds"]["real_labels"]["purity"]["mean"] == pytest.approx(
             results["judge"]["test_accuracy"], abs=0.25
         )
+        tested = {name: arm["test_accuracy"]["values"] for name, arm in entry["arms"].items()}
+        for one in entry["contrasts"]:
+            difference = np.subtract(tested[one["arm"]], tested[one["minus"]])
+            assert one["mean"] == pytest.approx(difference.mean())
+        assert len(entry["contrasts"]) == len(CONTRASTS)
         assert ARMS[entry["best"]].from_latents
         assert np.sum(entry["neighbourhoods"]["counts"]) == 2 * 1000
         assert np.shape(entry["neighbourhoods"]["right"]) == (5, 7)
@@ -104,6 +109,9 @@ def test_files_are_whole(finished):
     for arm in ARMS.values():
         assert arm.title.replace("'", "&#39;") in page
     assert "None" not in page
+    entry = read_results(finished)["budgets"][0]
+    rows = [*entry["arms"].values(), *entry["bounds"].values()]
+    assert page.count("No image of") == sum(bool(row["classes_without_images"]) for row in rows)
     table = (finished / "arms.md").read_text().splitlines()
     assert len(table) == 2 + len(ARMS) + len(BOUNDS)
     assert all(line.count("|") == 3 for line in table)
@@ -226,17 +234,24 @@ def test_images_that_choose_among_variants_are_in_no_pool(finished, tiny_folder,
 
     def draft_arms(key, arms, sources, few):
         seen.append(sources.unlabelled)
+
+    def draft_bounds(key, known, few):
+        seen.append(known.train_set)
         raise Enough
 
     monkeypatch.setattr(module, "draft_arms", draft_arms)
+    monkeypatch.setattr(module, "draft_bounds", draft_bounds)
     key, gan = run.keys(10)[0], module.generator_of(run)
+    begun = module.Begun(gan, [], None, module.Known(None, run.train_set))
     with pytest.raises(Enough):
-        module.try_seeds(run, {0: key}, 3, module.Begun(gan, [], None, None), lambda: None)
+        module.try_seeds(run, {0: key}, 3, begun, lambda: None)
     budget = module.draw_budget(jax.random.fold_in(key, 0), run.train_set, 3, 10)
     images = run.dataset.train_images
     others = np.setdiff1d(np.arange(len(images)), budget.rows[budget.held_out])
     assert len(others) == len(images) - 10  # one in three of each class chooses
-    np.testing.assert_array_equal(seen[0], images[others])
+    for pool in (seen[0], seen[1].images):
+        np.testing.assert_array_equal(pool, images[others])
+    np.testing.assert_array_equal(seen[1].labels, run.dataset.train_labels[others])
 
 
 def test_an_encoder_of_another_generator_of_the_same_settings_is_refused(

@@ -16,11 +16,14 @@ from magan_jax.augmentation.pools import (
     around_means,
     half_made,
     half_real,
+    hardened,
     label_by_tuning,
     labelled_by_features,
     labelled_latents,
     paper_shifts,
+    pseudo_labelled,
     shifts,
+    softly_labelled,
     spread_over_a_graph,
     sure,
 )
@@ -147,6 +150,20 @@ def test_confident_labels_are_sure_and_none_that_is_is_left_out(at_least, number
     assert 20 <= len(those) <= 200
     np.testing.assert_array_equal(pool.images, given.images(z[those]))
     np.testing.assert_array_equal(pool.probabilities, np.eye(2)[found[those].argmax(axis=1)])
+
+
+def test_labels_are_soft_or_hard_of_the_same_images():
+    given = sources(200, 0.8)
+    hard, soft = pseudo_labelled(KEY, given), softly_labelled(KEY, given)
+    z = given.latents(jax.random.fold_in(KEY, 0), 200).astype(np.float64)
+    found = 3 * np.tanh(z)[:, :2]
+    found = np.exp(found) / np.exp(found).sum(1, keepdims=True)
+    np.testing.assert_allclose(soft.probabilities, found, atol=1e-5)
+    np.testing.assert_array_equal(hard.images, soft.images)
+    np.testing.assert_array_equal(hard.probabilities, np.eye(2)[found.argmax(1)])
+    again = hardened(soft)
+    np.testing.assert_array_equal(again.images, soft.images)
+    np.testing.assert_array_equal(again.probabilities, hard.probabilities)
 
 
 @pytest.mark.parametrize(

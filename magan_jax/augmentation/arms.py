@@ -17,6 +17,7 @@ from magan_jax.augmentation.pools import (
     around_means,
     half_made,
     half_real,
+    hardened,
     labelled_by_features,
     labelled_by_tuning,
     labelled_latents,
@@ -24,13 +25,14 @@ from magan_jax.augmentation.pools import (
     paper_shifts,
     pseudo_labelled,
     shifts,
+    softly_labelled,
     spread_over_a_graph,
     sure,
 )
 from magan_jax.augmentation.rows import SoftBatch
 
 Part = Callable[[SoftBatch], SoftBatch]
-"""Some of a pool's images; variants of one pool share the work it makes."""
+"""Some of a pool's images, or their labels made hard; variants of one pool share its work."""
 
 
 class Variant(NamedTuple):
@@ -41,7 +43,7 @@ class Variant(NamedTuple):
         pool: makes the synthetic images; None for none.
         moves: what every image may undergo in training, a synthetic one too; or the name of an
             arm: then as the images of that arm's chosen variant.
-        part: which of the pool's images.
+        part: what of the pool.
         share: of each batch that is synthetic.
     """
 
@@ -97,6 +99,7 @@ ARMS: dict[str, Arm] = {
         ),
     ),
     "pseudo": Arm("+ pseudo-labels", _with_more(Variant(pool=pseudo_labelled))),
+    "soft": Arm("+ soft pseudo-labels", _with_more(Variant(pool=softly_labelled))),
     "confident": Arm(
         "+ confident pseudo-labels",
         _with_more(Variant("from 0.9", _SURE), Variant("from 0.7", _LESS_SURE)),
@@ -124,6 +127,13 @@ ARMS: dict[str, Arm] = {
         _with_more(Variant("s = 0.8", _FAR), Variant("s = 0.4", _NEAR)),
         from_latents=True,
     ),
+    "hardened": Arm(
+        "+ hard neighbourhood labels",
+        _with_more(
+            Variant("s = 0.8", _FAR, part=hardened), Variant("s = 0.4", _NEAR, part=hardened)
+        ),
+        from_latents=True,
+    ),
     "features": Arm(
         "+ labels by D's and neighbours' features + classical",
         _with_more(Variant(pool=labelled_by_features, moves="classical")),
@@ -149,15 +159,16 @@ ARMS: dict[str, Arm] = {
         _with_more(Variant(pool=labelled_by_tuning, moves="classical", part=half_real)),
     ),
     "combined": Arm(
-        "+ shifts or neighbourhoods + classical",
+        "+ pseudo-labels, shifts or neighbourhoods + classical",
         (
             Variant("s = 0.8", _FAR, "classical"),
             Variant("s = 0.4", _NEAR, "classical"),
             Variant("anchors", _ANCHORS, "classical"),
             Variant("means", _MEANS, "classical"),
             Variant("the paper's", paper_shifts, "classical"),
-        ),
-        from_latents=True,
+            Variant("pseudo", pseudo_labelled, "classical"),
+            Variant("from 0.9", _SURE, "classical"),
+        ),  # not from_latents: it may come to plain pseudo-labels
     ),
 }
 """By the name that `--arms` uses."""
@@ -168,8 +179,17 @@ BY_FEATURES = ("features", "graph", "tuned", "mixture", "unlabelled")
 CONTROL = "unlabelled"
 """What arms with labels by features are held against: no image of G is learned from there."""
 
-OF_NEIGHBOURHOODS = ("neighbourhoods", "combined")
+OF_NEIGHBOURHOODS = ("neighbourhoods", "hardened", "combined")
 """Arms that need the mean label of latent neighbours."""
+
+CONTRASTS = (
+    ("soft", "pseudo"),
+    ("neighbourhoods", "hardened"),
+    ("hardened", "pseudo"),
+    ("neighbourhoods", "soft"),
+)
+"""Arm minus arm: what soft labels bring, and what labels averaged over neighbours bring, each
+with the other and without."""
 
 BASELINES = ("real", "classical")
 """What the others are held against."""

@@ -23,7 +23,7 @@ class Known(NamedTuple):
 
     Attributes:
         sources: with a labeller that has seen all labels (not the one that judges).
-        train_set: all images with all labels.
+        train_set: images with their labels; none on which choices are made.
     """
 
     sources: Sources

@@ -101,6 +101,11 @@ def pseudo_labelled(key: jax.Array, sources: Sources) -> SoftBatch:
     return SoftBatch(sources.images(z), np.eye(sources.num_classes)[label])
 
 
+def softly_labelled(key: jax.Array, sources: Sources) -> SoftBatch:
+    """The same latents, each with the labeller's probabilities as a soft label."""
+    return _softly_labelled(key, sources, sources.classify, scale=0)
+
+
 def labelled_latents(key: jax.Array, sources: Sources) -> tuple[np.ndarray, Labels]:
     """Latents `[N, d]`, twice as many as images are wanted, and their labels."""
     z = sources.latents(jax.random.fold_in(key, _LATENTS), 2 * sources.config.num_images)
@@ -227,6 +232,12 @@ def label_by_tuning(key: jax.Array, sources: Sources, pool: SoftBatch) -> SoftBa
 
 
 labelled_by_tuning = Derived(spread_over_a_graph, label_by_tuning)
+
+
+def hardened(pool: SoftBatch) -> SoftBatch:
+    """The same images, each with its likeliest label alone."""
+    likeliest = np.argmax(pool.probabilities, axis=1)
+    return pool._replace(probabilities=np.eye(pool.probabilities.shape[1])[likeliest])
 
 
 def half_made(pool: SoftBatch) -> SoftBatch:

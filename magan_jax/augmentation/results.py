@@ -6,10 +6,10 @@ from typing import Any
 
 import numpy as np
 
-from magan_jax.augmentation.arms import ARMS, BASELINES, CONTROL, SHARES
+from magan_jax.augmentation.arms import ARMS, BASELINES, CONTRASTS, CONTROL, SHARES
 from magan_jax.augmentation.bounds import BOUNDS
 from magan_jax.augmentation.differences import PairedDifference, image_error, paired_differences
-from magan_jax.augmentation.judging import hits
+from magan_jax.augmentation.judging import PoolJudgement, hits
 from magan_jax.augmentation.neighbourhoods import neighbourhood_entry
 from magan_jax.augmentation.trial import ArmTrial, Trial
 from magan_jax.results import over_seeds
@@ -61,6 +61,11 @@ def _budget_entry(trials: Sequence[Trial], n: int, test_set: Batch) -> dict[str,
         other: {name: image_error(right[name], right[other]) for name in found}
         for other, found in against.items()
     }
+    contrasts = [
+        {"arm": one, "minus": other, **_difference_entry(_difference_of(tested, one, other))}
+        for one, other in CONTRASTS
+        if one in arms and other in arms
+    ]
     studied = neighbourhood_entry([trial.neighbourhoods for trial in trials])
     return {
         "num_per_class": n,
@@ -88,6 +93,7 @@ def _budget_entry(trials: Sequence[Trial], n: int, test_set: Batch) -> dict[str,
             name: _arm_entry(found, tested[name], [*SHARES]) for name, found in bounds.items()
         },
         "largest_image_error": max(image_errors[baseline].values()),
+        "contrasts": contrasts,
         "neighbourhoods": studied,
         "neighbourhoods_reason": (None if studied else "no arm uses the labels of neighbourhoods"),
     }
@@ -140,6 +146,10 @@ def _validation(found: Sequence[ArmTrial]) -> float | None:
     return float(np.mean([np.mean(one) for one in of_seeds])) if all(of_seeds) else None
 
 
+def _difference_of(tested: Mapping[str, np.ndarray], one: str, other: str) -> PairedDifference:
+    return paired_differences({name: tested[name] for name in (one, other)}, other)[one]
+
+
 def _difference_entry(found: PairedDifference) -> dict[str, Any]:
     return found._asdict() | {"reason": _NO_INTERVAL if np.isnan(found.low) else None}
 
@@ -156,6 +166,7 @@ def _arm_entry(found: Sequence[ArmTrial], tested: np.ndarray, titles: list[str])
         "seeds_with_images": len(pools),
         "synthetic_images": _over_seeds([p.size for p in pools]) if pools else None,
         "of_class": [p.of_class for p in pools],
+        "classes_without_images": _classes_without_images(pools),
         "purity": _over_seeds([p.purity for p in pools]) if pools else None,
         "diversity": _over_seeds(diversity) if diversity else None,
         "images_reason": None if pools and diversity else "no synthetic images, or too few",
@@ -178,6 +189,12 @@ def _without_images(found: Sequence[ArmTrial], titles: list[str]) -> list[dict[s
         {"variant": title, "reason": reason, "seeds": number}
         for (title, reason), number in reasons.items()
     ]
+
+
+def _classes_without_images(pools: Sequence[PoolJudgement]) -> list[dict[str, int]]:
+    """Which classes no image is labelled as, and in how many seeds that have images of others."""
+    missing = np.sum([pool.of_class == 0 for pool in pools], axis=0)
+    return [{"class": int(k), "seeds": int(missing[k])} for k in np.flatnonzero(missing)]
 
 
 def augmentation_markdown(entries: Sequence[Mapping[str, Any]]) -> str:
