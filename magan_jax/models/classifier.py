@@ -10,6 +10,7 @@ from jax.typing import DTypeLike
 from magan_jax.models.convolution import StridedConv
 from magan_jax.models.dense import dense
 from magan_jax.models.dropout import drop
+from magan_jax.models.normalisation import LayerNorm
 
 
 def check_classifiable(images_shape: Sequence[int]) -> None:
@@ -53,7 +54,7 @@ class Classifier(nn.Module):
         """
         x = images
         for features in (self.width, 2 * self.width):
-            x = nn.relu(nn.LayerNorm(dtype=self.dtype)(StridedConv(features, dtype=self.dtype)(x)))
+            x = nn.relu(LayerNorm(dtype=self.dtype)(StridedConv(features, dtype=self.dtype)(x)))
         x = drop(dropout_keys, 0, self.dropout, x.reshape(x.shape[0], -1))
         hidden = dense(4 * self.width, self.dtype, kernel_init=nn.initializers.he_normal())
         x = drop(dropout_keys, 1, self.dropout, nn.relu(hidden(x)))

@@ -46,7 +46,7 @@ def _transposed(y: jax.Array, kernel: jax.Array) -> jax.Array:
     """`_convolve_adjoint`, without gradients."""
     if kernel.shape[2] == 1:
         return _convolve_adjoint(y, kernel)
-    return jax.lax.platform_dependent(y, kernel, cpu=_adjoint_by_blocks, default=_convolve_adjoint)
+    return jax.lax.platform_dependent(y, kernel, cpu=_adjoint_by_rows, default=_convolve_adjoint)
 
 
 def strided_conv_transpose(images: jax.Array, kernel: jax.Array) -> jax.Array:
@@ -82,19 +82,30 @@ def _convolve_adjoint(y: jax.Array, kernel: jax.Array) -> jax.Array:
     return _assemble(_product(y, kernel.reshape(-1, y.shape[-1]).T))
 
 
-def _adjoint_by_blocks(y: jax.Array, kernel: jax.Array) -> jax.Array:
-    """Each 2×2 block of the padded result is a 2×2 convolution of y with stride 1.
+def _adjoint_by_rows(y: jax.Array, kernel: jax.Array) -> jax.Array:
+    """Every second row of the result is a 2×2 convolution of y with stride 1, two columns a time.
 
-    Nothing overlaps, so nothing has to be summed afterwards.
+    Nothing overlaps, so nothing has to be summed afterwards. Of the columns one at either end is
+    computed in vain; with the rows two at a time as well, in one convolution, so would be a row at
+    either end (measured with G and C of the paper's width, 125 latents at once: labels in 1.12 to
+    1.14 of the time; at widths of 16 and 32 in 0.96 to 1.00).
     """
     n, rows, columns, features = y.shape
     channels = kernel.shape[2]
-    taps = kernel.reshape(2, 2, 2, 2, channels, features)  # down, row in block, right, column, …
-    taps = taps.transpose(0, 2, 5, 1, 3, 4)[::-1, ::-1].reshape(2, 2, features, 4 * channels)
-    blocks = _convolution(y, taps, stride=1)
-    blocks = blocks.reshape(n, rows + 1, columns + 1, 2, 2, channels)
-    image = blocks.transpose(0, 1, 3, 2, 4, 5).reshape(n, 2 * rows + 2, 2 * columns + 2, channels)
-    return image[:, 1:-1, 1:-1]
+    taps = kernel.reshape(2, 2, 2, 2, channels, features)  # down, row of two, right, column of two
+    taps = taps.transpose(1, 0, 2, 5, 3, 4)[::-1, ::-1, ::-1]
+
+    def rows_of(parity: int) -> jax.Array:
+        pairs = _convolution(
+            y,
+            taps[parity].reshape(2, 2, features, 2 * channels),
+            stride=1,
+            padding=((1 - parity, parity), (1, 1)),
+        )
+        return pairs.reshape(n, rows, 2 * columns + 2, channels)[:, :, 1:-1]
+
+    image = jnp.stack([rows_of(0), rows_of(1)], axis=2)
+    return image.reshape(n, 2 * rows, 2 * columns, channels)
 
 
 @jax.custom_vjp
@@ -139,14 +150,19 @@ def _product(a: jax.Array, b: jax.Array) -> jax.Array:
     return jnp.matmul(a, b, preferred_element_type=exact).astype(a.dtype)
 
 
-def _convolution(x: jax.Array, kernel: jax.Array, stride: int) -> jax.Array:
-    """A plain convolution with one pixel of padding, summed as `_product` is."""
+def _convolution(
+    x: jax.Array,
+    kernel: jax.Array,
+    stride: int,
+    padding: tuple[tuple[int, int], tuple[int, int]] = ((1, 1), (1, 1)),
+) -> jax.Array:
+    """A plain convolution, summed as `_product` is."""
     exact = jnp.promote_types(x.dtype, jnp.float32)
     result = jax.lax.conv_general_dilated(
         x,
         kernel,
         (stride, stride),
-        ((1, 1), (1, 1)),
+        padding,
         dimension_numbers=_LAYOUT,
         preferred_element_type=exact,
     )
