@@ -5,7 +5,7 @@
     python experiments/augmentation.py --preset paper         # six budgets, five seeds
 
 The GAN is that of `python experiments/fashion.py`, where its run is there. Numbers to expect: see
-the README.
+augmentation.md beside this file.
 """
 
 from collections.abc import Callable, Mapping, Sequence

@@ -4,7 +4,7 @@
     python experiments/mnist_gans.py --methods hinge san --num-seeds 3
     python experiments/mnist_gans.py --preset paper             # 100 or 150 epochs, three seeds
 
-Numbers to expect: see the README.
+Numbers to expect: see mnist_gans.md beside this file.
 """
 
 from dataclasses import dataclass, field, replace
