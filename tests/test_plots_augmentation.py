@@ -75,6 +75,13 @@ def test_six_budgets_are_three_beside_each_other_and_none_is_empty():
     assert [axis.get_ylabel() != "" for axis in pure.axes] == [True, False, False, True, False]
 
 
+@pytest.mark.parametrize("count", [1, 2, 3, 4, 5, 6])
+def test_the_left_panel_of_each_row_names_the_vertical_axis(count):
+    figure = plot_purity({n: {"anchors": (0.5, 1.0)} for n in range(2, 2 + count)}, ["anchors"])
+    named = {axis for axis in figure.axes if axis.get_ylabel()}
+    assert named == {axis for axis in figure.axes if axis.get_subplotspec().colspan.start == 0}
+
+
 def test_an_arm_has_one_colour_and_marker_in_all_figures():
     arms = ["real only", "a", "b", "c"]
     figure = plot_purity(

@@ -117,7 +117,7 @@ def plot_purity(
         arms: titles of all arms, with images or without, which have the colours and markers that
             they have beside each other in `plot_accuracy`; what is no arm is a bound, and grey.
     """
-    figure, axes = _panels(len(found), width=4.0, height=4.2)
+    figure, axes = _panels(len(found), width=4.0, height=4.2, label="purity of labels")
     titles = [*arms, *(title for pools in found.values() for title in pools)]
     titles = list(dict.fromkeys(titles))
     handles = {}
@@ -136,8 +136,6 @@ def plot_purity(
         axis.set_xlabel("diversity within a class (Vendi score)")
         axis.sharex(axes[0])
         axis.grid(alpha=0.3)
-    for axis in axes[::_ACROSS]:
-        axis.set_ylabel("purity of labels")
     axes[0].set_ylim(0, 1.02)
     known = [title for title in titles if title in handles]
     figure.legend(
@@ -197,8 +195,8 @@ def plot_neighbourhoods(found: Mapping[int, Mapping[str, Any]], names: Sequence[
     return figure
 
 
-def _panels(count: int, width: float, height: float) -> tuple[Figure, list[Axes]]:
-    """So many panels of one vertical axis, row by row, a size of each in inches."""
+def _panels(count: int, width: float, height: float, label: str = "") -> tuple[Figure, list[Axes]]:
+    """So many panels of one vertical axis, which may have a label; row by row, a size in inches."""
     rows = -(-count // _ACROSS)
     columns = -(-count // rows)
     figure, axes = plt.subplots(
@@ -209,6 +207,8 @@ def _panels(count: int, width: float, height: float) -> tuple[Figure, list[Axes]
         sharey=True,
         layout="constrained",
     )
+    for axis in axes[:, 0]:
+        axis.set_ylabel(label)
     for axis in axes.flat[count:]:
         axis.remove()
     return figure, list(axes.flat[:count])
