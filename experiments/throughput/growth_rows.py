@@ -18,11 +18,16 @@ def growth_rows(turns: int) -> list[Row]:
 
 def _analysis_growth(turns: int) -> list[Row]:
     def of(n: int, num_classes: int = 10, d: int = 100) -> Work:
-        # These networks cost nothing, so no batch suits them better than another.
-        return analysis_of(_itself, _first_logits(num_classes), d, num_classes, n, 1000)
+        # These networks cost nothing: on a CPU no batch suits them better than another.
+        batch_size = 1000 if jax.default_backend() == "cpu" else None
+        return analysis_of(_itself, _first_logits(num_classes), d, num_classes, n, batch_size)
 
+    many = []
+    if jax.default_backend() != "cpu":
+        many = [_growth("analyze, N 10⁸ against 10⁶", of(10**8), of(10**6), turns, factor=100)]
     return [
         _growth("analyze, N 10⁶ against 10⁴", of(10**6), of(10**4), turns, factor=100),
+        *many,
         _growth(
             # Of fewer latents a part of the stream has too few of each class for an interval, and
             # the distances of 1000 · 1000 classes without each part take longer than the stream.

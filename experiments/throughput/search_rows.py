@@ -140,7 +140,9 @@ def _briefly_trained(data: Batch, steps: int) -> tuple[Generate, Classify]:
 
 
 def _search_against_forward(search: Search, turns: int, limits: MachineLimit) -> Row:
-    num_latents = 4000
+    on_cpu = jax.default_backend() == "cpu"
+    batches = (125, 250, 500, 1000) if on_cpu else (1000, 2000, 4000, 8000, 16_000)
+    num_latents = 4 * max(batches)
     latents = jax.random.normal(jax.random.key(0), (num_latents, GAN.latent_dim))
     functions = search.generate, search.classify
     return compare(
@@ -149,13 +151,13 @@ def _search_against_forward(search: Search, turns: int, limits: MachineLimit) ->
         search.ours,
         {
             f"bare C(G(z)), batch {batch}": partial(_forward, functions, latents, batch)
-            for batch in (125, 250, 500, 1000)
+            for batch in batches
         },
         turns,
         our_units=search.evaluations(),
         peer_units=num_latents,
         must=0.9,
-        reachable=limits.operations_per_second / flops_of_label(functions),
+        reachable=limits.exact_operations_per_second / flops_of_label(functions),
     )
 
 
@@ -171,8 +173,9 @@ def _forward(functions: Any, z: jax.Array, batch: int) -> jax.Array:
 
 
 def _search_against_torch(search: Search, turns: int) -> list[Row]:
-    forms = {
-        f"PyTorch loop over classes and points, {form}": torch_peers.torch_search(
+    forms = torch_peers.in_every_form(
+        "PyTorch loop over classes and points",
+        lambda form: torch_peers.torch_search(
             torch_peers.torch_generator(GAN),
             torch_peers.torch_classifier(CLASSIFIER),
             search.mean,
@@ -181,9 +184,9 @@ def _search_against_torch(search: Search, turns: int) -> list[Row]:
             scan_points=search.scan_points,
             halvings=search.halvings,
             form=form,
-        )
-        for form in torch_peers.torch_forms(with_graphs=False)
-    }
+        ),
+        with_graphs=False,
+    )
     if not forms:
         return []
     row = compare(

@@ -26,7 +26,31 @@ def torch_forms(*, with_graphs: bool = True) -> list[str]:
     except ImportError:
         return []
     forms = ["eager", "channels_last", "compiled"]
-    return [*forms, "CUDA graph"] if with_graphs and torch.cuda.is_available() else forms
+    graphs = with_graphs and torch.cuda.is_available()
+    return [*forms, "CUDA graph", "compiled, in a CUDA graph"] if graphs else forms
+
+
+def in_every_form(
+    name: str, build: Callable[[str], Work], *, with_graphs: bool = True
+) -> dict[str, Work]:
+    """The work in every form that works here, by the name that the table gives it.
+
+    Args:
+        name: of what is done, before the form's.
+        build: a form to its work, done once here: what a form cannot do shows at the first call.
+        with_graphs: see `torch_forms`.
+    """
+    works = {}
+    for form in torch_forms(with_graphs=with_graphs):
+        try:
+            work = build(form)
+            work()
+            torch_wait()
+        except Exception as error:  # whatever a compiler may raise: the other forms remain
+            print(f"{name}, {form}: left out ({type(error).__name__}: {str(error)[:200]})")
+        else:
+            works[f"{name}, {form}"] = work
+    return works
 
 
 def torch_version() -> str:
@@ -66,7 +90,11 @@ def torch_gan(config: GANConfig, images: np.ndarray, form: str) -> Work:
     discriminator = _torch_discriminator(config).to(device, memory_format=layout)
     adam = [
         torch.optim.Adam(
-            network.parameters(), lr=config.learning_rate, betas=(config.beta1, 0.999), fused=True
+            network.parameters(),
+            lr=config.learning_rate,
+            betas=(config.beta1, 0.999),
+            fused=True,
+            capturable=form.endswith("CUDA graph"),
         )
         for network in (discriminator, generator)
     ]
@@ -106,6 +134,7 @@ def torch_classifier_step(
         lr=config.learning_rate,
         weight_decay=config.weight_decay,
         fused=True,
+        capturable=form.endswith("CUDA graph"),
     )
     rows, reach = torch.arange(data.shape[-1], device=device), config.max_shift
 
@@ -193,7 +222,7 @@ def torch_search(
 
 def _torch_label(generator: Any, classifier: Any, form: str) -> tuple[Callable[[Any], Any], str]:
     """`z -> labels` in this form, and the device that it wants its latents on."""
-    device, layout = _torch_place(form)
+    device, layout = _torch_place(form, tf32=False)
     networks = [
         network.to(device, memory_format=layout).eval() for network in (generator, classifier)
     ]
@@ -265,10 +294,11 @@ def torch_classifier(config: ClassifierConfig, num_classes: int = 10) -> Any:
     )
 
 
-def _torch_place(form: str) -> tuple[str, Any]:
+def _torch_place(form: str, *, tf32: bool = True) -> tuple[str, Any]:
+    """Device and layout of a form; TF32 for training, and not for labels, as ours."""
     import torch
 
-    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = True
+    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = tf32
     torch.backends.cudnn.benchmark = True
     device = "cuda" if torch.cuda.is_available() else "cpu"
     return device, torch.contiguous_format if form == "eager" else torch.channels_last
@@ -278,12 +308,13 @@ def _torch_form(function: Any, form: str, networks: list[Any]) -> Any:
     """The function as it is, with its networks compiled, or captured in a CUDA graph."""
     import torch
 
-    if form == "compiled":
+    if form.startswith("compiled"):
         for network in networks:
             network.compile()
-    if form != "CUDA graph":
+    if not form.endswith("CUDA graph"):
         return function
     stream = torch.cuda.Stream()
+    stream.wait_stream(torch.cuda.current_stream())
     with torch.cuda.stream(stream):
         for _ in range(3):
             function()

@@ -14,6 +14,7 @@ from jax.typing import DTypeLike
 
 from magan_jax.models.convolution import StridedConv, StridedConvTranspose
 from magan_jax.models.dense import dense
+from magan_jax.models.normalisation import BatchNorm
 
 _NORMAL = nn.initializers.normal(0.02)
 _SLOPE = 0.2
@@ -41,14 +42,7 @@ class Generator(nn.Module):
         height, width, channels = self.image_shape
 
         def normalise_and_activate(x: jax.Array) -> jax.Array:
-            norm = nn.BatchNorm(
-                use_running_average=not training,
-                momentum=0.9,
-                axis_name=self.axis_name if training else None,
-                use_fast_variance=False,  # E[x²] − E[x]² cancels in float32
-                dtype=self.dtype,
-            )
-            return nn.relu(norm(x))
+            return nn.relu(BatchNorm(training, 0.9, self.axis_name, self.dtype)(x))
 
         features = (height // 4) * (width // 4) * 2 * self.width
         x = dense(features, self.dtype, use_bias=False, kernel_init=_NORMAL)(latents)
@@ -80,19 +74,17 @@ class Trunk(nn.Module):
     batch_norm: bool = True
 
     @nn.compact
-    def __call__(self, images: jax.Array, *, training: bool = True) -> jax.Array:
-        """`[N, H, W, C] -> [N, F]`; in training, apply with `mutable=["batch_stats"]`."""
+    def __call__(self, images: jax.Array, *, training: bool = True, batches: int = 1) -> jax.Array:
+        """`[N, H, W, C] -> [N, F]`; in training, apply with `mutable=["batch_stats"]`.
+
+        The images may be several batches one after another, each with statistics of its own.
+        """
         x = StridedConv(self.width, dtype=self.dtype)(images)
         x = nn.leaky_relu(x + self.param("bias", nn.initializers.zeros, (self.width,)), _SLOPE)
         x = StridedConv(2 * self.width, dtype=self.dtype)(x)
         if self.batch_norm:
-            x = nn.BatchNorm(
-                use_running_average=not training,
-                momentum=0.0,
-                axis_name=None if self.is_initializing() or not training else self.axis_name,
-                use_fast_variance=False,
-                dtype=self.dtype,
-            )(x)
+            axis_name = None if self.is_initializing() else self.axis_name
+            x = BatchNorm(training, 0.0, axis_name, self.dtype)(x, batches)
         else:
             x = x + self.param("second_bias", nn.initializers.zeros, (2 * self.width,))
         return nn.leaky_relu(x, _SLOPE).astype(self.dtype).reshape(x.shape[0], -1)

@@ -50,8 +50,8 @@ class Trunk(nn.Module):
     dtype: DTypeLike = jnp.float32
 
     @nn.compact
-    def __call__(self, images: jax.Array, *, training: bool = True) -> jax.Array:
-        """`[N, H, W, C] -> [N, F]`, in training as in use."""
+    def __call__(self, images: jax.Array, *, training: bool = True, batches: int = 1) -> jax.Array:
+        """`[N, H, W, C] -> [N, F]`, in training as in use and each image by itself."""
         x = _hidden(images.reshape(images.shape[0], -1), self.layers, self.dtype)
         return x.astype(self.dtype)
 

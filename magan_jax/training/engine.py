@@ -219,13 +219,19 @@ def chunk_function(
             jax.random.fold_in(order_key, first // steps_per_epoch), num_examples
         )
 
-        def one_step(state: State, number: jax.Array) -> tuple[State, Info]:
+        names: list[str] = []
+
+        def one_step(state: State, number: jax.Array) -> tuple[State, jax.Array]:
             offset = (number % steps_per_epoch).astype(jnp.int32) * batch_size
             indices = local_part(jax.lax.dynamic_slice_in_dim(order, offset, batch_size))
             batch = jax.tree.map(lambda rows: rows[indices], data)
-            return step(state, batch, jax.random.fold_in(step_key, number))
+            state, info = step(state, batch, jax.random.fold_in(step_key, number))
+            names[:] = info
+            # As one array: each would be stored by a kernel of its own.
+            return state, jnp.stack([jnp.asarray(x, jnp.float32) for x in info.values()])
 
-        return jax.lax.scan(one_step, state, first + jnp.arange(length, dtype=jnp.uint32))
+        state, infos = jax.lax.scan(one_step, state, first + jnp.arange(length, dtype=jnp.uint32))
+        return state, dict(zip(names, infos.T, strict=True))
 
     return chunk
 

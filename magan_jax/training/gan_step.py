@@ -117,12 +117,23 @@ def gan_step(config: GANConfig, image_shape: tuple[int, int, int], features: Any
         )
         return fake, updates.get("batch_stats", {})
 
-    def judge(parameters: Any, images: jax.Array) -> Judged:
+    def judge_batches(parameters: Any, *batches: jax.Array) -> list[Judged]:
+        """Several batches of equal size in one pass, each normalised by itself."""
         features, _ = networks.trunk.apply(
-            {"params": parameters["trunk"]}, images, mutable=["batch_stats"]
+            {"params": parameters["trunk"]},
+            jnp.concatenate(batches),
+            batches=len(batches),
+            mutable=["batch_stats"],
         )
         logits = objective.last.logits(parameters["last"], features)
-        return Judged(images, features, parameters["last"], logits)
+        parts = (jnp.split(x, len(batches)) for x in (features, logits))
+        return [
+            Judged(images, own_features, parameters["last"], own_logits)
+            for images, own_features, own_logits in zip(batches, *parts, strict=True)
+        ]
+
+    def judge(parameters: Any, images: jax.Array) -> Judged:
+        return judge_batches(parameters, images)[0]
 
     def update_discriminator(
         critic: tuple[Any, Any], real: jax.Array, fake: jax.Array, key: jax.Array
@@ -130,7 +141,7 @@ def gan_step(config: GANConfig, image_shape: tuple[int, int, int], features: Any
         parameters, moments = critic
 
         def loss(parameters: Any) -> tuple[jax.Array, jax.Array]:
-            judged = judge(parameters, real), judge(parameters, fake)
+            judged = judge_batches(parameters, real, fake)
             value = objective.discriminator(key, partial(judge, parameters), *judged)
             return value, judged[0].logits
 
