@@ -31,7 +31,7 @@ from throughput.growth_rows import growth_rows, memory_row
 from throughput.latent_rows import label_rows
 from throughput.quality_rows import dtype_rows
 from throughput.search_rows import evaluation_rows, search_rows
-from throughput.torch_peers import torch_forms, torch_version
+from throughput.torch_peers import FORMS, torch_forms, torch_version
 from throughput.training_rows import (
     classifier_rows,
     engine_row,
@@ -52,6 +52,8 @@ class Config:
     """Names of rows, as the table shows them in front; default all."""
     json: Path | None = None
     """Write the table there as JSON."""
+    forms: tuple[str, ...] = FORMS
+    """Forms of PyTorch to try, of which the fastest counts."""
     turns: int = 5
     """Turns of ours and of the peer, after the warm-ups."""
     chunk_steps: int = 16
@@ -73,14 +75,16 @@ def dataset() -> Dataset:
 
 
 GROUPS: dict[str, Callable[[Config, Batch, MachineLimit], list[Row]]] = {
-    "gan": lambda c, data, limits: gan_rows(data, limits, c.turns, c.chunk_steps),
-    "classifier": lambda c, data, limits: classifier_rows(data, limits, c.turns, c.chunk_steps),
+    "gan": lambda c, data, limits: gan_rows(data, limits, c.turns, c.chunk_steps, c.forms),
+    "classifier": lambda c, data, limits: classifier_rows(
+        data, limits, c.turns, c.chunk_steps, c.forms
+    ),
     "seeds": lambda c, data, limits: [seeds_row(data, c.turns, seeds_steps(c.chunk_steps))],
     "whole": lambda c, data, limits: whole_rows(data, test_set()),
-    "labels": lambda c, data, limits: label_rows(c.turns, c.latents, limits),
+    "labels": lambda c, data, limits: label_rows(c.turns, c.latents, limits, c.forms),
     "memory": lambda c, data, limits: [memory_row(c.turns)],
     "evaluations": lambda c, data, limits: evaluation_rows(data, c.turns, c.directions, limits),
-    "search": lambda c, data, limits: search_rows(data, c.turns, c.directions),
+    "search": lambda c, data, limits: search_rows(data, c.turns, c.directions, c.forms),
     "growth": lambda c, data, limits: growth_rows(c.turns),
     "start": lambda c, data, limits: [start_row(c.turns)],
     "devices": lambda c, data, limits: [exchange_row()],
@@ -109,6 +113,11 @@ def main() -> None:
     if unknown:
         raise ValueError(
             f"--rows names {', '.join(sorted(unknown))}; choose of {', '.join(GROUPS)}."
+        )
+    unknown = set(config.forms) - set(FORMS)
+    if unknown:
+        raise ValueError(
+            f"--forms names {', '.join(sorted(unknown))}; choose of {' · '.join(FORMS)}."
         )
     if config.seeds < 2:
         raise ValueError(f"--seeds is {config.seeds}; their deviation needs at least 2.")

@@ -82,9 +82,9 @@ def evaluation_rows(data: Batch, turns: int, directions: int, limits: MachineLim
     return [_search_against_forward(search, turns, limits), _search_against_grid(search)]
 
 
-def search_rows(data: Batch, turns: int, directions: int) -> list[Row]:
+def search_rows(data: Batch, turns: int, directions: int, wanted: tuple[str, ...]) -> list[Row]:
     """The bisection against a PyTorch loop."""
-    return _search_against_torch(_search(data, directions), turns)
+    return _search_against_torch(_search(data, directions), turns, wanted)
 
 
 def _search(data: Batch, directions: int, train_steps: int = 150) -> Search:
@@ -141,7 +141,7 @@ def _briefly_trained(data: Batch, steps: int) -> tuple[Generate, Classify]:
 
 def _search_against_forward(search: Search, turns: int, limits: MachineLimit) -> Row:
     on_cpu = jax.default_backend() == "cpu"
-    batches = (125, 250, 500, 1000) if on_cpu else (1000, 2000, 4000, 8000, 16_000)
+    batches = (125, 250, 500, 1000) if on_cpu else (4000, 16_000)
     num_latents = 4 * max(batches)
     latents = jax.random.normal(jax.random.key(0), (num_latents, GAN.latent_dim))
     functions = search.generate, search.classify
@@ -172,7 +172,7 @@ def _forward(functions: Any, z: jax.Array, batch: int) -> jax.Array:
     return jax.lax.map(label, z.reshape(-1, batch, z.shape[-1]))
 
 
-def _search_against_torch(search: Search, turns: int) -> list[Row]:
+def _search_against_torch(search: Search, turns: int, wanted: tuple[str, ...]) -> list[Row]:
     forms = torch_peers.in_every_form(
         "PyTorch loop over classes and points",
         lambda form: torch_peers.torch_search(
@@ -185,6 +185,7 @@ def _search_against_torch(search: Search, turns: int) -> list[Row]:
             halvings=search.halvings,
             form=form,
         ),
+        wanted,
         with_graphs=False,
     )
     if not forms:

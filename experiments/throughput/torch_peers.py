@@ -14,6 +14,9 @@ from magan_jax.training.classifier import ClassifierConfig
 from magan_jax.training.gan_config import GANConfig
 from throughput.turns import Work
 
+FORMS = ("eager", "channels_last", "compiled", "CUDA graph", "compiled, in a CUDA graph")
+"""In which PyTorch may be fastest; the last two need its GPU."""
+
 
 def torch_forms(*, with_graphs: bool = True) -> list[str]:
     """The forms of PyTorch to try on this machine; empty where it is not installed.
@@ -25,23 +28,29 @@ def torch_forms(*, with_graphs: bool = True) -> list[str]:
         import torch
     except ImportError:
         return []
-    forms = ["eager", "channels_last", "compiled"]
     graphs = with_graphs and torch.cuda.is_available()
-    return [*forms, "CUDA graph", "compiled, in a CUDA graph"] if graphs else forms
+    return [form for form in FORMS if graphs or not form.endswith("CUDA graph")]
 
 
 def in_every_form(
-    name: str, build: Callable[[str], Work], *, with_graphs: bool = True
+    name: str,
+    build: Callable[[str], Work],
+    wanted: tuple[str, ...] = FORMS,
+    *,
+    with_graphs: bool = True,
 ) -> dict[str, Work]:
     """The work in every form that works here, by the name that the table gives it.
 
     Args:
         name: of what is done, before the form's.
         build: a form to its work, done once here: what a form cannot do shows at the first call.
+        wanted: forms to try.
         with_graphs: see `torch_forms`.
     """
     works = {}
     for form in torch_forms(with_graphs=with_graphs):
+        if form not in wanted:
+            continue
         try:
             work = build(form)
             work()
@@ -322,4 +331,8 @@ def _torch_form(function: Any, form: str, networks: list[Any]) -> Any:
     graph = torch.cuda.CUDAGraph()
     with torch.cuda.graph(graph):
         function()
-    return graph.replay
+
+    def replay(kept: Any = function) -> None:  # the graph alone would let go of its arrays
+        graph.replay()
+
+    return replay

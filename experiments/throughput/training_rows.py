@@ -28,13 +28,16 @@ CLASSIFIER_STEPS = 46_800
 _GAN_ROW = "gan: training, the paper's networks"
 
 
-def gan_rows(data: Batch, limits: MachineLimit, turns: int, chunk_steps: int) -> list[Row]:
-    """GAN training against PyTorch and against ordinary JAX."""
+def gan_rows(
+    data: Batch, limits: MachineLimit, turns: int, chunk_steps: int, wanted: tuple[str, ...]
+) -> list[Row]:
+    """GAN training against PyTorch in the wanted forms and against ordinary JAX."""
     rows = []
     images = np.asarray(data.images)
     forms = torch_peers.in_every_form(
         "PyTorch",
         lambda form: torch_peers.repeated(torch_peers.torch_gan(GAN, images, form), chunk_steps),
+        wanted,
     )
     if forms:
         rows.append(_gan_against_torch(data, forms, limits, turns, chunk_steps))
@@ -77,7 +80,9 @@ def _gan_against_jax(data: Batch, turns: int, chunk_steps: int) -> Row:
     )
 
 
-def classifier_rows(data: Batch, limits: MachineLimit, turns: int, chunk_steps: int) -> list[Row]:
+def classifier_rows(
+    data: Batch, limits: MachineLimit, turns: int, chunk_steps: int, wanted: tuple[str, ...]
+) -> list[Row]:
     """Classifier training against PyTorch, in turns of about the length of the GAN's.
 
     Its step is so short that the permutation of the data at the head of a chunk shows in short
@@ -90,6 +95,7 @@ def classifier_rows(data: Batch, limits: MachineLimit, turns: int, chunk_steps: 
         lambda form: torch_peers.repeated(
             torch_peers.torch_classifier_step(CLASSIFIER, images, labels, form), chunk_steps
         ),
+        wanted,
     )
     if not forms:
         return []
@@ -146,24 +152,18 @@ def seeds_row(data: Batch, turns: int, chunk_steps: int, num_seeds: int = 16) ->
 
 
 def whole_rows(train_set: Batch, test_set: Batch) -> list[Row]:
-    """The paper's two trainings from start to end, 100 epochs each; on an accelerator only.
-
-    Twice: the second call finds the compiled programs of the first on disk.
-    """
+    """The paper's two trainings from start to end, 100 epochs each; on an accelerator only."""
     if jax.default_backend() == "cpu":
         return []
-    rows = []
-    for call in ("compilation included", "compiled programs kept"):
-        began = time.perf_counter()
-        nowhere, keys = Stage(None, {}), jax.random.split(jax.random.key(0))
-        train_gan(keys[0], GAN, np.asarray(train_set.images), stage=nowhere)
-        train_classifier(
-            keys[1], CLASSIFIER, train_set, test_set, num_classes=NUM_CLASSES, stage=nowhere
-        )
-        seconds = time.perf_counter() - began
-        name = f"whole: 100 epochs of GAN and 100 of classifier, {call}"
-        rows.append(row_of(name, "s", seconds, 30.0, "what is asked", 30.0 / seconds))
-    return rows
+    began = time.perf_counter()
+    nowhere, keys = Stage(None, {}), jax.random.split(jax.random.key(0))
+    train_gan(keys[0], GAN, np.asarray(train_set.images), stage=nowhere)
+    train_classifier(
+        keys[1], CLASSIFIER, train_set, test_set, num_classes=NUM_CLASSES, stage=nowhere
+    )
+    seconds = time.perf_counter() - began
+    name = "whole: 100 epochs of GAN and 100 of classifier, compilation included"
+    return [row_of(name, "s", seconds, 30.0, "what is asked", 30.0 / seconds)]
 
 
 def engine_row(data: Batch, turns: int, chunk_steps: int) -> Row:

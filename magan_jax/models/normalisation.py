@@ -97,7 +97,7 @@ _BATCH_EPSILON = 1e-5
 def batch_norm(
     x: jax.Array, scale: jax.Array, bias: jax.Array, batches: int = 1, axis_name: str | None = None
 ) -> tuple[jax.Array, jax.Array, jax.Array]:
-    """`scale · (x − mean) / √(variance + 10⁻⁵) + bias`, mean and variance over all axes but the last.
+    """`scale · (x − mean) / √(variance + 10⁻⁵) + bias`, both over all axes but the last.
 
     The variance is that with n, of numbers less the first of each feature: of those themselves
     E[x²] − E[x]² would cancel in float32. Gradients do not pass through the mean and the variance
