@@ -17,7 +17,7 @@ from magan_jax.training import stage
 from magan_jax.training.engine import Batch
 from magan_jax.training.gan_config import GANConfig
 from magan_jax.training.gan_step import gan_step, init_gan
-from throughput import quality_rows, training_rows, turns
+from throughput import quality_rows, torch_peers, training_rows, turns
 from throughput.protocol import IMAGE_SHAPE
 from throughput.search_rows import Search
 
@@ -70,6 +70,31 @@ def test_operations_of_a_step_are_those_of_its_products():
     d = 196 * 16 * 2 + 49 * 32 * 4 + 196
     products = 2 * 128 * (3 * g + 8 * d)
     assert 0.7 * products < found < 3 * products
+
+
+def test_where_only_own_programs_are_counted_those_are():
+    """So it is on a GPU, whose client knows nothing of programs for a TPU."""
+
+    def lower(lowering_platforms=None):
+        return SimpleNamespace(cost_analysis=lambda: None if lowering_platforms else {"flops": 7})
+
+    assert turns.operations_of(SimpleNamespace(lower=lower)) == 7
+
+
+def test_a_form_of_pytorch_that_fails_is_named_and_left_out(capsys, monkeypatch):
+    monkeypatch.setattr(torch_peers, "torch_forms", lambda with_graphs: ["eager", "compiled"])
+    monkeypatch.setattr(torch_peers, "torch_wait", lambda: None)
+
+    def build(form):
+        def work():
+            if form == "compiled":
+                raise RuntimeError("no compiler")
+
+        return work
+
+    assert list(torch_peers.in_every_form("PyTorch", build)) == ["PyTorch, eager"]
+    assert "PyTorch, compiled: left out (RuntimeError: no compiler)" in capsys.readouterr().out
+    assert not torch_peers.in_every_form("PyTorch", build, ("CUDA graph",))
 
 
 def test_engine_pays_for_its_share_of_a_checkpoint(monkeypatch):

@@ -14,6 +14,7 @@ from magan_jax.models.dcgan import Generator, Trunk
 from magan_jax.models.dense import dense
 
 KEY = jax.random.key(0)
+ROUNDING = 2.0**-8  # at most, of a number's size: bfloat16 has 8 significant bits
 
 
 class Discriminator(nn.Module):
@@ -84,6 +85,38 @@ def test_statistics_over_parts_equal_those_of_the_whole(parts):
     chex.assert_trees_all_close(split.reshape(-1), whole, rtol=1e-4, atol=1e-5)
 
 
+def test_batches_in_one_pass_are_what_they_are_one_by_one():
+    trunk, images = Trunk(3), jax.random.normal(KEY, (12, 8, 8, 1)) ** 3
+    parameters = {"params": init(trunk, images)["params"]}
+    both, _ = apply(trunk, parameters, images, batches=2, mutable=["batch_stats"])
+    for part, found in zip(jnp.split(images, 2), jnp.split(both, 2), strict=True):
+        alone, _ = apply(trunk, parameters, part, mutable=["batch_stats"])
+        chex.assert_trees_all_close(found, alone, atol=1e-5)
+    together, _ = apply(trunk, parameters, images, mutable=["batch_stats"])
+    assert not np.allclose(together, both, atol=1e-2)
+
+
+@pytest.mark.parametrize("dtype", [jnp.float32, jnp.bfloat16])
+def test_one_feature_is_the_product_in_the_form_of_accelerators_too(monkeypatch, dtype):
+    x = jax.random.normal(KEY, (6, 500)).astype(dtype)
+    layer = dense(1, dtype, kernel_init=nn.initializers.normal(0.02))
+    variables = layer.init(KEY, x)
+    kernel = np.asarray(variables["params"]["kernel"].astype(dtype), np.float64)
+    expected = np.asarray(x, np.float64) @ kernel
+
+    def loss(variables):
+        found = layer.apply(variables, x)
+        return jnp.sum(found**2), found
+
+    as_on_cpu = jax.grad(loss, has_aux=True)(variables)
+    monkeypatch.setattr(
+        jax.lax, "platform_dependent", lambda *arrays, default, **_: default(*arrays)
+    )
+    summed = jax.grad(loss, has_aux=True)(variables)
+    chex.assert_trees_all_close(summed, as_on_cpu, rtol=ROUNDING, atol=1e-3)
+    chex.assert_trees_all_close(summed[1], np.float32(expected), rtol=ROUNDING, atol=1e-5)
+
+
 def test_classifier_gives_logits_and_drops_out_only_with_keys():
     classifier = Classifier(7, width=2, dropout=0.5)
     images = jax.random.normal(KEY, (4, 8, 8, 1))
@@ -96,9 +129,6 @@ def test_classifier_gives_logits_and_drops_out_only_with_keys():
     assert not np.allclose(used, trained)
     part = apply(classifier, variables, images[1:3], keys[1:3])  # another device's share
     chex.assert_trees_all_close(part, trained[1:3], atol=1e-5)
-
-
-ROUNDING = 2.0**-8  # at most, of a number's size: bfloat16 has 8 significant bits
 
 
 def classifier_loss(dtype, parameters, _, images, latents):

@@ -1,6 +1,6 @@
 """Rows about labelling latents."""
 
-from typing import Any
+from functools import partial
 
 import jax
 import jax.numpy as jnp
@@ -12,7 +12,7 @@ from magan_jax.training.gan import generator_function
 from magan_jax.training.gan_step import init_gan
 from throughput import torch_peers
 from throughput.protocol import CLASSIFIER, GAN, IMAGE_SHAPE, NUM_CLASSES
-from throughput.turns import MachineLimit, Row, Work, compare
+from throughput.turns import MachineLimit, Row, Work, compare, operations_of
 
 
 def networks() -> tuple[Generate, Classify]:
@@ -39,25 +39,24 @@ def label_rows(
         if jax.default_backend() == "cpu"
         else max(batches) * (-(-num_latents // (10 * max(batches))))
     )
+
+    def of_form(form: str, batch: int) -> Work:
+        loop = torch_peers.torch_labels(
+            torch_peers.torch_generator(GAN),
+            torch_peers.torch_classifier(CLASSIFIER),
+            NUM_CLASSES,
+            GAN.latent_dim,
+            batch,
+            form,
+        )
+        return torch_peers.repeated(loop, of_peer // batch)
+
     forms: dict[str, Work] = {}
     for batch in batches:
-        peer = torch_peers.in_every_form(
-            "PyTorch loop and NumPy",
-            lambda form, batch=batch: torch_peers.repeated(
-                torch_peers.torch_labels(
-                    torch_peers.torch_generator(GAN),
-                    torch_peers.torch_classifier(CLASSIFIER),
-                    NUM_CLASSES,
-                    GAN.latent_dim,
-                    batch,
-                    form,
-                ),
-                of_peer // batch,
-            ),
-            wanted,
-            with_graphs=False,
+        found = torch_peers.in_every_form(
+            "PyTorch loop and NumPy", partial(of_form, batch=batch), wanted, with_graphs=False
         )
-        forms |= {f"{name}, batch {batch}": work for name, work in peer.items()}
+        forms |= {f"{name}, batch {batch}": work for name, work in found.items()}
     if not forms:
         return []
     functions = networks()
@@ -76,12 +75,11 @@ def label_rows(
 
 
 def flops_of_label(functions: tuple[Generate, Classify]) -> float:
-    """Operations of G and C for one latent, in the accelerators' form (see `flops_of`)."""
+    """Operations of G and C for one latent."""
     num_latents = 1000
     latents = jnp.zeros((num_latents, GAN.latent_dim))
     traced = jax.jit(lambda z: functions[1](functions[0](z))).trace(latents)
-    cost: Any = traced.lower(lowering_platforms=("tpu",)).cost_analysis()
-    return float(cost["flops"]) / num_latents
+    return operations_of(traced) / num_latents
 
 
 def analysis_of(

@@ -20,7 +20,16 @@ from throughput import torch_peers
 from throughput.exchange import exchange_of_gan_step
 from throughput.plain_jax import plain_jax_gan
 from throughput.protocol import CLASSIFIER, GAN, IMAGE_SHAPE, NUM_CLASSES
-from throughput.turns import WARM_UPS, MachineLimit, Row, Work, compare, printed_by, row_of
+from throughput.turns import (
+    WARM_UPS,
+    MachineLimit,
+    Row,
+    Work,
+    compare,
+    operations_of,
+    printed_by,
+    row_of,
+)
 
 CLASSIFIER_STEPS = 46_800
 """Of the whole training, which the learning rate's schedule asks for."""
@@ -234,7 +243,7 @@ def training_work(step: Step, state: Any, data: Batch, batch_size: int, steps: i
 
 
 def flops_of(step: Step, state: Any, batch_size: int) -> float:
-    """Operations of one step by XLA's own count, from the program before optimisation."""
+    """Operations of one step (see `operations_of`)."""
     batch = Batch(np.zeros((batch_size, *IMAGE_SHAPE), np.uint8), np.zeros(batch_size, np.int32))
     program = jax.jit(
         jax.shard_map(
@@ -245,10 +254,7 @@ def flops_of(step: Step, state: Any, batch_size: int) -> float:
             check_vma=False,
         )
     )
-    # The accelerators' form is counted everywhere: a CPU's has products with zeros in it.
-    traced = program.trace(state, batch, jax.random.key(0))
-    cost: Any = traced.lower(lowering_platforms=("tpu",)).cost_analysis()
-    return float(cost["flops"])
+    return operations_of(program.trace(state, batch, jax.random.key(0)))
 
 
 # A first training step in a new process, with compiled programs kept in the folder it is given.

@@ -158,6 +158,17 @@ def machine_limit() -> MachineLimit:
     )
 
 
+def operations_of(traced: Any) -> float:
+    """Operations of a traced program by XLA's own count, before optimisation.
+
+    The accelerators' form is counted everywhere: a CPU's has products with zeros in it.
+    """
+    cost = traced.lower(lowering_platforms=("tpu",)).cost_analysis()
+    if cost is None:  # a GPU counts its own programs only, and they have that form too
+        cost = traced.lower().cost_analysis()
+    return float(cost["flops"])
+
+
 def printed_by(
     program: str, *arguments: str, environment: Mapping[str, str] | None = None
 ) -> list[str]:
