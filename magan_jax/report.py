@@ -153,6 +153,7 @@ def write_page(
     page.filters["across"] = _across
     page.filters["classes"] = _classes
     page.filters["verdicts"] = _verdicts
+    page.filters["mean"] = lambda values: float(np.mean(values))
     page.filters["metric"] = _metric
     page.filters["points"] = _points
     html = page.get_template(template).render(results=results, figures=pictures, claims=claims)

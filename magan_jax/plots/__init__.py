@@ -3,6 +3,14 @@
 Figure numbers are those of the MAGAN paper.
 """
 
+from magan_jax.plots.conditional import (
+    plot_exit_curves,
+    plot_one_scale,
+    plot_plane,
+    plot_thetas,
+    plot_trade_off,
+    plot_vae_training,
+)
 from magan_jax.plots.epsilon import plot_epsilon, plot_rays
 from magan_jax.plots.geometry import (
     plot_cophenetic,
@@ -43,6 +51,7 @@ __all__ = [
     "plot_embeddings",
     "plot_epsilon",
     "plot_epsilon_of_seeds",
+    "plot_exit_curves",
     "plot_image_rows",
     "plot_likenesses",
     "plot_losses_of_systems",
@@ -50,10 +59,15 @@ __all__ = [
     "plot_metric_curves",
     "plot_nearest",
     "plot_nearest_of_seeds",
+    "plot_one_scale",
+    "plot_plane",
     "plot_precision_recall",
     "plot_rays",
     "plot_samples",
     "plot_samples_of_systems",
     "plot_shifts",
+    "plot_thetas",
+    "plot_trade_off",
     "plot_training",
+    "plot_vae_training",
 ]

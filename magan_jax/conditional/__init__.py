@@ -1,0 +1,1 @@
+"""Class-conditional images from autoencoders: the systems and claims of the VAE report."""

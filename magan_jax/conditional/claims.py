@@ -1,0 +1,231 @@
+"""What the VAE report says, decided over seeds."""
+
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+import numpy as np
+from scipy.stats import t as student_t
+
+from magan_jax.comparison.orders import Verdict, difference
+from magan_jax.conditional.outcome import Judged, Outcomes
+from magan_jax.conditional.systems import SYSTEMS, TABLE_4, Published
+from magan_jax.conditional.trade_off import accuracy_at
+from magan_jax.latent.scale_search import NUM_DRAWS, THETAS
+
+COSINES = np.linspace(0.75, 0.95, 9)
+"""Where two trade-offs are compared."""
+
+ALIKE = 0.01
+"""Two trade-offs whose accuracies surely differ by less than this are called the same."""
+
+
+class Claim(NamedTuple):
+    """One claim and what became of it.
+
+    Attributes:
+        claim: what the report says.
+        where: in the report.
+        paper: its value.
+        ours: ours, mean over seeds.
+        interval: 95 %, over seeds; NaN with one seed.
+        verdict: `open` where the interval does not decide, or there is none.
+        reason: what was compared with what.
+    """
+
+    claim: str
+    where: str
+    paper: str
+    ours: str
+    interval: tuple[float, float]
+    verdict: Verdict
+    reason: str
+
+
+def check_claims(outcomes: Outcomes) -> list[Claim]:
+    """All claims whose systems were trained, in the report's order."""
+    claims = [_classifiers(outcomes)]
+    if _trained(outcomes, "elbo_20", "mmd_20"):
+        claims.append(_divergences_alike(outcomes))
+    for name in ("elbo_20", "mmd_20"):
+        if _trained(outcomes, name):
+            claims += [
+                _accuracy(outcomes, name, 0.9, 0.99, "near 100 %"),
+                _accuracy(outcomes, name, 0.75, 0.95, "> 95 %"),
+            ]
+    claims += [
+        claim
+        for row in TABLE_4
+        if row.theta is not None and _trained(outcomes, row.system)
+        for claim in _table_row(outcomes, row)
+    ]
+    if _trained(outcomes, "mmd_10"):
+        claims += _medium(outcomes, "mmd_10")
+    return claims
+
+
+def _trained(outcomes: Outcomes, *names: str) -> bool:
+    return all(name in outcomes and bool(outcomes[name].judged) for name in names)
+
+
+def _classifiers(outcomes: Outcomes) -> Claim:
+    shares = [one.train_accuracy for o in outcomes.values() for one in o.judged]
+    least = min(shares, default=float("nan"))
+    # Each share is of as many images as the training set has: sampling noise is no matter here.
+    verdict: Verdict = "open"
+    if shares:
+        verdict = "holds" if least > 0.97 else "does not hold"
+    return Claim(
+        "the classifier is right on more than 0.97 of the reconstructed training images",
+        "Section 3.4",
+        "> 0.97",
+        f"{least:.4f}",
+        (float("nan"),) * 2,
+        verdict,
+        f"the least of {len(shares)} classifiers, one for each autoencoder and seed",
+    )
+
+
+def _divergences_alike(outcomes: Outcomes) -> Claim:
+    elbo, mmd = (
+        np.array([accuracy_at(one.grid.scores, COSINES).mean() for one in outcomes[name].judged])
+        for name in ("elbo_20", "mmd_20")
+    )
+    where = f"mean accuracy at cosines {COSINES[0]:.2f} to {COSINES[-1]:.2f}"
+    claim = "ELBO and MMD trade accuracy for difference alike (d = 20)"
+    if not np.isfinite([*elbo, *mmd]).all():
+        return _undecided(claim, "Section 4.3.1", "no difference", f"{where}: not spanned")
+    found = difference(elbo, mmd)
+    verdict: Verdict = "open"
+    if found.verdict != "open":
+        verdict = "does not hold"
+    if found.low > -ALIKE and found.high < ALIKE:
+        verdict = "holds"
+    return Claim(
+        claim,
+        "Section 4.3.1",
+        "no difference",
+        f"{found.mean:+.4f}",
+        (found.low, found.high),
+        verdict,
+        f"ELBO minus MMD, {where}; it holds if the interval lies within ±{ALIKE}, and does not if "
+        "it lies elsewhere without zero",
+    )
+
+
+def _accuracy(outcomes: Outcomes, name: str, cosine: float, least: float, paper: str) -> Claim:
+    values = [float(accuracy_at(one.grid.scores, cosine)) for one in outcomes[name].judged]
+    claim = f"{SYSTEMS[name].title}: accuracy where the mean cosine is {cosine}"
+    if not np.isfinite(values).all():
+        return _undecided(claim, "Figure 1", paper, "no sampler of the grid has so low a cosine")
+    mean, low, high = mean_over_seeds(values)
+    verdict: Verdict = "open"
+    if low > least:
+        verdict = "holds"
+    elif high < least:
+        verdict = "does not hold"
+    reason = f"Simple, between two points of its grid; asked: {least}"
+    return Claim(claim, "Figure 1", paper, f"{mean:.4f}", (low, high), verdict, reason)
+
+
+def _table_row(outcomes: Outcomes, row: Published) -> list[Claim]:
+    """The report's θ and n in our autoencoders: another training should give its numbers."""
+    assert row.theta is not None
+    place = np.isclose(THETAS, row.theta).argmax() * len(NUM_DRAWS) + NUM_DRAWS.index(row.num_draws)
+    judged = outcomes[row.system].judged
+    found: dict[str, tuple[float, Callable[[Judged], np.ndarray]]] = {
+        "cosine": (row.cosine, lambda one: one.grid.scores.cosine[place]),
+        "accuracy": (row.accuracy, lambda one: one.grid.scores.accuracy[place]),
+    }
+    claims = []
+    for what, (paper, of) in found.items():
+        values = [float(of(one).mean()) for one in judged]
+        mean, low, high = another_training(values)
+        verdict: Verdict = "open"
+        if np.isfinite(low):
+            verdict = "holds" if low <= paper <= high else "does not hold"
+        claims.append(
+            Claim(
+                f"{SYSTEMS[row.system].title}, θ = {row.theta}, n = {row.num_draws}: {what}",
+                "Table 4",
+                f"{paper:.4f}",
+                f"{mean:.4f}",
+                (low, high),
+                verdict,
+                "it holds if it lies in the interval for one more training",
+            )
+        )
+    return claims
+
+
+def _medium(outcomes: Outcomes, name: str) -> list[Claim]:
+    """Medium 1 beside Simple: above its curve, and more different at an accuracy of 0.99."""
+    judged = outcomes[name].judged
+    title, where = SYSTEMS[name].title, "Section 4.3.2"
+    weights = [s.accuracy_weight for s in judged[0].samplers if s.kind == "medium1"]
+    claims = []
+    for weight in weights:
+        chosen = [one.chosen("medium1", weight).scores for one in judged]
+        above = [
+            float(s.accuracy.mean() - accuracy_at(one.grid.scores, s.cosine.mean()))
+            for s, one in zip(chosen, judged, strict=True)
+        ]
+        claim = f"{title}: Medium 1 (accuracy weighs {weight:g}) lies above Simple's curve"
+        if not np.isfinite(above).all():
+            reason = "Simple has no sampler of that cosine"
+            claims.append(_undecided(claim, where, "above", reason))
+            continue
+        mean, low, high = mean_over_seeds(above)
+        verdict: Verdict = "open"
+        if low > 0 or high < 0:
+            verdict = "holds" if low > 0 else "does not hold"
+        cosine, accuracy = (
+            np.mean([getattr(s, what).mean() for s in chosen]) for what in ("cosine", "accuracy")
+        )
+        claims.append(
+            Claim(
+                claim,
+                where,
+                "above",
+                f"{mean:+.4f}",
+                (low, high),
+                verdict,
+                f"its accuracy ({accuracy:.4f} at cosine {cosine:.4f}; the report: "
+                f"{TABLE_4[-1].accuracy:.4f} at {TABLE_4[-1].cosine:.4f}) minus Simple's at the "
+                "same cosine",
+            )
+        )
+    return claims
+
+
+def _undecided(claim: str, where: str, paper: str, reason: str) -> Claim:
+    return Claim(claim, where, paper, "–", (float("nan"),) * 2, "open", reason)
+
+
+def mean_over_seeds(values: Sequence[float]) -> tuple[float, float, float]:
+    """Mean and Student's 95 % interval for it; of one seed there is none."""
+    return _interval(values, lambda s: 1 / s)
+
+
+def another_training(values: Sequence[float]) -> tuple[float, float, float]:
+    """Mean, and the 95 % interval in which one more seed's number would lie."""
+    return _interval(values, lambda s: 1 + 1 / s)
+
+
+def _interval(values: Sequence[float], share: Callable[[int], float]) -> tuple[float, float, float]:
+    array = np.asarray(values, np.float64)
+    mean, count = float(array.mean()), len(array)
+    if count < 2:
+        return mean, float("nan"), float("nan")
+    reach = float(student_t.ppf(0.975, count - 1) * array.std(ddof=1) * np.sqrt(share(count)))
+    return mean, mean - reach, mean + reach
+
+
+def claims_table(claims: Sequence[Claim]) -> str:
+    """The claims as Markdown."""
+    lines = ["| claim | where | report | ours | holds | why |", "|---|---|---|---|---|---|"]
+    for one in claims:
+        ends = "" if np.isnan(one.interval).any() else " [{:.4f}, {:.4f}]".format(*one.interval)
+        holds = {"holds": "yes", "does not hold": "**no**"}.get(one.verdict, "open")
+        cells = [one.claim, one.where, one.paper, one.ours + ends, holds, one.reason]
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines) + "\n"

@@ -1,0 +1,97 @@
+"""What the study of autoencoders leaves: results.json, figures, and one HTML page."""
+
+from typing import Any
+
+import numpy as np
+
+from magan_jax.conditional.claims import check_claims, claims_table
+from magan_jax.conditional.figures import samplers_figures
+from magan_jax.conditional.outcome import Outcome, Outcomes
+from magan_jax.conditional.results import samplers_markdown, samplers_results
+from magan_jax.files import jsonable, write_arrays, write_bytes, write_csv, write_json
+from magan_jax.latent.conditional import ConditionalScores
+from magan_jax.report import write_figures, write_page
+from magan_jax.results import metrics_table, run_results
+from magan_jax.run import Run
+from magan_jax.runtime import is_first_host
+from magan_jax.training.classifier import TrainedClassifier
+
+
+def report_samplers(
+    run: Run, outcomes: Outcomes, judge: TrainedClassifier, real: ConditionalScores
+) -> None:
+    """Write all that the study leaves, and say in a few lines what it found.
+
+    Args:
+        run: the run under way.
+        outcomes: by name.
+        judge: the classifier of real images.
+        real: cosine and accuracy of the real test images, `[1, K]`.
+    """
+    claims = check_claims(outcomes)
+    with run.timed("figures"):
+        figures = samplers_figures(run, outcomes, real)
+    if not is_first_host():
+        return
+    folder = run.workdir
+    results = run_results(run) | samplers_results(outcomes, claims)
+    results |= {
+        "judge": {"test_accuracy": judge.test_accuracy},
+        "real": {"cosine": real.cosine[0], "accuracy": real.accuracy[0]},
+    }
+    write_figures(folder, figures)
+    write_json(folder / "config.json", results["config"])
+    write_json(folder / "results.json", results)
+    write_bytes(folder / "samplers.md", samplers_markdown(outcomes).encode())
+    write_bytes(folder / "claims.md", claims_table(claims).encode())
+    write_arrays(folder / "samplers.npz", _arrays(outcomes))
+    stages: dict[str, Any] = {"classifier": judge.progress}
+    for name, one in outcomes.items():
+        for seed, judged in zip(run.seeds, one.judged, strict=False):
+            stages |= {
+                f"{name}-seed{seed}": judged.vae.progress,
+                f"{name}-classifier-seed{seed}": judged.classifier.progress,
+            }
+    write_csv(folder / "metrics.csv", *metrics_table(stages))
+    write_page(folder, "report_samplers.html", jsonable(results), figures, [])
+    verdicts = [claim.verdict for claim in claims]
+    lines = [f"{one.system.title}: {_line(one)}" for one in outcomes.values()]
+    run.say(
+        "\n".join(lines) + f"\nclaims of the report: {verdicts.count('holds')} hold, "
+        f"{verdicts.count('does not hold')} do not, {verdicts.count('open')} are open\n"
+        f"{results['seconds']['total']:.0f} s in all; read {folder / 'report.html'}"
+    )
+
+
+def _line(outcome: Outcome) -> str:
+    """The three samplers of the first weight."""
+    if not outcome.judged:
+        return outcome.failure or "not trained"
+    weight = outcome.judged[0].samplers[0].accuracy_weight
+    parts = []
+    for i, sampler in enumerate(outcome.judged[0].samplers):
+        if sampler.accuracy_weight == weight:
+            scores = [one.samplers[i].scores for one in outcome.judged]
+            accuracy = np.mean([one.accuracy.mean() for one in scores])
+            cosine = np.mean([one.cosine.mean() for one in scores])
+            parts.append(f"{sampler.kind} accuracy {accuracy:.3f} at cosine {cosine:.3f}")
+    return ", ".join(parts)
+
+
+def _arrays(outcomes: Outcomes) -> dict[str, np.ndarray]:
+    """Class latents, θ and exits of every autoencoder, `[S, ...]`, by system."""
+    arrays: dict[str, np.ndarray] = {}
+    for name, one in outcomes.items():
+        if not one.judged:
+            continue
+        arrays |= {
+            f"{name}_{field}": np.stack([getattr(judged.latents, field) for judged in one.judged])
+            for field in ("num_images", "mean", "std")
+        }
+        for i, sampler in enumerate(one.judged[0].samplers):
+            arrays[f"{name}_{sampler.kind}_{sampler.accuracy_weight:g}_theta"] = np.stack(
+                [judged.samplers[i].theta for judged in one.judged]
+            )
+        arrays[f"{name}_exits"] = np.stack([judged.exits.epsilon for judged in one.judged])
+        arrays[f"{name}_labelled_mean"] = np.stack([judged.analysis.mean for judged in one.judged])
+    return arrays

@@ -1,0 +1,176 @@
+"""What results.json says of autoencoders and their samplers: plain values."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from magan_jax.conditional.claims import Claim
+from magan_jax.conditional.outcome import Judged, Outcome, Outcomes, Sampler
+from magan_jax.conditional.systems import SAMPLERS, TABLE_4
+from magan_jax.latent.conditional import ConditionalScores
+from magan_jax.results import over_seeds, score_entry
+
+METRICS = ("frechet_distance", "precision", "recall", "density", "coverage")
+
+
+def samplers_results(outcomes: Outcomes, claims: Sequence[Claim]) -> dict[str, Any]:
+    """`systems` and `claims` of results.json."""
+    return {
+        "systems": {name: _system_entry(one) for name, one in outcomes.items()},
+        "table_4": [row._asdict() for row in TABLE_4],
+        "claims": [claim._asdict() for claim in claims],
+    }
+
+
+def _system_entry(outcome: Outcome) -> dict[str, Any]:
+    system, judged = outcome.system, outcome.judged
+    entry: dict[str, Any] = system._asdict() | {"failure": outcome.failure}
+    if not judged:
+        return entry
+    return entry | {
+        "epochs": judged[0].vae.progress.epochs,
+        "seconds": judged[0].vae.progress.seconds,
+        "reconstruction": over_seeds([one.reconstruction for one in judged]),
+        "divergence_at_end": over_seeds([last_epoch(one, system.divergence) for one in judged]),
+        "train_accuracy": over_seeds([one.train_accuracy for one in judged]),
+        "test_accuracy": over_seeds([one.classifier.test_accuracy for one in judged]),
+        "reconstructed": _scores_entry([one.reconstructed for one in judged]),
+        "samplers": [
+            _sampler_entry([one.samplers[i] for one in judged])
+            for i in range(len(judged[0].samplers))
+        ],
+        "grid": {
+            "theta": judged[0].grid.theta,
+            "num_draws": judged[0].grid.num_draws,
+            "cosine": np.stack([one.grid.scores.cosine.mean(axis=1) for one in judged]),
+            "accuracy": np.stack([one.grid.scores.accuracy.mean(axis=1) for one in judged]),
+            "judged_accuracy": np.stack([one.grid_judged.accuracy.mean(axis=1) for one in judged]),
+        },
+        "prior": {
+            name: over_seeds([one.prior_metrics[name].value for one in judged]) for name in METRICS
+        },
+        "measured_with": {
+            name: {
+                k: v for k, v in score_entry(judged[0].prior_metrics[name]).items() if k != "value"
+            }
+            for name in METRICS
+        },
+        "latent": _latent_entry(judged),
+    }
+
+
+def last_epoch(judged: Judged, name: str) -> float:
+    """The mean of a logged number over the last epoch."""
+    progress = judged.vae.progress
+    return float(progress.history[name][-progress.steps_per_epoch :].mean())
+
+
+def _scores_entry(scores: Sequence[ConditionalScores]) -> dict[str, Any]:
+    return {
+        "cosine": over_seeds([float(one.cosine.mean()) for one in scores]),
+        "accuracy": over_seeds([float(one.accuracy.mean()) for one in scores]),
+    }
+
+
+def _sampler_entry(samplers: Sequence[Sampler]) -> dict[str, Any]:
+    """One kind and weight, over seeds."""
+    first = samplers[0]
+    weight = first.accuracy_weight
+    return {
+        "kind": first.kind,
+        "title": SAMPLERS[first.kind],
+        "accuracy_weight": weight,
+        "theta": over_seeds([float(one.theta.mean()) for one in samplers]),
+        "num_draws": [one.num_draws for one in samplers],
+        **_scores_entry([one.scores for one in samplers]),
+        "judged_accuracy": over_seeds([float(one.judged.accuracy.mean()) for one in samplers]),
+        "objective": over_seeds([float(one.scores.objective(weight).mean()) for one in samplers]),
+        "searched_objective": over_seeds([one.searched for one in samplers]),
+        "metrics": {
+            name: over_seeds([one.metrics[name].value for one in samplers]) for name in METRICS
+        },
+        "of_classes": {
+            "cosine": np.stack([one.scores.cosine[0] for one in samplers]),
+            "accuracy": np.stack([one.scores.accuracy[0] for one in samplers]),
+        },
+    }
+
+
+def _latent_entry(judged: Sequence[Judged]) -> dict[str, Any]:
+    """Where the classes lie: by the encoder, and by the labels of the prior's latents."""
+
+    def over(numbers: Sequence[float]) -> dict[str, Any]:
+        return over_seeds(list(numbers))
+
+    return {
+        "num_samples": judged[0].analysis.num_samples,
+        "encoder_spread": over(
+            [float(np.linalg.norm(one.latents.std, axis=1).mean()) for one in judged]
+        ),
+        "prior_spread": over([_mean(one.analysis.spread) for one in judged]),
+        "nearest_distance_debiased": over(
+            [_mean(one.analysis.nearest_distance_debiased) for one in judged]
+        ),
+        "epsilon_debiased": over([_mean(one.analysis.epsilon_debiased) for one in judged]),
+        "means_apart": over([_mean(means_apart(one)) for one in judged]),
+        "exit_quantile": over(
+            [float(np.quantile(one.exits.epsilon, 0.05, axis=1).mean()) for one in judged]
+        ),
+        "missing_classes": [
+            [int(k) for k in np.flatnonzero(one.analysis.counts == 0)] for one in judged
+        ],
+    }
+
+
+def means_apart(judged: Judged) -> np.ndarray:
+    """`[K]`: from a class's mean by the encoder to its mean by labels, in spreads of the former."""
+    away = np.linalg.norm(judged.analysis.mean - judged.latents.mean, axis=1)
+    return away / np.linalg.norm(judged.latents.std, axis=1)
+
+
+def _mean(values: np.ndarray) -> float:
+    """Over the classes that have a value."""
+    there = np.asarray(values)[np.isfinite(values)]
+    return float(there.mean()) if len(there) else float("nan")
+
+
+def samplers_markdown(outcomes: Outcomes) -> str:
+    """All chosen samplers as a Markdown table."""
+    lines = [
+        "| autoencoder | sampler | accuracy weighs | θ, n | cosine | accuracy "
+        "| by the classifier of real images | objective, chosen on | on new draws "
+        "| Fréchet distance | precision | recall |",
+        "|---|---|---|---|---|---|---|---|---|---|---|---|",
+    ]
+    for outcome in outcomes.values():
+        if not outcome.judged:
+            lines.append(f"| {outcome.system.title} | {outcome.failure} {'| ' * 10}|")
+            continue
+        for entry in _system_entry(outcome)["samplers"]:
+            lines.append("| " + " | ".join([outcome.system.title, *_cells(entry)]) + " |")
+    return "\n".join(lines) + "\n"
+
+
+def _cells(entry: dict[str, Any]) -> list[str]:
+    simple = entry["kind"] == "simple"
+    draws = ", ".join(f"{n}" for n in dict.fromkeys(entry["num_draws"]))
+    setting = f"{_across(entry['theta'], 2)}, {draws}" if simple else _across(entry["theta"], 2)
+    metrics = entry["metrics"]
+    return [
+        entry["title"],
+        f"{entry['accuracy_weight']:g}",
+        setting,
+        *(
+            _across(entry[name], 4)
+            for name in ("cosine", "accuracy", "judged_accuracy", "searched_objective", "objective")
+        ),
+        _across(metrics["frechet_distance"], 2),
+        _across(metrics["precision"], 2),
+        _across(metrics["recall"], 2),
+    ]
+
+
+def _across(entry: dict[str, Any], digits: int) -> str:
+    spread = "" if entry["std"] is None else f" ± {entry['std']:.{digits}f}"
+    return f"{entry['mean']:.{digits}f}{spread}"

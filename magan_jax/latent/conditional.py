@@ -1,0 +1,282 @@
+"""Images of a wanted class, from where an encoder puts that class's images.
+
+The VAE report (seeds: "Categorical generation of images via analysis of learned latent vectors",
+Section 3.5) draws latents of class y around the mean of its encoded images, with its standard
+deviation times θ, and asks of their images two things: that a classifier sees y, and that they
+differ from each other.
+"""
+
+from collections.abc import Callable
+from functools import lru_cache
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from magan_jax.blocks import in_blocks
+from magan_jax.latent.labels import check_finite, check_positive, label_and_finite
+from magan_jax.latent.networks import (
+    Classify,
+    Generate,
+    Networks,
+    check_networks,
+    chosen_batch_size,
+    take_apart,
+)
+from magan_jax.latent.sampling import images_in_blocks
+from magan_jax.parallel import DEVICES, device_count, local_part, on_devices
+
+_BLOCK = 1000
+
+
+class ClassLatents(NamedTuple):
+    """Where an encoder puts the images of K classes.
+
+    Attributes:
+        num_images: int `[K]`.
+        mean: `[K, d]`, of the latents drawn from q(z|x), x of the class.
+        std: `[K, d]`, their standard deviation by dimension.
+    """
+
+    num_images: np.ndarray
+    mean: np.ndarray
+    std: np.ndarray
+
+
+class ConditionalScores(NamedTuple):
+    """What M samplers of K classes reach.
+
+    Attributes:
+        accuracy: `[M, K]`, share of the images of a class that the classifier gives to it.
+        cosine: `[M, K]`, mean cosine of different images of a class, as vectors of light.
+    """
+
+    accuracy: np.ndarray
+    cosine: np.ndarray
+
+    def objective(self, accuracy_weight: float = 1.0) -> np.ndarray:
+        """`[M, K]`: E cos + w E[1 − accuracy], to be made small; the report's Eq. 4 has w = 1."""
+        return self.cosine + accuracy_weight * (1 - self.accuracy)
+
+
+def class_latents(
+    encode: Callable[[jax.Array], tuple[jax.Array, jax.Array]],
+    images: np.ndarray,
+    labels: np.ndarray,
+    num_classes: int,
+) -> ClassLatents:
+    """Mean and standard deviation of each class's encoded images, without drawing any latent.
+
+    Of a mixture of normal distributions q(z|x) the mean is that of their means, and the variance
+    the variance of their means plus the mean of their variances. (The report does not say whether
+    it takes means or draws; its "distribution of the encoded sample" is the latter.)
+
+    Args:
+        encode: `images [n, H, W, C] -> mean [n, d], logarithm of the variance [n, d]`.
+        images: float `[N, H, W, C]` in [-1, 1].
+        labels: int `[N]`.
+        num_classes: K.
+
+    Raises:
+        ValueError: for labels that do not fit, a class with fewer than two images, and encodings
+            that are not finite.
+    """
+    labels = np.asarray(labels)
+    if labels.shape != images.shape[:1]:
+        raise ValueError(f"labels have the shape {labels.shape}; {images.shape[:1]} is needed.")
+    count = np.bincount(labels[(labels >= 0) & (labels < num_classes)], minlength=num_classes)
+    if (count < 2).any():
+        few = int(np.argmin(count))
+        raise ValueError(
+            f"class {few} has {count[few]} images; a standard deviation needs at least 2."
+        )
+    compiled = jax.jit(lambda x: encode(x))
+    mean, log_variance = in_blocks(compiled, images, min(_BLOCK, len(images)))
+    finite = np.isfinite(mean).all(-1) & np.isfinite(log_variance).all(-1)
+    check_finite(int(np.sum(~finite)), len(images), "images")
+    mean, variance = mean.astype(np.float64), np.exp(log_variance.astype(np.float64))
+    of_class = [labels == k for k in range(num_classes)]
+    return ClassLatents(
+        count,
+        np.stack([mean[mine].mean(axis=0) for mine in of_class]),
+        np.sqrt(
+            np.stack(
+                [mean[mine].var(axis=0, ddof=1) + variance[mine].mean(axis=0) for mine in of_class]
+            )
+        ),
+    )
+
+
+def draw_of_class(
+    key: jax.Array, mean: jax.Array, deviation: jax.Array, weights: jax.Array, num_samples: int
+) -> jax.Array:
+    """z_y, the weighted mean of draws of N(μ, deviation²) (VAE report, Eq. 3): `[n, d]`.
+
+    With equal weights 1/n the mean of n draws of N(μ_y, θ σ_y) is one draw of N(μ_y, θ σ_y / √n):
+    the report's second parameter is the first one on another scale.
+
+    Args:
+        key: of the draws; the same draws serve every mean, deviation and weights.
+        mean: `[d]`, μ_y.
+        deviation: `[d]`, θ σ_y.
+        weights: `[D]` of D draws, summing to one.
+        num_samples: n.
+    """
+    noise = jax.random.normal(key, (num_samples, *weights.shape, *mean.shape))
+    return mean + deviation * jnp.einsum("nwd,w->nd", noise, weights)
+
+
+def conditional_images(
+    key: jax.Array,
+    generate: Generate,
+    latents: ClassLatents,
+    theta: np.ndarray | float,
+    *,
+    num_draws: int = 1,
+    num_samples: int = 1000,
+) -> np.ndarray:
+    """Images of every class by one sampler: `[K, n, H, W, C]`, on the host.
+
+    Args:
+        key: of the draws.
+        generate: `[n, d] -> images`.
+        latents: of the K classes.
+        theta: θ, `[K, d]` or what broadcasts to it.
+        num_draws: n of Eq. 3.
+        num_samples: images of each class.
+    """
+    check_positive("num_samples", num_samples)
+    check_positive("num_draws", num_draws)
+    num_classes = len(latents.mean)
+    weights = jnp.full(num_draws, 1 / num_draws)
+    z = [
+        draw_of_class(jax.random.fold_in(key, k), latents.mean[k], deviation, weights, num_samples)
+        for k, deviation in enumerate(np.broadcast_to(theta, latents.std.shape) * latents.std)
+    ]
+    images = images_in_blocks(generate, np.concatenate(z))
+    return images.reshape(num_classes, num_samples, *images.shape[1:])
+
+
+def score_conditional(
+    key: jax.Array,
+    generate: Generate,
+    classify: Classify,
+    latents: ClassLatents,
+    theta: np.ndarray | float,
+    *,
+    num_draws: int | np.ndarray = 1,
+    num_samples: int = 1000,
+    num_devices: int | None = None,
+) -> ConditionalScores:
+    """Accuracy and likeness of the images that samplers draw of every class.
+
+    Samplers are compared on the same draws, so that their difference is theirs.
+
+    Args:
+        key: of the draws.
+        generate: `[n, d] -> images` in [-1, 1], JAX-traceable; compiled once (see `analyze`).
+        classify: `images -> logits [n, K]`, JAX-traceable.
+        latents: of the K classes.
+        theta: θ of M samplers, `[M, K, d]` or what broadcasts to it.
+        num_draws: n of each sampler, `[M]` or one for all.
+        num_samples: images of each class and sampler.
+        num_devices: see `magan_jax.parallel.on_devices`.
+
+    Raises:
+        ValueError: for θ that is negative or not finite, and for images that are not finite or
+            wholly dark, which have no cosine.
+    """
+    check_positive("num_samples", num_samples)
+    if num_samples < 2:
+        raise ValueError("num_samples is 1; a pair of images needs 2.")
+    num_classes, latent_dim = latents.mean.shape
+    theta = np.asarray(theta, np.float64)
+    if not (np.isfinite(theta).all() and (theta >= 0).all()):
+        raise ValueError("theta has values that are negative or not finite; it scales deviations.")
+    theta = theta if theta.ndim == 3 else theta[None]
+    theta = np.broadcast_to(theta, (len(theta), num_classes, latent_dim))
+    draws = np.broadcast_to(num_draws, len(theta))
+    if draws.min() < 1:
+        raise ValueError(f"num_draws is {draws.min()}; it must be at least 1.")
+    weights = (np.arange(draws.max()) < draws[:, None]) / draws[:, None]
+    pairs = score_pairs(
+        key,
+        generate,
+        classify,
+        latents,
+        np.tile(np.arange(num_classes), len(theta)),
+        theta.reshape(-1, latent_dim),
+        np.repeat(weights, num_classes, axis=0),
+        num_samples,
+        num_devices,
+    )
+    return ConditionalScores(*(x.reshape(len(theta), num_classes) for x in pairs))
+
+
+def score_pairs(
+    key: jax.Array,
+    generate: Generate,
+    classify: Classify,
+    latents: ClassLatents,
+    label: np.ndarray,
+    theta: np.ndarray,
+    weights: np.ndarray,
+    num_samples: int,
+    num_devices: int | None,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Accuracy and cosine `[P]` of pairs of a class `[P]` and its θ `[P, d]`, weights `[P, D]`.
+
+    All pairs in one compiled call, shared over the devices; see `score_conditional`.
+    """
+    networks, arrays = take_apart(generate, classify)
+    num_classes, latent_dim = latents.mean.shape
+    compiled = _compiled_scores(networks, latent_dim, num_classes, num_samples, num_devices)
+    padding = -len(label) % device_count(num_devices)
+    rows: list[np.ndarray] = [
+        np.asarray(label, np.int32),
+        np.asarray(latents.mean[label], np.float32),
+        np.asarray(theta * latents.std[label], np.float32),
+        np.asarray(weights, np.float32),
+    ]
+    rows = [np.concatenate([x, np.repeat(x[:1], padding, axis=0)]) for x in rows]
+    accuracy, cosine, bad, dark = jax.device_get(compiled(arrays, key, *rows))
+    check_finite(int(bad[: len(label)].sum()), len(label) * num_samples)
+    if dark[: len(label)].any():
+        raise ValueError(
+            f"generate gave {int(dark[: len(label)].sum())} images that are dark (-1) everywhere; "
+            "a cosine needs images that have a direction. Look at the generator's images."
+        )
+    return accuracy[: len(label)].astype(np.float64), cosine[: len(label)].astype(np.float64)
+
+
+@lru_cache(maxsize=16)
+def _compiled_scores(
+    networks: Networks, latent_dim: int, num_classes: int, num_samples: int, num_devices: int | None
+) -> Callable[..., Any]:
+    check_networks(networks, latent_dim, num_classes)
+
+    def score(arrays: Any, key: jax.Array, *rows: jax.Array) -> Any:
+        generate, classify = networks.functions(arrays)
+
+        def of_pair(pair: tuple[jax.Array, ...]) -> tuple[jax.Array, ...]:
+            label, mean, deviation, weights = pair
+            own = jax.random.fold_in(key, label)
+            z = draw_of_class(own, mean, deviation, weights, num_samples)
+            # In full float32, as all labels are (see `magan_jax.latent.labels`).
+            with jax.default_matmul_precision("highest"):
+                images = generate(z)
+                logits = classify(images).astype(jnp.float32)
+            found, finite = label_and_finite(logits)
+            light = (images.reshape(num_samples, -1).astype(jnp.float32) + 1) / 2
+            finite &= jnp.isfinite(light).all(-1)
+            length = jnp.linalg.norm(light, axis=-1)
+            total = jnp.sum(light / jnp.maximum(length, 1e-30)[:, None], axis=0)
+            among = (jnp.sum(total**2) - num_samples) / (num_samples * (num_samples - 1))
+            return jnp.mean(found == label), among, jnp.sum(~finite), jnp.sum(length == 0)
+
+        together = max(1, chosen_batch_size(None) // num_samples)
+        mine = jax.lax.map(of_pair, tuple(map(local_part, rows)), batch_size=together)
+        return jax.lax.all_gather(mine, DEVICES, tiled=True)
+
+    return on_devices(score, num_devices=num_devices)

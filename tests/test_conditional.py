@@ -1,0 +1,262 @@
+"""Class-conditional samplers: draws, scores, searches."""
+
+import chex
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from scipy.stats import norm
+
+from magan_jax.latent.conditional import (
+    ClassLatents,
+    class_latents,
+    conditional_images,
+    draw_of_class,
+    score_conditional,
+)
+from magan_jax.latent.scale_search import NUM_DRAWS, THETAS, search_scales, search_simple
+
+KEY = jax.random.key(0)
+SIDES = ClassLatents(
+    np.array([10, 10]),
+    np.array([[-1.0, 0.0, 0.3], [1.0, 0.5, 0.0]]),
+    np.array([[1.0, 0.5, 2.0], [2.0, 0.7, 1.0]]),
+)
+"""Two classes, told apart by the sign of the first of three dimensions."""
+
+
+def generate(z):
+    """A pixel for each dimension and a lit one, so that no image is dark."""
+    light = jax.nn.sigmoid(jnp.concatenate([z, jnp.ones((len(z), 1))], axis=1))
+    return (2 * light - 1).reshape(-1, 2, 2, 1)
+
+
+def classify(images):
+    first = images[:, 0, 0, 0]
+    return jnp.stack([-first, first], axis=1)
+
+
+def test_class_latents_are_those_of_the_mixture():
+    random = np.random.default_rng(0)
+    images = random.uniform(-1, 1, (3000, 2, 2, 1)).astype(np.float32)
+    labels = np.arange(3000) % 3
+
+    def encode(x):
+        flat = x.reshape(len(x), -1)
+        return 3 * flat[:, :2] + 1, flat[:, 2:] - 0.5
+
+    found = class_latents(encode, images, labels, 3)
+    np.testing.assert_array_equal(found.num_images, 1000)
+    for k in range(3):
+        flat = np.float64(images[labels == k].reshape(1000, -1))
+        np.testing.assert_allclose(found.mean[k], 3 * flat[:, :2].mean(0) + 1, rtol=1e-5)
+        variance = 9 * flat[:, :2].var(0, ddof=1) + np.exp(flat[:, 2:] - 0.5).mean(0)
+        np.testing.assert_allclose(found.std[k], np.sqrt(variance), rtol=1e-5)
+
+
+def test_they_are_the_moments_of_draws():
+    """Of latents drawn from q(z|x), not of the means of q(z|x) alone."""
+    random = np.random.default_rng(1)
+    images = random.uniform(-1, 1, (500, 1, 2, 1)).astype(np.float32)
+
+    def encode(x):
+        flat = x.reshape(len(x), -1)
+        return flat[:, :1], flat[:, 1:]
+
+    found = class_latents(encode, images, np.zeros(500, int), 1)
+    flat = np.float64(images.reshape(500, -1))
+    drawn = flat[:, :1] + np.exp(flat[:, 1:] / 2) * random.normal(size=(500, 4000))
+    assert found.std[0, 0] == pytest.approx(drawn.std(), rel=0.01)
+
+
+def test_n_draws_are_one_of_a_smaller_deviation():
+    deviation = jnp.array([1.0, 3.0])
+    for n in (1, 4):
+        z = draw_of_class(KEY, jnp.array([2.0, -1.0]), deviation, jnp.full(n, 1 / n), 50_000)
+        chex.assert_shape(z, (50_000, 2))
+        np.testing.assert_allclose(np.mean(z, axis=0), [2, -1], atol=0.06)
+        np.testing.assert_allclose(np.std(z, axis=0), deviation / np.sqrt(n), rtol=0.02)
+
+
+@pytest.mark.parametrize(("theta", "n"), [(0.5, 1), (1.0, 1), (1.0, 3)])
+def test_accuracy_is_the_share_on_the_right_side(theta, n):
+    count = 20_000
+    found = score_conditional(
+        KEY, generate, classify, SIDES, theta, num_draws=n, num_samples=count, num_devices=1
+    )
+    chex.assert_shape(list(found), (1, 2))
+    expected = norm.cdf(1 / (theta * SIDES.std[:, 0] / np.sqrt(n)))
+    error = np.sqrt(expected * (1 - expected) / count)
+    assert (np.abs(found.accuracy[0] - expected) < 4 * error).all()
+
+
+def cosine_by_pairs(images):
+    light = (np.float64(images).reshape(len(images), -1) + 1) / 2
+    unit = light / np.linalg.norm(light, axis=1, keepdims=True)
+    return np.mean([unit[i] @ unit[j] for i in range(len(unit)) for j in range(i)])
+
+
+@pytest.mark.parametrize("n", [1, 2])
+def test_cosine_is_that_of_all_pairs_of_the_same_draws(n):
+    theta = np.array([[0.2, 1.0, 0.0], [0.9, 0.1, 0.4]])
+    found = score_conditional(
+        KEY, generate, classify, SIDES, theta, num_draws=n, num_samples=60, num_devices=1
+    )
+    images = conditional_images(KEY, generate, SIDES, theta, num_draws=n, num_samples=60)
+    chex.assert_shape(images, (2, 60, 2, 2, 1))
+    expected = [cosine_by_pairs(of_class) for of_class in images]
+    np.testing.assert_allclose(found.cosine[0], expected, rtol=1e-5)
+    right = [np.mean(np.argmax(classify(x), axis=1) == k) for k, x in enumerate(images)]
+    np.testing.assert_allclose(found.accuracy[0], right, atol=1e-7)
+    np.testing.assert_allclose(found.objective(3.0), found.cosine + 3 * (1 - found.accuracy))
+
+
+def test_without_deviation_all_images_are_one():
+    found = score_conditional(KEY, generate, classify, SIDES, 0.0, num_samples=50, num_devices=1)
+    np.testing.assert_allclose(found.cosine, 1, atol=1e-5)
+    np.testing.assert_array_equal(found.accuracy, 1)
+
+
+def test_samplers_side_by_side_are_samplers_alone_on_any_number_of_devices():
+    thetas = np.random.default_rng(2).uniform(size=(5, 2, 3))
+    draws = np.array([1, 3, 2, 1, 1])
+    together = [
+        score_conditional(
+            KEY, generate, classify, SIDES, thetas, num_draws=draws, num_samples=40, num_devices=d
+        )
+        for d in (1, 2, 4)
+    ]
+    for other in together[1:]:
+        chex.assert_trees_all_close(other, together[0], atol=1e-6)
+    # A sampler draws what it would beside samplers of as many draws.
+    beside = score_conditional(
+        KEY, generate, classify, SIDES, thetas[1:2], num_draws=3, num_samples=40, num_devices=1
+    )
+    np.testing.assert_allclose(beside.cosine[0], together[0].cosine[1], atol=1e-6)
+
+
+def test_other_parameters_are_not_compiled_anew():
+    chex.clear_trace_counter()
+
+    @chex.assert_max_traces(n=2)  # shapes are looked at once, and the program compiled once
+    def scaled(scale, z):
+        return generate(scale * z)
+
+    for scale in (1.0, 0.5):
+        score_conditional(
+            KEY,
+            jax.tree_util.Partial(scaled, jnp.float32(scale)),
+            classify,
+            SIDES,
+            0.5,
+            num_samples=10,
+            num_devices=1,
+        )
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: score(theta=-0.1), "theta has values that are negative or not finite"),
+        (lambda: score(theta=np.nan), "theta has values"),
+        (lambda: score(num_samples=1), "num_samples is 1; a pair of images needs 2"),
+        (lambda: score(num_draws=0), "num_draws is 0; it must be at least 1"),
+        (lambda: score(generate=lambda z: -jnp.ones((len(z), 2, 2, 1))), "40 images that are dark"),
+        (lambda: score(generate=lambda z: generate(z) / 0), "not finite for 40 of 40"),
+        (lambda: score(classify=lambda x: classify(x)[:, :1]), "num_classes is 2, but classify"),
+        (lambda: latents_of(labels=[0, 0, 1]), "class 1 has 1 images; a standard deviation"),
+        (lambda: latents_of(labels=[0, 0]), "labels have the shape"),
+        (
+            lambda: latents_of(labels=[0, 0, 1, 1], encode=lambda x: (x[:, 0, 0] / 0, x[:, 0, 0])),
+            "not finite for 4 of 4 images",
+        ),
+    ],
+)
+def test_bad_input_is_refused_in_a_sentence(call, message):
+    with pytest.raises(ValueError, match=message):
+        call()
+
+
+def score(theta=0.5, num_draws=1, num_samples=20, generate=generate, classify=classify):
+    return score_conditional(
+        KEY,
+        generate,
+        classify,
+        SIDES,
+        theta,
+        num_draws=num_draws,
+        num_samples=num_samples,
+        num_devices=1,
+    )
+
+
+def latents_of(labels, encode=lambda x: (x[:, 0, 0], x[:, 0, 0])):
+    count = max(3, len(labels)) if len(labels) != 2 else 3
+    return class_latents(encode, np.ones((count, 1, 1, 1), np.float32), np.array(labels), 2)
+
+
+SEARCH = {"num_samples": 60, "num_devices": 1}
+
+
+def test_simple_scores_the_reports_grid():
+    found = search_simple(KEY, generate, classify, SIDES, **SEARCH)
+    assert set(zip(found.theta.tolist(), found.num_draws.tolist(), strict=True)) == {
+        (t / 10, n) for t in range(11) for n in NUM_DRAWS
+    }
+    objective = (found.scores.cosine + 1 - found.scores.accuracy).mean(axis=1)
+    assert objective[found.best()] == objective.min()
+    single = found.best(num_draws=1)
+    assert found.num_draws[single] == 1
+    assert objective[single] == objective[found.num_draws == 1].min()
+    # What accuracy weighs more, θ pays for.
+    assert found.theta[found.best(50.0, 1)] < found.theta[found.best(0.01, 1)]
+
+
+def every_theta(num_dims):
+    return np.stack(np.meshgrid(*[THETAS] * num_dims, indexing="ij"), -1).reshape(-1, num_dims)
+
+
+@pytest.mark.parametrize("per_class", [False, True])
+def test_descent_ends_where_no_single_step_helps(per_class):
+    found = search_scales(
+        KEY, generate, classify, SIDES, start=0.5, per_class=per_class, max_sweeps=9, **SEARCH
+    )
+    chex.assert_shape(found.theta, (2, 3))
+    assert (np.diff(found.objective) <= 1e-9).all()
+    assert found.objective[-1] == pytest.approx(found.objective[-2])  # it ended by itself
+    if not per_class:
+        np.testing.assert_array_equal(found.theta[0], found.theta[1])
+
+    def objective(thetas):
+        return score_conditional(KEY, generate, classify, SIDES, thetas, **SEARCH).objective()
+
+    reached = objective(found.theta[None])[0]
+    assert reached.mean() == pytest.approx(found.objective[-1], abs=1e-6)
+    for d in range(3):
+        others = np.tile(found.theta, (len(THETAS), 1, 1))
+        others[:, :, d] = THETAS[:, None]
+        beside = objective(others)
+        least = beside.min(axis=0) if per_class else beside.mean(axis=1).min()
+        assert (least >= (reached if per_class else reached.mean()) - 1e-6).all()
+    # The whole grid has nothing much better: 1331 points, each class by itself.
+    whole = objective(np.broadcast_to(every_theta(3)[:, None], (1331, 2, 3)))
+    best = whole.min(axis=0).mean() if per_class else whole.mean(axis=1).min()
+    assert best - 1e-6 <= reached.mean() < best + 0.02
+
+
+def test_finer_samplers_do_no_worse_and_leave_harmless_dimensions_free():
+    start = 0.5
+    medium = [
+        search_scales(KEY, generate, classify, SIDES, start=start, per_class=p, **SEARCH)
+        for p in (False, True)
+    ]
+    assert medium[0].objective[0] == pytest.approx(medium[1].objective[0])
+    assert medium[1].objective[-1] <= medium[0].objective[-1] + 1e-9 < medium[0].objective[0]
+    # Only the first dimension says which class it is.
+    np.testing.assert_array_equal(medium[0].theta[:, 1:], 1.0)
+    assert medium[0].theta[0, 0] < 1
+
+
+def test_a_start_beside_the_grid_is_refused():
+    with pytest.raises(ValueError, match=r"start is 0.55; it must be one of 0.0, 0.1"):
+        search_scales(KEY, generate, classify, SIDES, start=0.55, per_class=True, **SEARCH)
