@@ -12,17 +12,19 @@ from jax import export
 from magan_jax.augmentation.fitting import FittingConfig, Moves, _fit, _fit_at_once
 from magan_jax.augmentation.rows import SoftBatch, sets_to_rows, to_rows
 from magan_jax.augmentation.tuning import TuningConfig, _fine_tune
-from magan_jax.latent import exits, labels, stream
+from magan_jax.latent import conditional, exits, labels, stream
 from magan_jax.latent.networks import take_apart
 from magan_jax.latent.prior import standard_normal
 from magan_jax.models import NETWORKS
 from magan_jax.objectives import OBJECTIVES
+from magan_jax.objectives.variational import DIVERGENCES
 from magan_jax.parallel import DEVICES
 from magan_jax.training.classifier import ClassifierConfig, classifier_step, init_classifier
 from magan_jax.training.engine import Batch, chunk_function
 from magan_jax.training.ensemble import stacked
 from magan_jax.training.gan_config import GANConfig, compares_features
 from magan_jax.training.gan_step import gan_step, init_gan
+from magan_jax.training.vae import VAEConfig, init_vae, vae_step
 
 PLATFORMS = ("cpu", "cuda", "tpu")
 KEY = jax.random.key(0)
@@ -46,7 +48,7 @@ def trained(step, state, batch_size=8):
 
 def entry_points(monkeypatch):
     """Each function that is handed to `on_devices`, with arguments."""
-    for module in (stream, labels, exits):
+    for module in (stream, labels, exits, conditional):
         monkeypatch.setattr(module, "on_devices", lambda function, **_: function)
     # New functions: nothing compiled is shared with other tests.
     networks, arrays = take_apart(lambda z: generate(z), lambda x: classify(x))
@@ -73,6 +75,12 @@ def entry_points(monkeypatch):
             (arrays, jnp.zeros((3, 4)), shifts, jnp.arange(3, dtype=jnp.int32), jnp.float32(1)),
         ),
     )
+    score = conditional._compiled_scores(networks, 4, 3, 5, None)
+    rows = (jnp.zeros((6, 4)), jnp.ones((6, 4)), jnp.ones((6, 2)) / 2)
+    yield "samplers", (score, (arrays, KEY, jnp.arange(6, dtype=jnp.int32) % 3, *rows))
+    for divergence in DIVERGENCES:
+        vae = VAEConfig(divergence=divergence, latent_dim=3, layers=(4,), batch_size=8)
+        yield divergence, trained(vae_step(vae, SHAPE), init_vae(KEY, vae, SHAPE))
 
 
 @pytest.mark.parametrize(
@@ -86,6 +94,8 @@ def entry_points(monkeypatch):
         "many classes",
         "labels",
         "search",
+        "samplers",
+        *DIVERGENCES,
     ],
 )
 def test_entry_point_lowers_for_every_platform(name, monkeypatch):
