@@ -81,7 +81,12 @@ def _classifiers(outcomes: Outcomes) -> Claim:
         f"{least:.4f}",
         (float("nan"),) * 2,
         verdict,
-        f"the least of {len(shares)} classifiers, one for each autoencoder and seed",
+        f"the least of {len(shares)} classifiers, one for each autoencoder and seed; "
+        + ", ".join(
+            f"{o.system.title}: {min(one.train_accuracy for one in o.judged):.3f}"
+            for o in outcomes.values()
+            if o.judged
+        ),
     )
 
 
