@@ -2,7 +2,8 @@
 
 Bring any two JAX functions, `generate: z [n, d] -> images` and `classify: images -> logits`, and
 ask `analyze` for the statistics of each class, `bisect_epsilon` for how far a shift keeps it, and
-`synthesize` for labelled images from within.
+`synthesize` for labelled images from within. With an encoder, `class_latents` says where it puts
+each class, and `search_scales` how far from there images may be drawn.
 """
 
 from importlib import import_module
@@ -15,6 +16,13 @@ if TYPE_CHECKING:
     from magan_jax.latent.analysis import Analysis, analyze
     from magan_jax.latent.ascent import Ascent, ascend
     from magan_jax.latent.clustering import Clustering, cluster
+    from magan_jax.latent.conditional import (
+        ClassLatents,
+        ConditionalScores,
+        class_latents,
+        conditional_images,
+        score_conditional,
+    )
     from magan_jax.latent.exits import Exits, bisect_epsilon
     from magan_jax.latent.invariance import (
         Invariance,
@@ -26,6 +34,12 @@ if TYPE_CHECKING:
     from magan_jax.latent.labels import Labels, label_latents
     from magan_jax.latent.prior import standard_normal
     from magan_jax.latent.regions import Regions, regions_around_anchors, regions_around_means
+    from magan_jax.latent.scale_search import (
+        ScaleSearch,
+        SimpleSearch,
+        search_scales,
+        search_simple,
+    )
     from magan_jax.latent.synthesis import Synthetic, synthesize
 
 __version__ = "0.1.0"
@@ -34,19 +48,25 @@ __all__ = [
     "Agreement",
     "Analysis",
     "Ascent",
+    "ClassLatents",
     "Clustering",
+    "ConditionalScores",
     "Dataset",
     "Exits",
     "Invariance",
     "Labels",
     "Purity",
     "Regions",
+    "ScaleSearch",
+    "SimpleSearch",
     "Synthetic",
     "analyze",
     "ascend",
     "bisect_epsilon",
+    "class_latents",
     "cluster",
     "compare_geometries",
+    "conditional_images",
     "label_latents",
     "labels_along_rays",
     "load_dataset",
@@ -54,6 +74,9 @@ __all__ = [
     "measure_purity",
     "regions_around_anchors",
     "regions_around_means",
+    "score_conditional",
+    "search_scales",
+    "search_simple",
     "standard_normal",
     "synthesize",
     "write_synthetic",
@@ -72,6 +95,11 @@ _MODULES = {
     "ascend": "latent.ascent",
     "Clustering": "latent.clustering",
     "cluster": "latent.clustering",
+    "ClassLatents": "latent.conditional",
+    "ConditionalScores": "latent.conditional",
+    "class_latents": "latent.conditional",
+    "conditional_images": "latent.conditional",
+    "score_conditional": "latent.conditional",
     "Exits": "latent.exits",
     "bisect_epsilon": "latent.exits",
     "Invariance": "latent.invariance",
@@ -85,6 +113,10 @@ _MODULES = {
     "Regions": "latent.regions",
     "regions_around_anchors": "latent.regions",
     "regions_around_means": "latent.regions",
+    "ScaleSearch": "latent.scale_search",
+    "SimpleSearch": "latent.scale_search",
+    "search_scales": "latent.scale_search",
+    "search_simple": "latent.scale_search",
     "Synthetic": "latent.synthesis",
     "synthesize": "latent.synthesis",
     "write_synthetic": "augmentation.files",

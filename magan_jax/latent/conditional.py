@@ -92,7 +92,7 @@ def class_latents(
             f"class {few} has {count[few]} images; a standard deviation needs at least 2."
         )
     compiled = jax.jit(lambda x: encode(x))
-    mean, log_variance = in_blocks(compiled, images, min(_BLOCK, len(images)))
+    mean, log_variance = in_blocks(compiled, np.asarray(images), min(_BLOCK, len(images)))
     finite = np.isfinite(mean).all(-1) & np.isfinite(log_variance).all(-1)
     check_finite(int(np.sum(~finite)), len(images), "images")
     mean, variance = mean.astype(np.float64), np.exp(log_variance.astype(np.float64))
@@ -200,7 +200,7 @@ def score_conditional(
     if draws.min() < 1:
         raise ValueError(f"num_draws is {draws.min()}; it must be at least 1.")
     weights = (np.arange(draws.max()) < draws[:, None]) / draws[:, None]
-    pairs = score_pairs(
+    pairs = _score_pairs(
         key,
         generate,
         classify,
@@ -214,7 +214,7 @@ def score_conditional(
     return ConditionalScores(*(x.reshape(len(theta), num_classes) for x in pairs))
 
 
-def score_pairs(
+def _score_pairs(
     key: jax.Array,
     generate: Generate,
     classify: Classify,

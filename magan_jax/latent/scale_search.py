@@ -1,17 +1,12 @@
 """Which θ makes a sampler's images differ most and still be of their class (VAE report, 3.5)."""
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import numpy as np
 from tqdm import tqdm
 
-from magan_jax.latent.conditional import (
-    ClassLatents,
-    ConditionalScores,
-    score_conditional,
-    score_pairs,
-)
+from magan_jax.latent.conditional import ClassLatents, ConditionalScores, score_conditional
 from magan_jax.latent.networks import Classify, Generate
 
 THETAS = np.round(np.linspace(0, 1, 11), 1)
@@ -19,6 +14,9 @@ THETAS = np.round(np.linspace(0, 1, 11), 1)
 
 NUM_DRAWS = (1, 2, 3, 5)
 """The report's grid of n."""
+
+_WHOLE = 1331
+"""A grid of Medium 1 with no more points than this is scored whole: three dimensions."""
 
 
 class SimpleSearch(NamedTuple):
@@ -47,7 +45,8 @@ class ScaleSearch(NamedTuple):
 
     Attributes:
         theta: `[K, d]`; equal rows for Medium 1.
-        objective: `[sweeps + 1]`, mean over classes, before the first sweep and after each.
+        objective: `[sweeps + 1]`, mean over classes, before the first sweep and after each; where
+            the whole grid was scored, that of the start and the least.
         evaluations: samplers of a class that were scored.
     """
 
@@ -62,7 +61,7 @@ def search_simple(
     classify: Classify,
     latents: ClassLatents,
     *,
-    num_samples: int,
+    num_samples: int = 500,
     num_devices: int | None = None,
 ) -> SimpleSearch:
     """Score the report's whole grid of θ and n (Section 3.5.1) in one compiled call.
@@ -93,18 +92,20 @@ def search_scales(
     *,
     start: float,
     per_class: bool,
-    num_samples: int,
+    num_samples: int = 500,
     accuracy_weight: float = 1.0,
     max_sweeps: int = 5,
     num_devices: int | None = None,
     quiet: bool | None = None,
     title: str = "θ",
 ) -> ScaleSearch:
-    """Coordinate descent over the report's grid, dimension by dimension (Sections 3.5.2, 3.5.3).
+    """The best θ of the report's grid (Sections 3.5.2, 3.5.3), whole where that can be.
 
-    The whole grid has 11^d points for Medium 1, of which the report saw 0.01 %; descent ends where
-    no change of a single θ makes the objective smaller, or after `max_sweeps`. The objective is a
-    sum over classes, so that Medium 2's K descents run side by side and cost as much as Medium 1's.
+    It has 11^d points, of which the report saw 0.01 %. In more than three dimensions it is gone
+    through by coordinate descent, dimension by dimension, which ends where no change of a single θ
+    makes the objective smaller, or after `max_sweeps`: that is not always the least of the grid.
+    The objective is a sum over classes, so that Medium 2's K searches run side by side and cost as
+    much as Medium 1's.
 
     Args:
         key: of the draws, the same throughout.
@@ -122,11 +123,31 @@ def search_scales(
     if not np.isclose(THETAS, start).any():
         raise ValueError(f"start is {start}; it must be one of {', '.join(map(str, THETAS))}.")
     num_classes, latent_dim = latents.mean.shape
-    label = np.tile(np.arange(num_classes), len(THETAS))
-    weights = np.ones((len(label), 1))
+
+    def objective(theta: np.ndarray) -> np.ndarray:
+        """Of M samplers `[M, K, d]`: `[M, K]`, for Medium 1 the mean in all columns."""
+        scores = score_conditional(
+            key,
+            generate,
+            classify,
+            latents,
+            theta,
+            num_samples=num_samples,
+            num_devices=num_devices,
+        )
+        found = scores.objective(accuracy_weight)
+        return found if per_class else np.broadcast_to(found.mean(1, keepdims=True), found.shape)
+
     theta = np.full((num_classes, latent_dim), float(start))
-    current: Any = None
-    history: list[float] = []
+    if len(THETAS) ** latent_dim <= _WHOLE:
+        grid = np.stack(np.meshgrid(*[THETAS] * latent_dim, indexing="ij"), -1)
+        grid = grid.reshape(-1, latent_dim)
+        every = np.broadcast_to(grid[:, None], (len(grid), num_classes, latent_dim))
+        found = objective(every)
+        first = found[np.isclose(grid, start).all(axis=1).argmax()]
+        history = [float(first.mean()), float(found.min(axis=0).mean())]
+        return ScaleSearch(grid[found.argmin(axis=0)], np.array(history), found.size)
+    history = []
     evaluations = 0
     with tqdm(
         total=max_sweeps * latent_dim, desc=title, unit=" dimensions", disable=quiet, leave=False
@@ -134,35 +155,18 @@ def search_scales(
         for _ in range(max_sweeps):
             before = theta.copy()
             for d in range(latent_dim):
-                tried = np.tile(theta, (len(THETAS), 1))
-                tried[:, d] = np.repeat(THETAS, num_classes)
-                accuracy, cosine = score_pairs(
-                    key,
-                    generate,
-                    classify,
-                    latents,
-                    label,
-                    tried,
-                    weights,
-                    num_samples,
-                    num_devices,
-                )
-                objective = cosine + accuracy_weight * (1 - accuracy)
-                objective = objective.reshape(len(THETAS), num_classes)
-                evaluations += objective.size
-                if not per_class:
-                    objective = np.broadcast_to(
-                        objective.mean(axis=1, keepdims=True), objective.shape
-                    )
+                tried = np.tile(theta, (len(THETAS), 1, 1))
+                tried[:, :, d] = THETAS[:, None]
+                found = objective(tried)
+                evaluations += found.size
                 place = np.abs(THETAS[:, None] - theta[:, d]).argmin(axis=0)
-                current = np.take_along_axis(objective, place[None], axis=0)[0]
+                current = np.take_along_axis(found, place[None], axis=0)[0]
                 if not history:
                     history.append(float(current.mean()))
                 # Where others are as good, θ stays: descent must end.
-                least = objective.argmin(axis=0)
-                better = objective.min(axis=0) < current
-                theta[:, d] = np.where(better, THETAS[least], theta[:, d])
-                current = np.minimum(objective.min(axis=0), current)
+                least = found.min(axis=0)
+                theta[:, d] = np.where(least < current, THETAS[found.argmin(axis=0)], theta[:, d])
+                current = np.minimum(least, current)
                 bar.update()
             history.append(float(current.mean()))
             if np.array_equal(theta, before):
