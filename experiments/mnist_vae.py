@@ -20,7 +20,7 @@ from magan_jax.comparison.settings import JudgingConfig, check_judging_config
 from magan_jax.conditional.outcome import Judged, Outcome
 from magan_jax.conditional.report import report_samplers
 from magan_jax.conditional.samplers import choose_samplers, judge_samplers, score_images
-from magan_jax.conditional.settings import SamplingConfig, check_sampling_config
+from magan_jax.conditional.settings import SamplingConfig, check_classes, check_sampling_config
 from magan_jax.conditional.systems import SYSTEMS, chosen_config
 from magan_jax.data import load_dataset
 from magan_jax.latent.conditional import class_latents, score_conditional
@@ -49,6 +49,7 @@ from magan_jax.training.vae import (
     train_vaes,
 )
 
+_ANY = VAEConfig()
 _METRICS = ("frechet_distance", "precision_recall", "density_coverage")
 
 
@@ -133,7 +134,7 @@ def study(run: Run, name: str, reference: Reference, judge: TrainedClassifier) -
                 title=SYSTEMS[name].title,
             )
         judged = [judged_vae(run, name, i, vae, reference, judge) for i, vae in enumerate(vaes)]
-    except FloatingPointError as error:
+    except (FloatingPointError, ValueError) as error:  # of bad settings it has been told before
         return Outcome(SYSTEMS[name], [], str(error))
     return Outcome(SYSTEMS[name], judged)
 
@@ -173,8 +174,8 @@ def judged_vae(
     )
 
     # Section 3.5: samplers chosen on some draws, judged on others.
-    for_search, for_scores, for_images, for_rays, for_analysis = jax.random.split(
-        run.keys(3)[index], 5
+    for_search, for_scores, for_images, for_rays, for_analysis, for_prior = jax.random.split(
+        run.keys(3)[index], 6
     )
     with run.timed(f"{name}: samplers"):
         grid, chosen = choose_samplers(
@@ -210,7 +211,7 @@ def judged_vae(
         of_reconstructed = score_images(
             classifier.classify, np.asarray(test_reconstructed), dataset.test_labels, num_classes
         )
-        from_prior = sample_images(for_images, vae.generate, prior, num_images)
+        from_prior = sample_images(for_prior, vae.generate, prior, num_images)
 
     # And what the MAGAN paper asks of any generator: the classes of the prior's latents, and how
     # far a draw may go from a class mean.
@@ -265,7 +266,13 @@ def prepare() -> Run:
         raise ValueError(
             f"--systems names {', '.join(unknown) or 'none'}; choose among {', '.join(SYSTEMS)}."
         )
+    if (config.vae.divergence, config.vae.latent_dim) != (_ANY.divergence, _ANY.latent_dim):
+        raise ValueError(
+            "--vae.divergence and --vae.latent-dim are what --systems chooses; leave them out and "
+            f"choose among {', '.join(SYSTEMS)}."
+        )
     dataset = load_dataset(config.dataset, config.data_dir)
+    check_classes(dataset)
     config = replace(
         config,
         systems=tuple(dict.fromkeys(config.systems)),

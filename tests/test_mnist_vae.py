@@ -7,7 +7,10 @@ import numpy as np
 import pytest
 from conftest import read_results, run_experiment
 
+from magan_jax.conditional import samplers
+from magan_jax.conditional.settings import check_classes
 from magan_jax.conditional.systems import SYSTEMS
+from magan_jax.data import Dataset
 
 pytestmark = pytest.mark.usefixtures("quick_compilation")
 
@@ -105,6 +108,36 @@ def test_a_training_that_diverges_says_so(tiny_folder, tmp_path):
     assert failure in (workdir / "samplers.md").read_text()
 
 
+def test_what_goes_wrong_after_a_training_ends_one_system_only(tiny_folder, tmp_path, monkeypatch):
+    chosen = samplers.choose_samplers
+
+    def choose(*arguments, **settings):
+        if "ELBO" in settings["title"]:
+            raise ValueError("generate gave 3 images that are dark")
+        return chosen(*arguments, **settings)
+
+    monkeypatch.setattr(samplers, "choose_samplers", choose)
+    assert run(tiny_folder, tmp_path, "--systems", *NAMES) is None
+    found = read_results(tmp_path)["systems"]
+    assert found["elbo_2"]["failure"] == "generate gave 3 images that are dark"
+    assert found["mmd_2"]["failure"] is None
+
+
+def test_data_without_a_deviation_or_a_cosine_are_refused_before_training():
+    images, labels = np.ones((8, 2, 2, 1), np.uint8), np.arange(8) % 4
+    dataset = Dataset("made up", tuple("abcd"), images, labels, images, labels, "here", "", False)
+    check_classes(dataset)
+    with pytest.raises(ValueError, match="the class e has 0 training images"):
+        check_classes(dataset._replace(class_names=tuple("abcde")))
+    with pytest.raises(ValueError, match="the class d has 1 test images"):
+        check_classes(dataset._replace(test_labels=np.array([0, 1, 2, 3, 0, 1, 2, 2])))
+    black = images.copy()
+    black[5] = 0
+    check_classes(dataset._replace(train_images=black))
+    with pytest.raises(ValueError, match="1 test image.* black everywhere, the first is number 5"):
+        check_classes(dataset._replace(test_images=black))
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -113,6 +146,7 @@ def test_a_training_that_diverges_says_so(tiny_folder, tmp_path):
         (["--sampling.accuracy-weights", "0"], "sampling.accuracy_weights is (0.0,)"),
         (["--sampling.accuracy-weights", "1", "1"], "each is needed once"),
         (["--vae.batch-size=1"], "vae.batch_size is 1"),
+        (["--vae.latent-dim=5"], "--vae.latent-dim are what --systems chooses"),
         (["--num-seeds=0"], "num_seeds is 0; it must be at least 1"),
     ],
 )

@@ -188,7 +188,7 @@ def test_divergence_of_a_training_is_told():
     ("changes", "message"),
     [
         ({"divergence": "kl"}, "vae.divergence is 'kl'; choose one of elbo, mmd"),
-        ({"latent_dim": 0}, "vae.latent_dim is 0 .here.; it must be at least 1"),
+        ({"latent_dim": 0}, "vae.latent_dim is 0; it must be at least 1"),
         ({"layers": ()}, "vae.layers is .*; at least one hidden layer"),
         ({"layers": (5, 0)}, "vae.layers is"),
         ({"learning_rate": float("nan")}, "vae.learning_rate is nan; it must be positive"),
@@ -200,4 +200,4 @@ def test_divergence_of_a_training_is_told():
 )
 def test_what_cannot_work_is_refused(changes, message):
     with pytest.raises(ValueError, match=message):
-        check_vae_config(replace(CONFIG, **changes), IMAGES.shape, 1, "here")
+        check_vae_config(replace(CONFIG, **changes), IMAGES.shape, 1)

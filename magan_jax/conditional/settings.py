@@ -4,6 +4,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from magan_jax.data import Dataset
+
 
 @dataclass(frozen=True)
 class SamplingConfig:
@@ -35,3 +37,24 @@ def check_sampling_config(config: SamplingConfig) -> None:
         )
     if len(set(weights)) < len(weights):
         raise ValueError(f"sampling.accuracy_weights is {weights}; each is needed once.")
+
+
+def check_classes(dataset: Dataset) -> None:
+    """Refuse data whose classes have no deviation or no cosine, before anything is trained."""
+    for part, images, labels in (
+        ("training", dataset.train_images, dataset.train_labels),
+        ("test", dataset.test_images, dataset.test_labels),
+    ):
+        count = np.bincount(labels, minlength=len(dataset.class_names))
+        if count.min() < 2:
+            few = int(np.argmin(count))
+            raise ValueError(
+                f"the class {dataset.class_names[few]} has {count[few]} {part} images; a deviation "
+                "and a pair need at least 2: use a data set with all its classes."
+            )
+        dark = np.flatnonzero(~images.reshape(len(images), -1).any(axis=1))
+        if part == "test" and dark.size:
+            raise ValueError(
+                f"{dark.size} test image(s) are black everywhere, the first is number {dark[0]}; "
+                "such an image has no cosine: leave it out."
+            )

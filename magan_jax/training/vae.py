@@ -74,7 +74,7 @@ class TrainedVAE(NamedTuple):
 
 
 def check_vae_config(
-    config: VAEConfig, images_shape: Sequence[int], num_devices: int | None = None, name: str = ""
+    config: VAEConfig, images_shape: Sequence[int], num_devices: int | None = None
 ) -> None:
     """Refuse settings that cannot work, naming the field and the mend.
 
@@ -82,21 +82,17 @@ def check_vae_config(
         config: the settings.
         images_shape: of the training images, `(N, H, W, C)`.
         num_devices: see `magan_jax.parallel.on_devices`.
-        name: of the system they are of, for the message.
 
     Raises:
         ValueError: for the first thing that cannot work.
     """
-    where = f" ({name})" if name else ""
     if config.divergence not in DIVERGENCES:
         raise ValueError(
             f"vae.divergence is {config.divergence!r}; choose one of {', '.join(DIVERGENCES)}."
         )
     for field in ("latent_dim", "epochs"):
         if getattr(config, field) < 1:
-            raise ValueError(
-                f"vae.{field} is {getattr(config, field)}{where}; it must be at least 1."
-            )
+            raise ValueError(f"vae.{field} is {getattr(config, field)}; it must be at least 1.")
     if not config.layers or min(config.layers) < 1:
         raise ValueError(
             f"vae.layers is {config.layers}; at least one hidden layer of at least 1 is needed."
