@@ -152,7 +152,8 @@ def _exits(outcome: Outcome, names: Any) -> FigureEntry:
         "exits",
         f"{outcome.system.title}: the share of draws that have not left their class on the "
         "straight way from its mean, for every θ, by bisection (lines), and the accuracy of Simple "
-        "with n = 1 (points). Points above a line are draws that left the class and came back.",
+        "with n = 1 on other draws (points). Points far above a line: draws that left the class "
+        "and came back.",
         plots.plot_exit_curves(
             judged.exits.epsilon,
             judged.grid.theta[single],
