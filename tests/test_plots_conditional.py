@@ -56,6 +56,17 @@ def test_every_figure_keeps_everything_inside_its_edges():
         plt.close(figure)
 
 
+def test_a_line_has_its_colour_in_every_panel():
+    panels = {"d = 2": [curve("ELBO", 1), curve("MMD", 1)], "d = 20": [curve("MMD", 1)]}
+    figure = plots.plot_trade_off(panels, 0.7)
+    first, second = (
+        [line.get_color() for line in axis.lines if line.get_linestyle() == "-"]
+        for axis in figure.axes
+    )
+    assert first[0] != first[1] == second[0]
+    plt.close(figure)
+
+
 def test_exit_curves_are_the_share_of_rays_still_inside():
     epsilon = np.array([[0.2, 0.4, 0.6, 3.0]])
     figure = plots.plot_exit_curves(epsilon, np.array([0.0, 1.0]), np.ones((2, 1)), ["one"])

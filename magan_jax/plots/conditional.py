@@ -50,8 +50,10 @@ def plot_trade_off(panels: Mapping[str, Sequence[Curve]], real_cosine: float) ->
         1, len(panels), figsize=(4.6 * len(panels) + 1.8, 4.6), squeeze=False, layout="constrained"
     )
     lowest = 1.0
+    colours = _line_colours(panels)
     for axis, (title, curves) in zip(axes[0], panels.items(), strict=True):
-        for curve, colour in zip(curves, COLOURS, strict=False):
+        for curve in curves:
+            colour = colours[curve.title]
             for cosine, accuracy in curve.seeds:
                 axis.plot(cosine, accuracy, color=colour, lw=1.3, alpha=0.8)
                 lowest = min(lowest, float(accuracy.min()))
@@ -73,10 +75,7 @@ def plot_trade_off(panels: Mapping[str, Sequence[Curve]], real_cosine: float) ->
     for axis in axes[0]:
         axis.set_ylim(max(0.0, lowest - 0.03), 1.01)
     axes[0, 0].set_ylabel("accuracy of the classifier")
-    handles = [
-        plt.Line2D([], [], color=colour, label=title)
-        for title, colour in _line_colours(panels).items()
-    ]
+    handles = [plt.Line2D([], [], color=colour, label=title) for title, colour in colours.items()]
     handles += [
         plt.Line2D([], [], marker=marker, ls="", color=GREY, label=title)
         for title, marker in _MARKERS.items()
@@ -91,11 +90,9 @@ def plot_trade_off(panels: Mapping[str, Sequence[Curve]], real_cosine: float) ->
 
 
 def _line_colours(panels: Mapping[str, Sequence[Curve]]) -> dict[str, str]:
-    return {
-        curve.title: colour
-        for curves in panels.values()
-        for curve, colour in zip(curves, COLOURS, strict=False)
-    }
+    """One colour for each title, whichever panels have it."""
+    titles = dict.fromkeys(curve.title for curves in panels.values() for curve in curves)
+    return dict(zip(titles, COLOURS, strict=False))
 
 
 def plot_one_scale(theta: np.ndarray, num_draws: np.ndarray, scores: ConditionalScores) -> Figure:
