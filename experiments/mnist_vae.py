@@ -17,10 +17,16 @@ import numpy as np
 from magan_jax import analyze, bisect_epsilon
 from magan_jax.cli import one_sentence, parse
 from magan_jax.comparison.settings import JudgingConfig, check_judging_config
+from magan_jax.conditional.kept import kept_search
 from magan_jax.conditional.outcome import Judged, Outcome
 from magan_jax.conditional.report import report_samplers
 from magan_jax.conditional.samplers import choose_samplers, judge_samplers, score_images
-from magan_jax.conditional.settings import SamplingConfig, check_classes, check_sampling_config
+from magan_jax.conditional.settings import (
+    SamplingConfig,
+    check_classes,
+    check_sampling_config,
+    search_description,
+)
 from magan_jax.conditional.systems import SYSTEMS, chosen_config
 from magan_jax.data import load_dataset
 from magan_jax.latent.conditional import class_latents, score_conditional
@@ -178,8 +184,17 @@ def judged_vae(
         run.keys(3)[index], 6
     )
     with run.timed(f"{name}: samplers"):
-        grid, chosen = choose_samplers(
-            for_search, *networks, latents, config.sampling, title=SYSTEMS[name].title, **sharing
+        grid, chosen = kept_search(
+            run.workdir / "searches" / f"{name}-seed{run.seeds[index]}.npz",
+            search_description(config.sampling, run.seeds[index], networks, latents),
+            lambda: choose_samplers(
+                for_search,
+                *networks,
+                latents,
+                config.sampling,
+                title=SYSTEMS[name].title,
+                **sharing,
+            ),
         )
     with run.timed(f"{name}: judging"):
         num_images = config.judging.num_images

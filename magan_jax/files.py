@@ -1,6 +1,7 @@
 """Files that are either whole or absent: written under a temporary name, then renamed."""
 
 import csv
+import hashlib
 import io
 import json
 import math
@@ -11,6 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import jax
 import numpy as np
 
 
@@ -141,3 +143,12 @@ def jsonable(value: Any) -> Any:
     if isinstance(scalar, float) and not math.isfinite(scalar):
         return None
     return scalar
+
+
+def digest_of(networks: Any) -> str:
+    """SHA-256 of all parameters of a pytree of networks, as text."""
+    digest = hashlib.sha256()
+    for leaf in jax.tree.leaves(networks):
+        array = np.ascontiguousarray(leaf)
+        digest.update(f"{array.dtype.str} {array.shape} ".encode() + array.tobytes())
+    return digest.hexdigest()

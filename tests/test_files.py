@@ -2,12 +2,14 @@ import json
 import os
 import stat
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from magan_jax.files import (
     check_writable,
+    digest_of,
     jsonable,
     replace_folder,
     write_arrays,
@@ -121,3 +123,15 @@ def test_a_folder_that_cannot_be_written_to_is_refused(tmp_path):
         check_writable(tmp_path / "file", "--workdir")
     with pytest.raises(ValueError, match="cannot be written to"):
         check_writable(tmp_path / "file" / "below", "--workdir")
+
+
+def test_a_digest_tells_networks_apart_by_every_number():
+    networks = {"a": np.zeros((2, 3), np.float32), "b": [np.ones(4, np.float32)]}
+    same = {"a": jax.numpy.zeros((2, 3)), "b": [jax.numpy.ones(4)]}
+    assert digest_of(networks) == digest_of(same)
+    others = [
+        networks | {"b": [np.array([1, 1, 1, 1 + 2**-23], np.float32)]},
+        networks | {"a": np.zeros((3, 2), np.float32)},
+        networks | {"a": np.zeros((2, 3), np.int32)},
+    ]
+    assert len({digest_of(one) for one in (networks, *others)}) == 4

@@ -9,7 +9,6 @@ from magan_jax.augmentation import kept
 from magan_jax.augmentation.judging import PoolJudgement
 from magan_jax.augmentation.kept import (
     TrialsFolder,
-    digest_of,
     keep_trial,
     kept_trials,
     load_trial,
@@ -184,15 +183,3 @@ def test_a_trial_that_lacks_something_is_refused_in_a_sentence(path):
             load_trial(path, SETTINGS, 2)
     np.savez(path, **arrays)
     assert load_trial(path, SETTINGS, 2) is not None
-
-
-def test_a_digest_tells_networks_apart_by_every_number():
-    networks = {"a": np.zeros((2, 3), np.float32), "b": [np.ones(4, np.float32)]}
-    same = {"a": jax.numpy.zeros((2, 3)), "b": [jax.numpy.ones(4)]}
-    assert digest_of(networks) == digest_of(same)
-    others = [
-        networks | {"b": [np.array([1, 1, 1, 1 + 2**-23], np.float32)]},
-        networks | {"a": np.zeros((3, 2), np.float32)},
-        networks | {"a": np.zeros((2, 3), np.int32)},
-    ]
-    assert len({digest_of(one) for one in (networks, *others)}) == 4

@@ -1,6 +1,5 @@
 """Trials on disk: a call that was interrupted goes on with the next one."""
 
-import hashlib
 import itertools
 import json
 import os
@@ -17,7 +16,7 @@ import numpy as np
 from magan_jax.augmentation.judging import PoolJudgement
 from magan_jax.augmentation.neighbourhoods import Neighbourhoods
 from magan_jax.augmentation.trial import ArmTrial, Trial
-from magan_jax.files import jsonable, write_arrays
+from magan_jax.files import digest_of, jsonable, write_arrays
 from magan_jax.runtime import is_first_host
 from magan_jax.training.classifier import classifier_in_use
 
@@ -100,15 +99,6 @@ def put_in_place(folder: TrialsFolder, trials: Iterable[Trial], target: Path) ->
         path, _ = folder.place(trial.seed, trial.num_per_class)
         os.replace(path, target / path.name)
     shutil.rmtree(folder.path, ignore_errors=True)
-
-
-def digest_of(networks: Any) -> str:
-    """SHA-256 of all parameters of a pytree of networks, as text."""
-    digest = hashlib.sha256()
-    for leaf in jax.tree.leaves(networks):
-        array = np.ascontiguousarray(leaf)
-        digest.update(f"{array.dtype.str} {array.shape} ".encode() + array.tobytes())
-    return digest.hexdigest()
 
 
 def save_trial(path: Path, trial: Trial, description: Mapping[str, Any], networks: str) -> None:

@@ -12,7 +12,7 @@ import jax
 
 from magan_jax.augmentation.fitting import SHIFTED, fit
 from magan_jax.augmentation.judging import Judge
-from magan_jax.augmentation.kept import digest_of
+from magan_jax.files import digest_of
 from magan_jax.run import Run
 from magan_jax.runtime import first_host_says
 from magan_jax.training.classifier import last_layer_in_use

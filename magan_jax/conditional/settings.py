@@ -1,10 +1,13 @@
 """How the samplers of an autoencoder are searched and judged."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from magan_jax.data import Dataset
+from magan_jax.files import digest_of
 
 
 @dataclass(frozen=True)
@@ -37,6 +40,27 @@ def check_sampling_config(config: SamplingConfig) -> None:
         )
     if len(set(weights)) < len(weights):
         raise ValueError(f"sampling.accuracy_weights is {weights}; each is needed once.")
+
+
+def search_description(
+    config: SamplingConfig, seed: int, networks: Any, latents: Any
+) -> Mapping[str, Any]:
+    """All that decides what a search finds; how it is judged afterwards does not.
+
+    Args:
+        config: the settings.
+        seed: of the draws.
+        networks: decoder and classifier, pytrees of their parameters.
+        latents: where the classes are.
+    """
+    return {
+        "num_searched": config.num_searched,
+        "accuracy_weights": config.accuracy_weights,
+        "max_sweeps": config.max_sweeps,
+        "seed": seed,
+        "networks": digest_of(networks),
+        "latents": digest_of(latents),
+    }
 
 
 def check_classes(dataset: Dataset) -> None:
