@@ -50,6 +50,8 @@ def test_results_hold_every_system_and_sampler(finished):
             weight = sampler["accuracy_weight"]
             expected = np.array(cosine) + weight * (1 - np.array(accuracy))
             np.testing.assert_allclose(sampler["objective"]["values"], expected, rtol=1e-5)
+            scale = np.array(sampler["theta"]["values"]) / np.sqrt(sampler["num_draws"])
+            np.testing.assert_allclose(sampler["scale"]["values"], scale)
             assert np.shape(sampler["of_classes"]["accuracy"]) == (2, 10)
             assert sampler["metrics"]["frechet_distance"]["mean"] > 0
         assert np.shape(entry["grid"]["cosine"]) == (2, 44)

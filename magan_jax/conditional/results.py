@@ -83,6 +83,8 @@ def _sampler_entry(samplers: Sequence[Sampler]) -> dict[str, Any]:
         "accuracy_weight": weight,
         "theta": over_seeds([float(one.theta.mean()) for one in samplers]),
         "num_draws": [one.num_draws for one in samplers],
+        # θ of other n is another scale; this one is the same for all.
+        "scale": over_seeds([float(one.theta.mean() / np.sqrt(one.num_draws)) for one in samplers]),
         **_scores_entry([one.scores for one in samplers]),
         "judged_accuracy": over_seeds([float(one.judged.accuracy.mean()) for one in samplers]),
         "objective": over_seeds([float(one.scores.objective(weight).mean()) for one in samplers]),
@@ -138,7 +140,7 @@ def _mean(values: np.ndarray) -> float:
 def samplers_markdown(outcomes: Outcomes) -> str:
     """All chosen samplers as a Markdown table."""
     lines = [
-        "| autoencoder | sampler | accuracy weighs | θ, n | cosine | accuracy "
+        "| autoencoder | sampler | accuracy weighs | θ/√n | cosine | accuracy "
         "| by the classifier of real images | objective, chosen on | on new draws "
         "| Fréchet distance | precision | recall |",
         "|---|---|---|---|---|---|---|---|---|---|---|---|",
@@ -153,14 +155,11 @@ def samplers_markdown(outcomes: Outcomes) -> str:
 
 
 def _cells(entry: dict[str, Any]) -> list[str]:
-    simple = entry["kind"] == "simple"
-    draws = ", ".join(f"{n}" for n in dict.fromkeys(entry["num_draws"]))
-    setting = f"{_across(entry['theta'], 2)}, {draws}" if simple else _across(entry["theta"], 2)
     metrics = entry["metrics"]
     return [
         entry["title"],
         f"{entry['accuracy_weight']:g}",
-        setting,
+        _across(entry["scale"], 2),
         *(
             _across(entry[name], 4)
             for name in ("cosine", "accuracy", "judged_accuracy", "searched_objective", "objective")
