@@ -22,17 +22,19 @@ from magan_jax.conditional.outcome import Judged, Outcome
 from magan_jax.conditional.report import report_samplers
 from magan_jax.conditional.samplers import choose_samplers, judge_samplers, score_images
 from magan_jax.conditional.settings import (
+    LatentSpaceConfig,
     SamplingConfig,
     check_classes,
+    check_latent_space_config,
     check_sampling_config,
     search_description,
 )
 from magan_jax.conditional.systems import SYSTEMS, chosen_config
 from magan_jax.data import load_dataset
 from magan_jax.latent.conditional import class_latents, score_conditional
+from magan_jax.latent.labels import NetworkOutputError
 from magan_jax.latent.prior import standard_normal
 from magan_jax.latent.sampling import sample_images
-from magan_jax.latent.settings import AnalysisConfig, check_analysis_config
 from magan_jax.metrics import Extractor, Reference, evaluate_against, evenly_spaced, reference_of
 from magan_jax.parallel import check_num_devices
 from magan_jax.run import Run, RunConfig, start_run
@@ -71,7 +73,7 @@ class Config(RunConfig):
     classifier: ClassifierConfig = field(default_factory=ClassifierConfig)
     sampling: SamplingConfig = field(default_factory=SamplingConfig)
     judging: JudgingConfig = field(default_factory=JudgingConfig)
-    analysis: AnalysisConfig = field(default_factory=AnalysisConfig)
+    analysis: LatentSpaceConfig = field(default_factory=LatentSpaceConfig)
 
 
 PRESETS = {
@@ -81,7 +83,7 @@ PRESETS = {
         classifier=ClassifierConfig(epochs=4, width=16, learning_rate=3e-3),
         sampling=SamplingConfig(num_searched=200, num_judged=500, max_sweeps=2, num_rays=200),
         judging=JudgingConfig(num_images=5_000),
-        analysis=AnalysisConfig(large_num_samples=20_000),
+        analysis=LatentSpaceConfig(num_samples=20_000),
     ),
 }
 
@@ -127,7 +129,11 @@ def main() -> None:
 
 
 def study(run: Run, name: str, reference: Reference, judge: TrainedClassifier) -> Outcome:
-    """Train an autoencoder from every seed and judge its samplers; a failure is an outcome too."""
+    """Train an autoencoder from every seed and judge its samplers; a failure is an outcome too.
+
+    A training that diverges ends those beside it, for all run at once; what networks give
+    afterwards is the failure of one seed.
+    """
     config = run.config
     try:
         with run.timed(f"{name}: autoencoder"):
@@ -139,10 +145,15 @@ def study(run: Run, name: str, reference: Reference, judge: TrainedClassifier) -
                 num_devices=config.num_devices,
                 title=SYSTEMS[name].title,
             )
-        judged = [judged_vae(run, name, i, vae, reference, judge) for i, vae in enumerate(vaes)]
-    except (FloatingPointError, ValueError) as error:  # of bad settings it has been told before
+    except FloatingPointError as error:
         return Outcome(SYSTEMS[name], [], str(error))
-    return Outcome(SYSTEMS[name], judged)
+    judged, failures = [], []
+    for i, vae in enumerate(vaes):
+        try:
+            judged.append(judged_vae(run, name, i, vae, reference, judge))
+        except (FloatingPointError, NetworkOutputError) as error:
+            failures.append(f"seed {run.seeds[i]}: {error}")
+    return Outcome(SYSTEMS[name], judged, " ".join(failures) or None)
 
 
 def judged_vae(
@@ -246,13 +257,14 @@ def judged_vae(
             *networks,
             latent_dim=latent_dim,
             num_classes=num_classes,
-            num_samples=config.analysis.large_num_samples,
+            num_samples=config.analysis.num_samples,
             num_permutations=0,
             batch_size=config.analysis.batch_size,
             quiet=True,
             **sharing,
         )
     return Judged(
+        run.seeds[index],
         vae,
         classifier,
         float(train_accuracy),
@@ -304,7 +316,7 @@ def prepare() -> Run:
         )
     check_sampling_config(config.sampling)
     check_judging_config(config.judging)
-    check_analysis_config(config.analysis, len(dataset.class_names))
+    check_latent_space_config(config.analysis)
     classifier = {"classifier": config.classifier}
     trainings: dict[str, dict[str, Any]] = {"classifier": classifier}
     seeds = range(config.seed, config.seed + config.num_seeds)

@@ -128,11 +128,22 @@ def test_samplers_side_by_side_are_samplers_alone_on_any_number_of_devices():
     ]
     for other in together[1:]:
         chex.assert_trees_all_close(other, together[0], atol=1e-6)
-    # A sampler draws what it would beside samplers of as many draws.
-    beside = score_conditional(
-        KEY, generate, classify, SIDES, thetas[1:2], num_draws=3, num_samples=40, num_devices=1
-    )
-    np.testing.assert_allclose(beside.cosine[0], together[0].cosine[1], atol=1e-6)
+    for i, n in enumerate(draws):  # whatever the others' numbers of draws
+        alone = score_conditional(
+            KEY, generate, classify, SIDES, thetas[i], num_draws=n, num_samples=40, num_devices=1
+        )
+        np.testing.assert_allclose(alone.cosine[0], together[0].cosine[i], atol=1e-6)
+        np.testing.assert_allclose(alone.accuracy[0], together[0].accuracy[i], atol=1e-6)
+
+
+def test_the_first_of_more_draws_is_the_only_one_of_fewer():
+    """One deviation and only the first weight: whatever stands beside it."""
+    mean, deviation = jnp.zeros(2), jnp.ones(2)
+    alone = draw_of_class(KEY, mean, deviation, jnp.array([1.0]), 100)
+    beside = draw_of_class(KEY, mean, deviation, jnp.array([1.0, 0.0, 0.0]), 100)
+    second = draw_of_class(KEY, mean, deviation, jnp.array([0.0, 1.0, 0.0]), 100)
+    chex.assert_trees_all_close(alone, beside)
+    assert np.abs(np.corrcoef(np.ravel(alone), np.ravel(second))[0, 1]) < 0.25
 
 
 def test_other_parameters_are_not_compiled_anew():
@@ -160,7 +171,28 @@ def test_other_parameters_are_not_compiled_anew():
         (lambda: score(theta=-0.1), "theta has values that are negative or not finite"),
         (lambda: score(theta=np.nan), "theta has values"),
         (lambda: score(num_samples=1), "num_samples is 1; a pair of images needs 2"),
-        (lambda: score(num_draws=0), "num_draws is 0; it must be at least 1"),
+        (lambda: score(num_draws=0), "num_draws is 0; whole numbers, at least 1"),
+        (lambda: score(num_draws=1.5), "num_draws is 1.5; whole numbers"),
+        (lambda: score(num_draws=True), "num_draws is True; whole numbers"),
+        (
+            lambda: score(num_draws=np.array([1, 2, 3]), theta=np.ones((2, 2, 3))),
+            "one for each of 2",
+        ),
+        (lambda: score(theta=np.ones((2, 5))), r"theta has the shape \(2, 5\); of M samplers"),
+        (lambda: score(theta=np.ones((0, 2, 3))), r"theta has the shape \(0, 2, 3\)"),
+        (lambda: score(theta=np.ones((1, 1, 2, 3))), r"theta has the shape \(1, 1, 2, 3\)"),
+        (
+            lambda: score(latents=SIDES._replace(std=SIDES.std * np.nan)),
+            "latents have means or dev",
+        ),
+        (
+            lambda: score(latents=SIDES._replace(std=SIDES.std[:1])),
+            r"deviations \(1, 3\); both must",
+        ),
+        (lambda: images_of_theta(np.nan), "theta has values that are negative or not finite"),
+        (lambda: images_of_theta(np.ones((2, 2, 3))), "theta is of 2 samplers; one is needed"),
+        (lambda: images_of_theta(np.ones(2)), r"theta has the shape \(2,\)"),
+        (lambda: images_of_theta(1.0, num_draws=2.5), "num_draws is 2.5"),
         (lambda: score(generate=lambda z: -jnp.ones((len(z), 2, 2, 1))), "40 images that are dark"),
         (lambda: score(generate=lambda z: generate(z) / 0), "not finite for 40 of 40"),
         (lambda: score(classify=lambda x: classify(x)[:, :1]), "num_classes is 2, but classify"),
@@ -168,7 +200,7 @@ def test_other_parameters_are_not_compiled_anew():
         (lambda: latents_of(labels=[0, 0]), "labels have the shape"),
         (
             lambda: latents_of(labels=[0, 0, 1, 1], encode=lambda x: (x[:, 0, 0] / 0, x[:, 0, 0])),
-            "not finite for 4 of 4 images",
+            "encode gave values that are not finite for 4 of 4 images; look at the encoder",
         ),
     ],
 )
@@ -177,17 +209,29 @@ def test_bad_input_is_refused_in_a_sentence(call, message):
         call()
 
 
-def score(theta=0.5, num_draws=1, num_samples=20, generate=generate, classify=classify):
+def images_of_theta(theta, num_draws=1):
+    return conditional_images(KEY, generate, SIDES, theta, num_draws=num_draws, num_samples=5)
+
+
+def score(
+    theta=0.5, num_draws=1, num_samples=20, generate=generate, classify=classify, latents=SIDES
+):
     return score_conditional(
         KEY,
         generate,
         classify,
-        SIDES,
+        latents,
         theta,
         num_draws=num_draws,
         num_samples=num_samples,
         num_devices=1,
     )
+
+
+def test_one_theta_may_have_many_numbers_of_draws():
+    found = score(theta=1.0, num_draws=np.array([1, 3]), num_samples=40)
+    chex.assert_shape(list(found), (2, 2))
+    assert (found.cosine[1] > found.cosine[0]).all()  # a smaller deviation: more alike
 
 
 def latents_of(labels, encode=lambda x: (x[:, 0, 0], x[:, 0, 0])):
@@ -208,6 +252,8 @@ def test_simple_scores_the_reports_grid():
     single = found.best(num_draws=1)
     assert found.num_draws[single] == 1
     assert objective[single] == objective[found.num_draws == 1].min()
+    with pytest.raises(ValueError, match="num_draws is 7; the grid has 1, 2, 3, 5"):
+        found.best(num_draws=7)
     # What accuracy weighs more, θ pays for.
     assert found.theta[found.best(50.0, 1)] < found.theta[found.best(0.01, 1)]
 
@@ -216,21 +262,42 @@ def every_theta(num_dims):
     return np.stack(np.meshgrid(*[THETAS] * num_dims, indexing="ij"), -1).reshape(-1, num_dims)
 
 
-def objective(latents, thetas):
-    return score_conditional(KEY, generate, classify, latents, thetas, **SEARCH).objective()
+def objective(latents, thetas, weight=1.0):
+    return score_conditional(KEY, generate, classify, latents, thetas, **SEARCH).objective(weight)
 
 
+@pytest.mark.parametrize("weight", [0.1, 1.0, 20.0])
 @pytest.mark.parametrize("per_class", [False, True])
-def test_few_dimensions_are_searched_whole(per_class):
-    found = search_scales(KEY, generate, classify, SIDES, start=0.5, per_class=per_class, **SEARCH)
+def test_few_dimensions_are_searched_whole(per_class, weight):
+    found = search_scales(
+        KEY,
+        generate,
+        classify,
+        SIDES,
+        start=0.5,
+        per_class=per_class,
+        accuracy_weight=weight,
+        **SEARCH,
+    )
     chex.assert_shape(found.theta, (2, 3))
     if not per_class:
         np.testing.assert_array_equal(found.theta[0], found.theta[1])
-    whole = objective(SIDES, np.broadcast_to(every_theta(3)[:, None], (1331, 2, 3)))
+    whole = objective(SIDES, np.broadcast_to(every_theta(3)[:, None], (1331, 2, 3)), weight)
     best = whole.min(axis=0).mean() if per_class else whole.mean(axis=1).min()
-    assert objective(SIDES, found.theta[None]).mean() == pytest.approx(best, abs=1e-6)
-    start = objective(SIDES, np.full((1, 2, 3), 0.5)).mean()
-    np.testing.assert_allclose(found.objective, [start, best], atol=1e-6)
+    assert objective(SIDES, found.theta[None], weight).mean() == pytest.approx(best, abs=1e-6)
+    start = objective(SIDES, np.full((1, 2, 3), 0.5), weight).mean()
+    np.testing.assert_allclose(found.objective, [start, best], atol=1e-5)
+
+
+def test_what_accuracy_weighs_decides_theta():
+    """So that the test above can tell one weight from another."""
+    first = [
+        search_scales(
+            KEY, generate, classify, SIDES, start=0.5, per_class=True, accuracy_weight=w, **SEARCH
+        ).theta[:, 0]
+        for w in (0.1, 1.0)
+    ]
+    assert (first[0] > first[1]).any()
 
 
 FOUR = ClassLatents(
@@ -285,6 +352,16 @@ def test_finer_samplers_do_no_worse_and_leave_harmless_dimensions_free():
     assert medium[0].theta[0, 0] < 1
 
 
-def test_a_start_beside_the_grid_is_refused():
-    with pytest.raises(ValueError, match=r"start is 0.55; it must be one of 0.0, 0.1"):
-        search_scales(KEY, generate, classify, SIDES, start=0.55, per_class=True, **SEARCH)
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"start": 0.55}, r"start is 0.55; it must be one of 0.0, 0.1"),
+        ({"accuracy_weight": 0.0}, "accuracy_weight is 0.0; it must be positive"),
+        ({"accuracy_weight": np.nan}, "accuracy_weight is nan"),
+        ({"max_sweeps": 0}, "max_sweeps is 0; it must be a whole number, at least 1"),
+    ],
+)
+def test_a_search_that_cannot_be_is_refused(settings, message):
+    given = {"start": 0.5, "per_class": True, **SEARCH, **settings}
+    with pytest.raises(ValueError, match=message):
+        search_scales(KEY, generate, classify, SIDES, **given)

@@ -115,6 +115,24 @@ def test_a_value_that_is_not_finite_stops_with_its_step():
         train(jax.random.key(0), step, jnp.zeros(()), DATA, num_epochs=1, batch_size=8, quiet=True)
 
 
+def test_a_state_that_the_last_step_spoils_is_noticed_before_it_is_kept():
+    """Each step's loss is that of the parameters before it: the last one has no next."""
+
+    def step(state, batch, key):
+        return jnp.where(state == 5, jnp.nan, state + 1), {"loss": 1.0}
+
+    kept = []
+    settings = {"num_epochs": 1, "batch_size": 8, "quiet": True, "after_epoch": kept.append}
+    with pytest.raises(FloatingPointError, match="the parameters are not finite after the last"):
+        train(jax.random.key(0), step, jnp.zeros(()), DATA, **settings)
+    keys = jax.random.split(jax.random.key(0), 3)
+    with pytest.raises(
+        FloatingPointError, match="the parameters of training 2 of 3 are not finite"
+    ):
+        train(keys, step, jnp.array([-9.0, 0.0, 100.0]), DATA, **settings)
+    assert not kept
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [

@@ -1,6 +1,7 @@
 """Training of autoencoders."""
 
 from dataclasses import replace
+from types import SimpleNamespace
 
 import chex
 import jax
@@ -8,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from magan_jax.latent.labels import NetworkOutputError
 from magan_jax.parallel import on_devices
 from magan_jax.training.engine import Batch, train
 from magan_jax.training.stage import Stage
@@ -41,6 +43,18 @@ def two_kinds(count=320):
 
 
 IMAGES = two_kinds()
+
+
+def test_reconstructions_that_are_not_finite_are_no_black_images():
+    vae = SimpleNamespace(
+        encode=jax.tree_util.Partial(lambda x: (x[:, :2, 0, 0], x[:, :2, 0, 0])),
+        generate=jax.tree_util.Partial(lambda z: z[:, :1, None, None] / (z[:, :1, None, None] + 1)),
+    )
+    images = np.full((5, *SHAPE), 200, np.uint8)
+    assert reconstructed(vae, images).shape == (5, 1, 1, 1)
+    images[2:4] = 0  # −1, where one divides by nought
+    with pytest.raises(NetworkOutputError, match="reconstructions of 2 of 5 images are not finite"):
+        reconstructed(vae, images)
 
 
 def progress_of(divergence, num_devices=1, images=IMAGES, chunk_steps=128, **changes):

@@ -7,6 +7,7 @@ import numpy as np
 
 from magan_jax import plots
 from magan_jax.conditional.outcome import Judged, Outcome, Outcomes
+from magan_jax.conditional.results import keeps_mean
 from magan_jax.conditional.systems import SAMPLERS, TABLE_4
 from magan_jax.conditional.trade_off import trade_off
 from magan_jax.figures import FigureEntry
@@ -113,7 +114,7 @@ def _reconstructions(trained: Outcomes, run: Run) -> FigureEntry:
 
 
 def _samples(outcome: Outcome, names: Any) -> list[FigureEntry]:
-    """A row of images for each class, by each sampler of the first and the last weight."""
+    """A row of images for each class, by each sampler of the last weight."""
     judged, entries = outcome.judged[0], []
     weights = dict.fromkeys(sampler.accuracy_weight for sampler in judged.samplers)
     for sampler in judged.samplers:
@@ -147,13 +148,15 @@ def _samples(outcome: Outcome, names: Any) -> list[FigureEntry]:
 def _exits(outcome: Outcome, names: Any) -> FigureEntry:
     """Accuracy at every θ, from one search."""
     judged = outcome.judged[0]
+    elsewhere = ", ".join(str(names[k]) for k in np.flatnonzero(~keeps_mean(judged)))
+    remark = f" The mean of {elsewhere} itself has another label: a line at 0." if elsewhere else ""
     single = judged.grid.num_draws == 1
     return FigureEntry(
         "exits",
         f"{outcome.system.title}: the share of draws that have not left their class on the "
         "straight way from its mean, for every θ, by bisection (lines), and the accuracy of Simple "
         "with n = 1 on other draws (points). Points far above a line: draws that left the class "
-        "and came back.",
+        f"and came back.{remark}",
         plots.plot_exit_curves(
             judged.exits.epsilon,
             judged.grid.theta[single],

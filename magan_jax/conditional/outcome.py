@@ -43,6 +43,7 @@ class Judged(NamedTuple):
     """One trained autoencoder of a system.
 
     Attributes:
+        seed: it was trained from.
         vae: what was trained.
         classifier: of its reconstructions.
         train_accuracy: the classifier's, on reconstructions of the training images.
@@ -57,6 +58,7 @@ class Judged(NamedTuple):
         analysis: Algorithm 1 of the MAGAN paper on latents of the prior.
     """
 
+    seed: int
     vae: TrainedVAE
     classifier: TrainedClassifier
     train_accuracy: float
@@ -82,8 +84,8 @@ class Outcome(NamedTuple):
 
     Attributes:
         system: what was trained.
-        judged: one for each seed; empty if a training failed.
-        failure: why; None if none did.
+        judged: one for each seed that did not fail.
+        failure: which failed and why; None if none did.
     """
 
     system: System

@@ -47,10 +47,10 @@ def report_samplers(
     write_arrays(folder / "samplers.npz", _arrays(outcomes))
     stages: dict[str, Any] = {"classifier": judge.progress}
     for name, one in outcomes.items():
-        for seed, judged in zip(run.seeds, one.judged, strict=False):
+        for judged in one.judged:
             stages |= {
-                f"{name}-seed{seed}": judged.vae.progress,
-                f"{name}-classifier-seed{seed}": judged.classifier.progress,
+                f"{name}-seed{judged.seed}": judged.vae.progress,
+                f"{name}-classifier-seed{judged.seed}": judged.classifier.progress,
             }
     write_csv(folder / "metrics.csv", *metrics_table(stages))
     write_page(folder, "report_samplers.html", jsonable(results), figures, [])
@@ -75,7 +75,8 @@ def _line(outcome: Outcome) -> str:
             accuracy = np.mean([one.accuracy.mean() for one in scores])
             cosine = np.mean([one.cosine.mean() for one in scores])
             parts.append(f"{sampler.kind} accuracy {accuracy:.3f} at cosine {cosine:.3f}")
-    return ", ".join(parts)
+    failed = [] if outcome.failure is None else [f"failed: {outcome.failure}"]
+    return ", ".join(parts + failed)
 
 
 def _arrays(outcomes: Outcomes) -> dict[str, np.ndarray]:

@@ -25,7 +25,8 @@ def samplers_results(outcomes: Outcomes, claims: Sequence[Claim]) -> dict[str, A
 
 def _system_entry(outcome: Outcome) -> dict[str, Any]:
     system, judged = outcome.system, outcome.judged
-    entry: dict[str, Any] = system._asdict() | {"failure": outcome.failure}
+    seeds = [one.seed for one in judged]
+    entry: dict[str, Any] = system._asdict() | {"failure": outcome.failure, "seeds": seeds}
     if not judged:
         return entry
     return entry | {
@@ -116,13 +117,29 @@ def _latent_entry(judged: Sequence[Judged]) -> dict[str, Any]:
         ),
         "epsilon_debiased": over([_mean(one.analysis.epsilon_debiased) for one in judged]),
         "means_apart": over([_mean(means_apart(one)) for one in judged]),
-        "exit_quantile": over(
-            [float(np.quantile(one.exits.epsilon, 0.05, axis=1).mean()) for one in judged]
-        ),
+        "exit_quantile": over([_mean(exit_quantiles(one)) for one in judged]),
+        "means_of_other_label": [
+            [int(k) for k in np.flatnonzero(~keeps_mean(one))] for one in judged
+        ],
         "missing_classes": [
             [int(k) for k in np.flatnonzero(one.analysis.counts == 0)] for one in judged
         ],
     }
+
+
+def keeps_mean(judged: Judged) -> np.ndarray:
+    """Bool `[K]`: the image of the class's mean has its label."""
+    label = judged.exits.prototype_label
+    return np.asarray(label == np.arange(len(label)))
+
+
+def exit_quantiles(judged: Judged) -> np.ndarray:
+    """`[K]`: the θ at which 5 % of the draws around a class mean have left its class.
+
+    NaN where the mean itself has another label: there is no way out of where one is not.
+    """
+    quantiles = np.quantile(judged.exits.epsilon, 0.05, axis=1)
+    return np.where(keeps_mean(judged), quantiles, np.nan)
 
 
 def means_apart(judged: Judged) -> np.ndarray:
@@ -146,12 +163,16 @@ def samplers_markdown(outcomes: Outcomes) -> str:
         "|---|---|---|---|---|---|---|---|---|---|---|---|",
     ]
     for outcome in outcomes.values():
-        if not outcome.judged:
-            lines.append(f"| {outcome.system.title} | {outcome.failure} {'| ' * 10}|")
-            continue
-        for entry in _system_entry(outcome)["samplers"]:
+        if outcome.failure is not None:
+            lines.append(f"| {outcome.system.title} | {_in_a_cell(outcome.failure)} {'| ' * 10}|")
+        for entry in _system_entry(outcome).get("samplers", ()):
             lines.append("| " + " | ".join([outcome.system.title, *_cells(entry)]) + " |")
     return "\n".join(lines) + "\n"
+
+
+def _in_a_cell(text: str) -> str:
+    """As one cell of a Markdown table."""
+    return " ".join(text.split()).replace("|", "\\|")
 
 
 def _cells(entry: dict[str, Any]) -> list[str]:

@@ -16,6 +16,7 @@ from magan_jax.latent.conditional import (
     conditional_images,
     score_conditional,
 )
+from magan_jax.latent.labels import NetworkOutputError
 from magan_jax.latent.networks import Classify, Generate
 from magan_jax.latent.sampling import as_pytree
 from magan_jax.latent.scale_search import SimpleSearch, search_scales, search_simple
@@ -102,7 +103,7 @@ def judge_samplers(
     num_images: int,
     num_devices: int | None = None,
 ) -> list[Sampler]:
-    """What chosen samplers reach on draws that no search saw.
+    """What chosen samplers reach on draws that no search saw, the same draws for all of them.
 
     Args:
         keys: `[2]`, of the draws that are scored and of the images that `metrics` sees.
@@ -161,12 +162,24 @@ def score_images(
         num_classes: K.
 
     Raises:
-        ValueError: for a class with fewer than two images, and dark images.
+        ValueError: for a class with fewer than two images.
+        NetworkOutputError: for images that are dark everywhere or not finite, and logits that are
+            not finite.
     """
     function = as_pytree(classify)
-    logits = in_blocks(lambda x: _logits(function, x), images, min(_BLOCK, len(images)))
-    found = np.argmax(logits, axis=1)
     light = (np.asarray(images, np.float32).reshape(len(images), -1) + 1) / 2
+    logits = in_blocks(lambda x: _logits(function, x), images, min(_BLOCK, len(images)))
+    bad = ~(np.isfinite(light).all(axis=1) & np.isfinite(logits).all(axis=1))
+    for which, what in (
+        (bad, "not finite, or have logits that are not"),
+        (~light.any(axis=1), "dark everywhere"),
+    ):
+        if which.any():
+            raise NetworkOutputError(
+                f"{which.sum()} of {len(images)} images are {what}, the first is number "
+                f"{np.argmax(which)}; look at the images."
+            )
+    found = np.argmax(logits, axis=1)
     of_class = [labels == k for k in range(num_classes)]
     return ConditionalScores(
         np.array([[np.mean(found[mine] == k) for k, mine in enumerate(of_class)]]),

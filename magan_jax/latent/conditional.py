@@ -15,7 +15,12 @@ import jax.numpy as jnp
 import numpy as np
 
 from magan_jax.blocks import in_blocks
-from magan_jax.latent.labels import check_finite, check_positive, label_and_finite
+from magan_jax.latent.labels import (
+    NetworkOutputError,
+    check_finite,
+    check_positive,
+    label_and_finite,
+)
 from magan_jax.latent.networks import (
     Classify,
     Generate,
@@ -79,8 +84,8 @@ def class_latents(
         num_classes: K.
 
     Raises:
-        ValueError: for labels that do not fit, a class with fewer than two images, and encodings
-            that are not finite.
+        ValueError: for labels that do not fit, and a class with fewer than two images.
+        NetworkOutputError: for encodings that are not finite.
     """
     labels = np.asarray(labels)
     if labels.shape != images.shape[:1]:
@@ -94,7 +99,11 @@ def class_latents(
     compiled = jax.jit(lambda x: encode(x))
     mean, log_variance = in_blocks(compiled, np.asarray(images), min(_BLOCK, len(images)))
     finite = np.isfinite(mean).all(-1) & np.isfinite(log_variance).all(-1)
-    check_finite(int(np.sum(~finite)), len(images), "images")
+    if not finite.all():
+        raise NetworkOutputError(
+            f"encode gave values that are not finite for {np.sum(~finite)} of {len(images)} "
+            "images; look at the encoder's parameters."
+        )
     mean, variance = mean.astype(np.float64), np.exp(log_variance.astype(np.float64))
     of_class = [labels == k for k in range(num_classes)]
     return ClassLatents(
@@ -114,17 +123,24 @@ def draw_of_class(
     """z_y, the weighted mean of draws of N(μ, deviation²) (VAE report, Eq. 3): `[n, d]`.
 
     With equal weights 1/n the mean of n draws of N(μ_y, θ σ_y) is one draw of N(μ_y, θ σ_y / √n):
-    the report's second parameter is the first one on another scale.
+    the report's second parameter is the first one on another scale. Its text has θ multiply the
+    observed variance, its Eq. 3 writes N(μ_y, θ σ_y); σ as a deviation is our reading, to which the
+    cosines of its Table 4 are nearer than to √θ σ.
 
     Args:
-        key: of the draws; the same draws serve every mean, deviation and weights.
+        key: of the draws, which are the same for every mean, deviation and number of weights.
         mean: `[d]`, μ_y.
         deviation: `[d]`, θ σ_y.
         weights: `[D]` of D draws, summing to one.
         num_samples: n.
     """
-    noise = jax.random.normal(key, (num_samples, *weights.shape, *mean.shape))
-    return mean + deviation * jnp.einsum("nwd,w->nd", noise, weights)
+
+    def draw(number: jax.Array) -> jax.Array:
+        return jax.random.normal(jax.random.fold_in(key, number), (num_samples, *mean.shape))
+
+    noise = jax.vmap(draw)(jnp.arange(len(weights)))
+    # A sum, not a product of matrices: those are rounded on accelerators.
+    return mean + deviation * jnp.sum(weights[:, None, None] * noise, axis=0)
 
 
 def conditional_images(
@@ -145,14 +161,20 @@ def conditional_images(
         theta: θ, `[K, d]` or what broadcasts to it.
         num_draws: n of Eq. 3.
         num_samples: images of each class.
+
+    Raises:
+        ValueError: for θ, numbers or shapes that cannot be.
     """
     check_positive("num_samples", num_samples)
     check_positive("num_draws", num_draws)
     num_classes = len(latents.mean)
+    theta, _ = _samplers(latents, theta, num_draws)
+    if len(theta) > 1:
+        raise ValueError(f"theta is of {len(theta)} samplers; one is needed, [K, d].")
     weights = jnp.full(num_draws, 1 / num_draws)
     z = [
         draw_of_class(jax.random.fold_in(key, k), latents.mean[k], deviation, weights, num_samples)
-        for k, deviation in enumerate(np.broadcast_to(theta, latents.std.shape) * latents.std)
+        for k, deviation in enumerate(theta[0] * latents.std)
     ]
     images = images_in_blocks(generate, np.concatenate(z))
     return images.reshape(num_classes, num_samples, *images.shape[1:])
@@ -171,7 +193,8 @@ def score_conditional(
 ) -> ConditionalScores:
     """Accuracy and likeness of the images that samplers draw of every class.
 
-    Samplers are compared on the same draws, so that their difference is theirs.
+    Samplers are compared on the same draws, so that their difference is theirs, and a sampler's
+    numbers do not depend on those beside it.
 
     Args:
         key: of the draws.
@@ -184,21 +207,14 @@ def score_conditional(
         num_devices: see `magan_jax.parallel.on_devices`.
 
     Raises:
-        ValueError: for θ that is negative or not finite, and for images that are not finite or
-            wholly dark, which have no cosine.
+        ValueError: for θ that is negative or not finite, numbers and shapes that cannot be.
+        NetworkOutputError: for images that are not finite or wholly dark, which have no cosine.
     """
     check_positive("num_samples", num_samples)
     if num_samples < 2:
         raise ValueError("num_samples is 1; a pair of images needs 2.")
+    theta, draws = _samplers(latents, theta, num_draws)
     num_classes, latent_dim = latents.mean.shape
-    theta = np.asarray(theta, np.float64)
-    if not (np.isfinite(theta).all() and (theta >= 0).all()):
-        raise ValueError("theta has values that are negative or not finite; it scales deviations.")
-    theta = theta if theta.ndim == 3 else theta[None]
-    theta = np.broadcast_to(theta, (len(theta), num_classes, latent_dim))
-    draws = np.broadcast_to(num_draws, len(theta))
-    if draws.min() < 1:
-        raise ValueError(f"num_draws is {draws.min()}; it must be at least 1.")
     weights = (np.arange(draws.max()) < draws[:, None]) / draws[:, None]
     pairs = _score_pairs(
         key,
@@ -212,6 +228,46 @@ def score_conditional(
         num_devices,
     )
     return ConditionalScores(*(x.reshape(len(theta), num_classes) for x in pairs))
+
+
+def _samplers(
+    latents: ClassLatents, theta: np.ndarray | float, num_draws: int | np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """θ `[M, K, d]` and n `[M]` of M samplers; what cannot be is refused in a sentence."""
+    mean, std = (np.asarray(x) for x in (latents.mean, latents.std))
+    if mean.ndim != 2 or not mean.size or mean.shape != std.shape:
+        raise ValueError(
+            f"latents have means {mean.shape} and deviations {std.shape}; both must be [K, d]."
+        )
+    if not np.isfinite([mean, std]).all() or (std < 0).any():
+        raise ValueError(
+            "latents have means or deviations that are not finite, or deviations below 0; leave "
+            "out classes without statistics."
+        )
+    theta = np.asarray(theta, np.float64)
+    if not (np.isfinite(theta).all() and (theta >= 0).all()):
+        raise ValueError("theta has values that are negative or not finite; it scales deviations.")
+    draws = np.asarray(num_draws)
+    if draws.dtype == bool or not np.all(draws == np.floor(draws)) or np.any(draws < 1):
+        raise ValueError(f"num_draws is {num_draws}; whole numbers, at least 1, are needed.")
+    shape = theta.shape
+    theta = theta if theta.ndim >= 3 else theta[None]
+    num_samplers = max(len(theta), draws.size) if len(theta) == 1 else len(theta)
+    try:
+        every = np.broadcast_to(theta, (num_samplers, *mean.shape))
+    except ValueError:
+        every = np.empty(0)
+    if not every.size:
+        raise ValueError(
+            f"theta has the shape {shape}; of M samplers [M, K, d] = "
+            f"[M, {mean.shape[0]}, {mean.shape[1]}] is needed, or what broadcasts to it."
+        )
+    if draws.shape not in ((), (1,), (num_samplers,)):
+        raise ValueError(
+            f"num_draws has the shape {draws.shape}; one number for all or one for each of "
+            f"{num_samplers} samplers is needed."
+        )
+    return every, np.broadcast_to(draws.astype(np.int64), num_samplers)
 
 
 def _score_pairs(
@@ -243,7 +299,7 @@ def _score_pairs(
     accuracy, cosine, bad, dark = jax.device_get(compiled(arrays, key, *rows))
     check_finite(int(bad[: len(label)].sum()), len(label) * num_samples)
     if dark[: len(label)].any():
-        raise ValueError(
+        raise NetworkOutputError(
             f"generate gave {int(dark[: len(label)].sum())} images that are dark (-1) everywhere; "
             "a cosine needs images that have a direction. Look at the generator's images."
         )

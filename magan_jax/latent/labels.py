@@ -25,6 +25,10 @@ _LOWEST = np.int32(-(2**31))
 """Below every logit as a whole number."""
 
 
+class NetworkOutputError(ValueError):
+    """What networks gave for good input cannot be used: not finite, or dark everywhere."""
+
+
 class Labels(NamedTuple):
     """Labels of n latents.
 
@@ -195,7 +199,7 @@ def check_positive(name: str, value: int) -> None:
 def check_finite(bad: int, total: int, what: str = "latents") -> None:
     """Refuse results that contain images or logits that are not finite."""
     if bad:
-        raise ValueError(
+        raise NetworkOutputError(
             f"generate or classify gave values that are not finite for {bad} of {total} {what}; "
             f"such {what} have no label. Look at the generator's parameters and its images."
         )

@@ -7,6 +7,7 @@ import numpy as np
 from tqdm import tqdm
 
 from magan_jax.latent.conditional import ClassLatents, ConditionalScores, score_conditional
+from magan_jax.latent.labels import check_positive
 from magan_jax.latent.networks import Classify, Generate
 
 THETAS = np.round(np.linspace(0, 1, 11), 1)
@@ -15,7 +16,7 @@ THETAS = np.round(np.linspace(0, 1, 11), 1)
 NUM_DRAWS = (1, 2, 3, 5)
 """The report's grid of n."""
 
-_WHOLE = 1331
+WHOLE_GRID = 1331
 """A grid of Medium 1 with no more points than this is scored whole: three dimensions."""
 
 
@@ -33,9 +34,16 @@ class SimpleSearch(NamedTuple):
     scores: ConditionalScores
 
     def best(self, accuracy_weight: float = 1.0, num_draws: int | None = None) -> int:
-        """Index of the least objective, mean over classes; of one n, if it is given."""
+        """Index of the least objective, mean over classes; of one n, if it is given.
+
+        Raises:
+            ValueError: for an n that is not in the grid.
+        """
         objective = self.scores.objective(accuracy_weight).mean(axis=1)
         if num_draws is not None:
+            if not np.any(self.num_draws == num_draws):
+                there = ", ".join(map(str, np.unique(self.num_draws)))
+                raise ValueError(f"num_draws is {num_draws}; the grid has {there}.")
             objective = np.where(self.num_draws == num_draws, objective, np.inf)
         return int(np.argmin(objective))
 
@@ -118,8 +126,12 @@ def search_scales(
         title: in front of it.
 
     Raises:
-        ValueError: for a start beside the grid.
+        ValueError: for a start beside the grid, and a weight or number of sweeps that is not
+            positive.
     """
+    check_positive("max_sweeps", max_sweeps)
+    if not (accuracy_weight > 0 and np.isfinite(accuracy_weight)):
+        raise ValueError(f"accuracy_weight is {accuracy_weight}; it must be positive and finite.")
     if not np.isclose(THETAS, start).any():
         raise ValueError(f"start is {start}; it must be one of {', '.join(map(str, THETAS))}.")
     num_classes, latent_dim = latents.mean.shape
@@ -139,7 +151,7 @@ def search_scales(
         return found if per_class else np.broadcast_to(found.mean(1, keepdims=True), found.shape)
 
     theta = np.full((num_classes, latent_dim), float(start))
-    if len(THETAS) ** latent_dim <= _WHOLE:
+    if len(THETAS) ** latent_dim <= WHOLE_GRID:
         grid = np.stack(np.meshgrid(*[THETAS] * latent_dim, indexing="ij"), -1)
         grid = grid.reshape(-1, latent_dim)
         every = np.broadcast_to(grid[:, None], (len(grid), num_classes, latent_dim))

@@ -40,14 +40,8 @@ def check_analysis_config(config: AnalysisConfig, num_classes: int) -> None:
             f"analysis.num_images is {config.num_images}; it must be more than 5, the neighbour "
             "that the balls of density and coverage reach to."
         )
-    if config.batch_size is not None:
-        check_positive("analysis.batch_size", config.batch_size)
     for name in ("num_samples", "large_num_samples"):
-        if not 2 <= getattr(config, name) < 2**31:
-            raise ValueError(
-                f"analysis.{name} is {getattr(config, name)}; a standard deviation needs at least "
-                "2 latents, and they are numbered below 2³¹."
-            )
+        check_latents_labelled(f"analysis.{name}", getattr(config, name))
     if config.large_num_samples <= config.num_samples:
         raise ValueError(
             f"analysis.large_num_samples is {config.large_num_samples}; it must be larger than "
@@ -61,8 +55,24 @@ def check_analysis_config(config: AnalysisConfig, num_classes: int) -> None:
         raise ValueError(
             f"analysis.num_clusters is {config.num_clusters}; it must be 1 to {num_classes}."
         )
-    if not config.upper * 2.0**-22 <= config.tolerance < config.upper < float("inf"):
+    check_exit_search("analysis", config.upper, config.tolerance, config.batch_size)
+
+
+def check_latents_labelled(name: str, num_samples: int) -> None:
+    """Refuse a number of labelled latents that gives no deviation or cannot be counted."""
+    if not 2 <= num_samples < 2**31:
         raise ValueError(
-            f"analysis.tolerance is {config.tolerance} and analysis.upper {config.upper}; "
+            f"{name} is {num_samples}; a standard deviation needs at least 2 latents, and they are "
+            "numbered below 2³¹."
+        )
+
+
+def check_exit_search(section: str, upper: float, tolerance: float, batch_size: int | None) -> None:
+    """Refuse bounds that a bisection in float32 cannot keep to; `section` is that of the fields."""
+    if batch_size is not None:
+        check_positive(f"{section}.batch_size", batch_size)
+    if not upper * 2.0**-22 <= tolerance < upper < float("inf"):
+        raise ValueError(
+            f"{section}.tolerance is {tolerance} and {section}.upper {upper}; "
             "upper · 2⁻²² ≤ tolerance < upper is needed."
         )

@@ -12,7 +12,7 @@ Keys `[S]` train S stacked states at once, each as it would be trained alone.
 
 import time
 from collections.abc import Callable, Mapping
-from functools import cache
+from functools import cache, partial
 from typing import Any, NamedTuple
 
 import jax
@@ -116,7 +116,8 @@ def train(
 
     Raises:
         ValueError: for sizes that cannot work, before anything is compiled.
-        FloatingPointError: when a logged scalar is not finite, naming the step.
+        FloatingPointError: when a logged scalar is not finite, naming the step, or the state that
+            the last step leaves.
     """
     num_examples = data.images.shape[0]
     _check_sizes(num_examples, num_epochs, batch_size, chunk_steps, num_devices)
@@ -173,6 +174,8 @@ def train(
             for name, values in infos.items():
                 history.setdefault(name, []).append(values)
             done += length
+            if done == total_steps:  # the last step's loss was that of the parameters before it
+                _check_state_finite(state, key.ndim, title)
             bar.update(length * images_per_step)
             if done % steps_per_epoch == 0:
                 shown = {name: float(np.mean(values)) for name, values in infos.items()}
@@ -272,3 +275,22 @@ def _check_finite(infos: Info, first: int, title: str) -> None:
                 f"{title}: {name} became {values[(*which, step)]} at step {first + int(step)}"
                 f"{of_seeds}; try a lower learning rate or another seed."
             )
+
+
+def _check_state_finite(state: State, num_leading: int, title: str) -> None:
+    """Of one training, or of S along the first axis of every array (`num_leading` 1)."""
+    finite = np.asarray(_finite(state, num_leading))
+    if not finite.all():
+        bad = int(np.argmin(finite))
+        of_seeds = f" of training {bad + 1} of {finite.size}" if num_leading else ""
+        raise FloatingPointError(
+            f"{title}: the parameters{of_seeds} are not finite after the last step; try a lower "
+            "learning rate or another seed."
+        )
+
+
+@partial(jax.jit, static_argnums=1)
+def _finite(state: State, num_leading: int) -> jax.Array:
+    arrays: list[Any] = [x for x in jax.tree.leaves(state) if jnp.issubdtype(x.dtype, jnp.inexact)]
+    each = [jnp.isfinite(x).all(range(num_leading, x.ndim)) for x in arrays]
+    return jnp.all(jnp.stack(each), axis=0) if each else jnp.array(True)

@@ -11,6 +11,7 @@ import numpy as np
 import optax
 
 from magan_jax.blocks import in_blocks
+from magan_jax.latent.labels import NetworkOutputError
 from magan_jax.models.variational import Decoder, Encoder
 from magan_jax.objectives.variational import DIVERGENCES, DivergenceName, Encoded, bernoulli_loss
 from magan_jax.parallel import DEVICES, device_count, local_part
@@ -228,10 +229,20 @@ def reconstruction_loss(vae: TrainedVAE, images: jax.Array | np.ndarray) -> floa
 
 
 def reconstructed(vae: TrainedVAE, images: np.ndarray) -> np.ndarray:
-    """Each image (uint8) through encoder (the mean of q(z|x)) and decoder, as uint8 again."""
+    """Each image (uint8) through encoder (the mean of q(z|x)) and decoder, as uint8 again.
+
+    Raises:
+        NetworkOutputError: where a reconstruction is not finite.
+    """
     found = in_blocks(
         lambda x: _through(vae.encode, vae.generate, x), images, min(_BLOCK, len(images))
     )
+    bad = int(np.sum(~np.isfinite(found.reshape(len(found), -1)).all(axis=1)))
+    if bad:
+        raise NetworkOutputError(
+            f"the reconstructions of {bad} of {len(images)} images are not finite; look at the "
+            "autoencoder's parameters."
+        )
     return np.clip(np.round((found + 1) * 127.5), 0, 255).astype(np.uint8)
 
 
