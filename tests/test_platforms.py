@@ -12,7 +12,7 @@ from jax import export
 from magan_jax.augmentation.fitting import FittingConfig, Moves, _fit, _fit_at_once
 from magan_jax.augmentation.rows import SoftBatch, sets_to_rows, to_rows
 from magan_jax.augmentation.tuning import TuningConfig, _fine_tune
-from magan_jax.latent import conditional, exits, labels, stream
+from magan_jax.latent import conditional, exits, intervals, labels, stream
 from magan_jax.latent.networks import take_apart
 from magan_jax.latent.prior import standard_normal
 from magan_jax.models import NETWORKS
@@ -78,6 +78,10 @@ def entry_points(monkeypatch):
     score = conditional._compiled_scores(networks, 4, 3, 5, None)
     rows = (jnp.zeros((6, 4)), jnp.ones((6, 4)), jnp.ones((6, 2)) / 2)
     yield "samplers", (score, (arrays, KEY, jnp.arange(6, dtype=jnp.int32) % 3, *rows))
+    square, parts = jnp.ones((3, 3)), jnp.ones((2, 3))
+    whole = intervals._Whole(*[jnp.ones((3, 4))] * 3, square)
+    part = intervals._Part(jnp.ones((2, 3, 4)), parts > 0, *[parts] * 5)
+    yield "intervals", (intervals._without_each_part, (whole, part))
     for divergence in DIVERGENCES:
         vae = VAEConfig(divergence=divergence, latent_dim=3, layers=(4,), batch_size=8)
         yield divergence, trained(vae_step(vae, SHAPE), init_vae(KEY, vae, SHAPE))
@@ -95,6 +99,7 @@ def entry_points(monkeypatch):
         "labels",
         "search",
         "samplers",
+        "intervals",
         *DIVERGENCES,
     ],
 )

@@ -6,15 +6,8 @@ from typing import NamedTuple
 import jax
 import numpy as np
 
-from magan_jax.latent.geometry import (
-    Geometry,
-    Interval,
-    geometry,
-    jackknife,
-    permutation_p_values,
-    root,
-    root_interval,
-)
+from magan_jax.latent.geometry import Interval, geometry, permutation_p_values, root, root_interval
+from magan_jax.latent.intervals import intervals_of
 from magan_jax.latent.labels import check_finite, check_positive, label_latents
 from magan_jax.latent.moments import Moments, merge_all, standard_deviation
 from magan_jax.latent.networks import Classify, Generate, chosen_batch_size, take_apart
@@ -163,28 +156,6 @@ def analyze(
     return _describe(labelled, num_samples, total, means, mean_label, mean_confidence)
 
 
-class _Estimates(NamedTuple):
-    """What has an interval, of K classes; distances that may be debiased to zero as squares."""
-
-    distance: np.ndarray
-    squared_debiased: np.ndarray
-    nearest_distance: np.ndarray
-    nearest_squared_debiased: np.ndarray
-    epsilon: np.ndarray
-    squared_epsilon: np.ndarray
-
-
-def _estimates(found: Geometry) -> _Estimates:
-    return _Estimates(
-        found.distance,
-        found.squared_debiased,
-        found.nearest_distance,
-        found.nearest_squared_debiased,
-        found.nearest_distance / found.spread,
-        found.nearest_squared_debiased / found.spread**2,
-    )
-
-
 def _describe(
     labelled: LabelledStream,
     num_samples: int,
@@ -193,9 +164,9 @@ def _describe(
     mean_label: np.ndarray,
     mean_confidence: np.ndarray,
 ) -> Analysis:
-    """All statistics of a labelled stream, in float64 on the host."""
+    """All statistics of a labelled stream, in float64 on the host but for intervals of many."""
     found = geometry(total)
-    interval = jackknife(lambda moments: _estimates(geometry(moments)), labelled.replicates)
+    interval = intervals_of(labelled.replicates, total, found)
     squared_epsilon = found.nearest_squared_debiased / found.spread**2
     n = np.maximum(total.count, 2)
     permuted_mean = np.asarray(labelled.permuted_mean, np.float64)[..., :-1]

@@ -140,16 +140,38 @@ def jackknife(
             t += delta
             delta *= delta
             s += delta
-    counts = np.asarray(replicates.count)
+    intervals = [
+        interval_of_changes(value, t, s, replicates.count, confidence=confidence)
+        for value, t, s in zip(values, total, square, strict=True)
+    ]
+    return jax.tree.unflatten(structure, intervals)
+
+
+def interval_of_changes(
+    value: np.ndarray,
+    total: np.ndarray,
+    square: np.ndarray,
+    counts: np.ndarray,
+    *,
+    confidence: float = 0.95,
+) -> Interval:
+    """The jackknife's interval of a statistic, from what leaving out a part changes.
+
+    Args:
+        value: of the whole.
+        total: Σ_r (θ_(−r) − value), same shape.
+        square: Σ_r (θ_(−r) − value)².
+        counts: latents of each part, `[R, ...]`; empty parts do not count for Student's t.
+        confidence: of the interval.
+    """
+    counts = np.asarray(counts)
     parts = len(counts)
     filled = int(np.sum(counts.reshape(parts, -1).sum(1) > 0))
     quantile = student_t.ppf((1 + confidence) / 2, max(1, filled - 1))
-    intervals = []
-    for value, t, s in zip(values, total, square, strict=True):
-        variance = (parts - 1) / parts * np.maximum(s - t**2 / parts, 0)
-        reach = quantile * np.sqrt(variance)
-        intervals.append(Interval(value - reach, value + reach))
-    return jax.tree.unflatten(structure, intervals)
+    total = np.asarray(total, np.float64)
+    variance = (parts - 1) / parts * np.maximum(square - total**2 / parts, 0)
+    reach = quantile * np.sqrt(variance)
+    return Interval(value - reach, value + reach)
 
 
 def root(squared: np.ndarray) -> np.ndarray:
