@@ -18,7 +18,14 @@ import numpy as np
 from tqdm import tqdm
 
 from magan_jax import analyze
-from magan_jax.augmentation.arms import ARMS, BASELINES, BY_FEATURES, OF_NEIGHBOURHOODS, SHARES
+from magan_jax.augmentation.arms import (
+    ARMS,
+    BASELINES,
+    BY_AUTOENCODER,
+    BY_FEATURES,
+    OF_NEIGHBOURHOODS,
+    SHARES,
+)
 from magan_jax.augmentation.bounds import BOUNDS, Known, draft_bounds
 from magan_jax.augmentation.budget import Budget, check_budgets, draw_budget
 from magan_jax.augmentation.drafts import Draft, draft_arms
@@ -29,6 +36,8 @@ from magan_jax.augmentation.labelling import fit_ensembles
 from magan_jax.augmentation.neighbourhoods import study_neighbourhoods
 from magan_jax.augmentation.networks import (
     GAN_DIGEST,
+    autoencoder_of,
+    autoencoder_stage,
     contrast_stage,
     features_of,
     generator_of,
@@ -53,6 +62,7 @@ from magan_jax.training.gan import TrainedGAN
 from magan_jax.training.gan_config import GANConfig, check_gan_config, compares_features
 from magan_jax.training.stage import check_stage
 from magan_jax.training.standardised import Features
+from magan_jax.training.vae import TrainedVAE, VAEConfig, check_vae_config
 
 
 @dataclass(frozen=True)
@@ -77,6 +87,7 @@ class Config(RunConfig):
     synthesis: SynthesisConfig = field(default_factory=SynthesisConfig)
     gan: GANConfig = field(default_factory=GANConfig)
     contrast: ContrastConfig = field(default_factory=ContrastConfig)
+    vae: VAEConfig = field(default_factory=VAEConfig)
 
 
 PRESETS = {
@@ -93,6 +104,7 @@ PRESETS = {
         ),
         gan=GANConfig(epochs=7, generator_width=16, discriminator_width=16, learning_rate=2e-3),
         contrast=ContrastConfig(epochs=3),
+        vae=VAEConfig(epochs=5),
     ),
 }  # fmt: skip
 
@@ -107,13 +119,17 @@ def main() -> None:
     if set(config.arms) & set(BY_FEATURES):
         with run.timed("features"):
             features = features_of(run, gan)
+    autoencoder = None
+    if set(config.arms) & set(BY_AUTOENCODER):
+        with run.timed("autoencoder"):
+            autoencoder = autoencoder_of(run)
 
     # All labels, for what is marked as such: the judge of purity, and who labels for the bounds.
     with run.timed("all labels"):
         judge, omniscient = (knows_all(run, stream) for stream in (11, 12))
         images = run.dataset.train_images
         sources = sources_of(run, run.keys(13)[0], gan, omniscient.classify, run.train_set, images)
-        begun = Begun(gan, features, judge, Known(sources, run.train_set))
+        begun = Begun(gan, features, autoencoder, judge, Known(sources, run.train_set))
 
     trials = all_trials(run, begun)
 
@@ -127,12 +143,14 @@ class Begun(NamedTuple):
     Attributes:
         gan: trained without labels.
         features: learned without labels; none, where no arm needs them.
+        autoencoder: trained without labels; None, where no arm needs it.
         judge: has seen all labels, and decides nothing.
         known: what upper bounds are given.
     """
 
     gan: TrainedGAN
     features: Sequence[Features]
+    autoencoder: TrainedVAE | None
     judge: Judge
     known: Known
 
@@ -140,7 +158,7 @@ class Begun(NamedTuple):
 def all_trials(run: Run, begun: Begun) -> list[Trial]:
     """Every budget of every seed, by number of labels; those of earlier calls are kept."""
     config = run.config
-    networks = trained_digest(begun.gan, begun.features)
+    networks = trained_digest(begun.gan, begun.features, begun.autoencoder)
     folder = trials_of(run)
     trials = kept_trials(folder, config.budgets, run.seeds, networks)
     keys = dict(zip(run.seeds, run.keys(10), strict=True))
@@ -210,6 +228,7 @@ def draft_of(
     held_out = budget.rows[budget.held_out]
     others, labels = (np.delete(np.asarray(x), held_out, axis=0) for x in run.train_set)
     sources = sources_of(run, own(_ANALYSIS), begun.gan, labeller, few, others, begun.features)
+    sources = sources._replace(autoencoder=begun.autoencoder)
     arms = draft_arms(own(_ARMS), {name: ARMS[name] for name in config.arms}, sources, few)
 
     # More than a budget's labels: upper bounds.
@@ -275,6 +294,8 @@ def trials_of(run: Run) -> TrialsFolder:
         "gan": asdict(config.gan),
         "contrast": asdict(config.contrast) if set(config.arms) & set(BY_FEATURES) else None,
     }
+    if set(config.arms) & set(BY_AUTOENCODER):
+        settings["vae"] = asdict(config.vae)
     folder = run.workdir / ("trials-restarted" if config.restart else "trials")
     return TrialsFolder(folder, settings, config.fitting.width, others_replaced=config.restart)
 
@@ -295,6 +316,7 @@ def prepare() -> Run:
         arms=tuple(dict.fromkeys(config.arms)),
         budgets=tuple(sorted(set(config.budgets))),
         gan=replace(config.gan, dtype=config.gan.dtype or config.dtype),
+        vae=replace(config.vae, dtype=config.vae.dtype or config.dtype),
     )
     check_num_devices(config.num_devices)
     check_budgets(config.budgets, dataset.train_labels, len(dataset.class_names))
@@ -303,6 +325,8 @@ def prepare() -> Run:
     check_gan_config(config.gan, dataset.train_images.shape, config.num_devices)
     if set(config.arms) & set(BY_FEATURES):
         check_contrast_config(config.contrast, dataset.train_images.shape, config.num_devices)
+    if set(config.arms) & set(BY_AUTOENCODER):
+        check_vae_config(config.vae, dataset.train_images.shape, config.num_devices)
     if compares_features(config.gan):
         raise ValueError(
             f"gan.objective is {config.gan.objective}, which needs a classifier's features; the "
@@ -322,6 +346,8 @@ def prepare() -> Run:
     run = start_run("augmentation", preset, config, dataset, trainings={})
     if set(config.arms) & set(BY_FEATURES):
         check_stage(contrast_stage(run), unknown=(GAN_DIGEST,))
+    if set(config.arms) & set(BY_AUTOENCODER):
+        check_stage(autoencoder_stage(run))
     # Those of other settings are refused before anything is trained.
     kept_trials(trials_of(run), config.budgets, run.seeds)
     return run

@@ -1,9 +1,10 @@
 """The table of what is compared."""
 
-from magan_jax.augmentation import pools
+from magan_jax.augmentation import encoded, pools
 from magan_jax.augmentation.arms import (
     ARMS,
     BASELINES,
+    BY_AUTOENCODER,
     BY_FEATURES,
     CONTRASTS,
     CONTROL,
@@ -49,6 +50,11 @@ def test_what_a_title_says_is_done():
         for scale in (0.8, 0.4):
             expected = (pools.neighbourhoods, {"scale": scale}, None)
             assert of(name)[f"s = {scale}"] == expected
+    for name, thetas in (("encoded_means", (1.0, 0.5)), ("encoded_images", (0.5, 0.25))):
+        for theta in thetas:
+            expected = (getattr(encoded, name), {"theta": theta}, None)
+            assert of(name)[f"θ = {theta:g}"] == expected
+    assert set(BY_AUTOENCODER) == {n for n in ARMS if n.startswith("encoded")}
     found = of("combined")
     assert found["anchors"] == of("anchors")["ε"]
     assert found["means"] == of("means")["ε"]

@@ -28,6 +28,7 @@ TINY = [
     "--gan.latent-dim=6", "--gan.generator-width=2", "--gan.discriminator-width=2",
     "--contrast.epochs=1", "--contrast.batch-size=16", "--contrast.width=2",
     "--contrast.max-erased=3", "--synthesis.tuning.steps=20", "--synthesis.tuning.max-erased=3",
+    "--vae.epochs=3", "--vae.layers", "16", "12", "--vae.batch-size=16", "--vae.latent-dim=3",
 ]  # fmt: skip
 
 
@@ -136,6 +137,9 @@ def test_trials_are_kept_by_what_was_trained_not_by_how_a_machine_rounds_its_sta
     assert networks.trained_digest(gan, features(shift=1e-6)) == kept_by
     assert networks.trained_digest(gan, features(scale=1 + 2**-23)) != kept_by
     assert networks.trained_digest(gan, []) != kept_by
+    others = [SimpleNamespace(progress=SimpleNamespace(state=np.full(3, s))) for s in (1.0, 2.0)]
+    digests = {networks.trained_digest(gan, features(), one) for one in (*others, None)}
+    assert len(digests) == 3
     state["generator"][0] = 2
     assert networks.trained_digest(gan, features()) != kept_by
 
@@ -162,9 +166,11 @@ def test_no_arm_sees_another_label_or_a_test_image(finished, tiny_folder, monkey
         judge, other = (module.knows_all(run, stream) for stream in (11, 12))
         images = run.dataset.train_images
         sources = module.sources_of(run, key, gan, other.classify, run.train_set, images)
-        begun = module.Begun(gan, features, judge, module.Known(sources, run.train_set))
+        vae = module.autoencoder_of(run)
+        begun = module.Begun(gan, features, vae, judge, module.Known(sources, run.train_set))
         (found,) = module.try_seeds(run, {0: key}, 3, begun, lambda: None)
-        return found, kept.digest_of((gan.progress.state, [one.args for one in features]))
+        trained = gan.progress.state, [one.args for one in features], vae.progress.state
+        return found, kept.digest_of(trained)
 
     right, networks = one_trial(run)
     budget = module.draw_budget(jax.random.fold_in(key, 0), run.train_set, 3, 10)
@@ -177,7 +183,7 @@ def test_no_arm_sees_another_label_or_a_test_image(finished, tiny_folder, monkey
     # In a folder of its own: GAN and features are trained anew, beside these labels.
     lying = module.replace(run, dataset=run.dataset._replace(train_labels=labels), workdir=tmp_path)
     wrong, others = one_trial(lying)
-    assert others == networks  # GAN and features, trained anew
+    assert others == networks  # GAN, features and autoencoder, trained anew
     for name in ARMS:
         pairs = zip(
             jax.tree.leaves(right.arms[name].classifier),
@@ -242,7 +248,7 @@ def test_images_that_choose_among_variants_are_in_no_pool(finished, tiny_folder,
     monkeypatch.setattr(module, "draft_arms", draft_arms)
     monkeypatch.setattr(module, "draft_bounds", draft_bounds)
     key, gan = run.keys(10)[0], module.generator_of(run)
-    begun = module.Begun(gan, [], None, module.Known(None, run.train_set))
+    begun = module.Begun(gan, [], None, None, module.Known(None, run.train_set))
     with pytest.raises(Enough):
         module.try_seeds(run, {0: key}, 3, begun, lambda: None)
     budget = module.draw_budget(jax.random.fold_in(key, 0), run.train_set, 3, 10)

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import NamedTuple
 
+from magan_jax.augmentation.encoded import encoded_images, encoded_means
 from magan_jax.augmentation.fitting import HALF, MOST, SHIFTED, UNMOVED, Moves
 from magan_jax.augmentation.pools import (
     Derived,
@@ -158,6 +159,26 @@ ARMS: dict[str, Arm] = {
         "+ real images alone, tuned labels + classical",
         _with_more(Variant(pool=labelled_by_tuning, moves="classical", part=half_real)),
     ),
+    "encoded_means": Arm(
+        "+ an autoencoder's images around class means + classical",
+        _with_more(
+            *(
+                Variant(f"θ = {theta:g}", partial(encoded_means, theta=theta), "classical")
+                for theta in (1.0, 0.5)
+            )
+        ),
+        from_latents=True,
+    ),
+    "encoded_images": Arm(
+        "+ an autoencoder's images around single ones + classical",
+        _with_more(
+            *(
+                Variant(f"θ = {theta:g}", partial(encoded_images, theta=theta), "classical")
+                for theta in (0.5, 0.25)
+            )
+        ),
+        from_latents=True,
+    ),
     "combined": Arm(
         "+ pseudo-labels, shifts or neighbourhoods + classical",
         (
@@ -175,6 +196,9 @@ ARMS: dict[str, Arm] = {
 
 BY_FEATURES = ("features", "graph", "tuned", "mixture", "unlabelled")
 """Arms that need features learned without labels."""
+
+BY_AUTOENCODER = ("encoded_means", "encoded_images")
+"""Arms that need an autoencoder."""
 
 CONTROL = "unlabelled"
 """What arms with labels by features are held against: no image of G is learned from there."""

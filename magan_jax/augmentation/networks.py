@@ -1,4 +1,4 @@
-"""What all trials share, trained once: a GAN and features without labels, and who knows all labels.
+"""What all trials share, trained once: GAN, features, autoencoder without labels; a judge with all.
 
 Each takes its settings from the fields of `run.config` that it names.
 """
@@ -21,6 +21,7 @@ from magan_jax.training.discriminator import discriminator_features
 from magan_jax.training.gan import TrainedGAN, train_gan
 from magan_jax.training.stage import Stage, is_finished
 from magan_jax.training.standardised import Features
+from magan_jax.training.vae import TrainedVAE, train_vaes
 
 
 def generator_of(run: Run) -> TrainedGAN:
@@ -67,15 +68,40 @@ def features_of(run: Run, gan: TrainedGAN) -> list[Features]:
     return [discriminator_features(config.gan, images, gan.progress.state), shared]
 
 
-def trained_digest(gan: TrainedGAN, features: Sequence[Features]) -> str:
-    """`digest_of` what training has made of a GAN and of features.
+def autoencoder_of(run: Run) -> TrainedVAE:
+    """An autoencoder of all images without labels; it has one seed, as the GAN has."""
+    config = run.config
+    (vae,) = train_vaes(
+        run.keys(15)[:1],
+        config.vae,
+        run.dataset.train_images,
+        stage=autoencoder_stage(run),
+        num_devices=config.num_devices,
+    )
+    return vae
+
+
+def autoencoder_stage(run: Run) -> Stage:
+    """Where the autoencoder is kept."""
+    config = run.config
+    single = replace(
+        run, config=replace(config, num_seeds=1), trainings={"vae": {"vae": config.vae}}
+    )
+    return single.stage("vae")
+
+
+def trained_digest(
+    gan: TrainedGAN, features: Sequence[Features], autoencoder: TrainedVAE | None = None
+) -> str:
+    """`digest_of` what training has made of a GAN, of features and of an autoencoder.
 
     What is computed from these and the images at each start, such as BatchNorm's statistics, is
     left out: another number of cores rounds it otherwise, and a trial of one machine is kept on
     the next.
     """
     encoders: Any = features
-    return digest_of((gan.progress.state, [one.args[0]["params"] for one in encoders]))
+    others = [] if autoencoder is None else [autoencoder.progress.state]
+    return digest_of((gan.progress.state, [one.args[0]["params"] for one in encoders], others))
 
 
 GAN_DIGEST = "gan's parameters"

@@ -27,6 +27,7 @@ from magan_jax.latent.synthesis import Shape, synthesize
 from magan_jax.metrics.features import quantise_images
 from magan_jax.training.engine import Batch
 from magan_jax.training.standardised import Features
+from magan_jax.training.vae import TrainedVAE
 
 # Streams of a pool's key. Arms of random latents share them: arms are compared in pairs.
 _LATENTS, _EXITS, _ANCHORS, _SHIFTS, _NEIGHBOURS, _REAL, _TUNING = range(7)
@@ -48,6 +49,7 @@ class Sources(NamedTuple):
         num_classes: K.
         config: the settings.
         num_devices: see `magan_jax.parallel.on_devices`.
+        autoencoder: trained without labels; None, where no arm needs it.
     """
 
     generate: Generate
@@ -61,6 +63,7 @@ class Sources(NamedTuple):
     num_classes: int
     config: SynthesisConfig
     num_devices: int | None = None
+    autoencoder: TrainedVAE | None = None
 
     @property
     def informed(self) -> Classify:
