@@ -20,11 +20,11 @@ from magan_jax.comparison.exploration import explore
 from magan_jax.comparison.outcome import Judged, Outcome
 from magan_jax.comparison.report import report_systems
 from magan_jax.comparison.settings import JudgingConfig, check_judging_config
-from magan_jax.comparison.systems import SYSTEMS, chosen_config
+from magan_jax.comparison.systems import SYSTEMS, check_systems, chosen_config
 from magan_jax.data import load_dataset
 from magan_jax.latent.partition import PartitionScores, partition_scores
 from magan_jax.latent.sampling import sample_images
-from magan_jax.latent.settings import AnalysisConfig, check_analysis_config
+from magan_jax.latent.settings import DirectionsConfig, check_latent_space_config
 from magan_jax.metrics import (
     METHODS,
     Extractor,
@@ -66,7 +66,7 @@ class Config(RunConfig):
     judging: JudgingConfig = field(default_factory=JudgingConfig)
     classifier: ClassifierConfig = field(default_factory=ClassifierConfig)
     gan: GANConfig = field(default_factory=lambda: GANConfig(network="mlp"))
-    analysis: AnalysisConfig = field(default_factory=AnalysisConfig)
+    analysis: DirectionsConfig = field(default_factory=DirectionsConfig)
 
 
 PRESETS = {
@@ -78,7 +78,7 @@ PRESETS = {
         judging=JudgingConfig(num_images=5_000),
         classifier=ClassifierConfig(epochs=4, width=16, learning_rate=3e-3),
         gan=GANConfig(network="mlp"),
-        analysis=AnalysisConfig(large_num_samples=20_000, num_directions=128),
+        analysis=DirectionsConfig(num_samples=20_000, num_directions=128),
     ),
 }
 
@@ -191,7 +191,7 @@ def judged_gan(
         *networks,
         latent_dim=jax.eval_shape(lambda k: gan.prior(k, 1), key).shape[1],
         num_classes=len(run.dataset.class_names),
-        num_samples=settings.large_num_samples,
+        num_samples=settings.num_samples,
         num_permutations=0,
         prior=gan.prior,
         quiet=True,
@@ -224,6 +224,7 @@ def prepare() -> Run:
         raise ValueError(
             f"--methods names {', '.join(unknown) or 'none'}; choose among {', '.join(SYSTEMS)}."
         )
+    check_systems(config.methods, config.gan, config.epochs, PRESETS[preset].gan)
     dataset = load_dataset(config.dataset, config.data_dir)
     classifier = config.classifier
     config = replace(
@@ -240,7 +241,7 @@ def prepare() -> Run:
             dataset.train_images.shape,
             config.num_devices,
         )
-    check_analysis_config(config.analysis, len(dataset.class_names))
+    check_latent_space_config(config.analysis)
     check_judging_config(config.judging)
     # The curves over epochs are kept with a training, so how they are measured decides it too.
     judged = {"classifier": config.classifier, "judging": config.judging}

@@ -22,10 +22,8 @@ from magan_jax.conditional.outcome import Judged, Outcome
 from magan_jax.conditional.report import report_samplers
 from magan_jax.conditional.samplers import choose_samplers, judge_samplers, score_images
 from magan_jax.conditional.settings import (
-    LatentSpaceConfig,
     SamplingConfig,
     check_classes,
-    check_latent_space_config,
     check_sampling_config,
     search_description,
 )
@@ -35,6 +33,7 @@ from magan_jax.latent.conditional import class_latents, score_conditional
 from magan_jax.latent.labels import NetworkOutputError
 from magan_jax.latent.prior import standard_normal
 from magan_jax.latent.sampling import sample_images
+from magan_jax.latent.settings import LatentSpaceConfig, check_latent_space_config
 from magan_jax.metrics import Extractor, Reference, evaluate_against, evenly_spaced, reference_of
 from magan_jax.parallel import check_num_devices
 from magan_jax.run import Run, RunConfig, start_run

@@ -8,16 +8,12 @@ import pytest
 
 from magan_jax.conditional import samplers
 from magan_jax.conditional.samplers import Chosen, choose_samplers, judge_samplers, score_images
-from magan_jax.conditional.settings import (
-    LatentSpaceConfig,
-    SamplingConfig,
-    check_latent_space_config,
-    search_description,
-)
+from magan_jax.conditional.settings import SamplingConfig, search_description
 from magan_jax.latent import scale_search
 from magan_jax.latent.conditional import ClassLatents, conditional_images, score_conditional
 from magan_jax.latent.labels import NetworkOutputError
 from magan_jax.latent.scale_search import ScaleSearch, search_simple
+from magan_jax.latent.settings import DirectionsConfig, LatentSpaceConfig, check_latent_space_config
 
 KEYS = jax.random.split(jax.random.key(3), 3)
 SIDES = ClassLatents(
@@ -179,3 +175,5 @@ def test_what_cannot_be_asked_of_a_latent_space_is_refused(settings, message):
     check_latent_space_config(LatentSpaceConfig())
     with pytest.raises(ValueError, match=message):
         check_latent_space_config(LatentSpaceConfig(**settings))
+    with pytest.raises(ValueError, match="analysis.num_directions is 0"):
+        check_latent_space_config(DirectionsConfig(num_directions=0))

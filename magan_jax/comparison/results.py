@@ -20,7 +20,11 @@ def systems_results(
     """`methods`, `orders` and `exploration` of results.json."""
     return {
         "methods": {name: _method_entry(outcome) for name, outcome in outcomes.items()},
-        "orders": [order_entry(order, outcomes) for order in orders],
+        "orders": [
+            order_entry(order, outcomes)
+            for order in orders
+            if order.more in outcomes and order.less in outcomes
+        ],
         "exploration": _exploration_entry(exploration),
     }
 
@@ -59,9 +63,9 @@ def missing_classes(judged: Judged) -> list[int]:
 
 
 def order_entry(order: Order, outcomes: Mapping[str, Outcome]) -> dict[str, Any]:
-    """One claimed order, decided over seeds."""
+    """One claimed order of two systems that were asked for, decided over seeds."""
     pair = (order.more, order.less)
-    both = [outcomes.get(name) for name in pair]
+    both = [outcomes[name] for name in pair]
     entry = order._asdict() | {
         "titles": [SYSTEMS[name].title for name in pair],
         "reported": [getattr(SYSTEMS[name].reported, order.metric) for name in pair],
@@ -69,14 +73,10 @@ def order_entry(order: Order, outcomes: Mapping[str, Outcome]) -> dict[str, Any]
         "interval": None,
         "verdict": "open",
     }
-    if any(one is None for one in both):
-        return entry | {"reason": "not both systems were trained (--methods)"}
-    if not all(one.judged for one in both if one is not None):
+    if not all(one.judged for one in both):
         return entry | {"reason": "a training failed"}
     values = [
-        np.array([judged.scores[order.metric].value for judged in one.judged])
-        for one in both
-        if one is not None
+        np.array([judged.scores[order.metric].value for judged in one.judged]) for one in both
     ]
     found = difference(*values)
     return entry | {

@@ -7,7 +7,8 @@ distance was taken in; values are not comparable with ours, orders are. Neither 
 optimiser: settings that the reports leave open are those of each method's own paper.
 """
 
-from dataclasses import replace
+from collections.abc import Sequence
+from dataclasses import fields, replace
 from typing import Any, NamedTuple
 
 from magan_jax.comparison.orders import Order
@@ -106,6 +107,10 @@ ORDERS: tuple[Order, ...] = (
 """What the reports say of one system against another."""
 
 
+_IDENTITY = ("objective", "prior", "sampling_prior")
+"""Fields of `GANConfig` that make a system another one."""
+
+
 def chosen_config(name: str, base: GANConfig, epochs: int | None) -> GANConfig:
     """The configuration of a system.
 
@@ -115,4 +120,40 @@ def chosen_config(name: str, base: GANConfig, epochs: int | None) -> GANConfig:
         epochs: passes over the data; None: as many as its report's.
     """
     system = SYSTEMS[name]
-    return replace(base, **system.settings, epochs=epochs or system.epochs)
+    return replace(base, **system.settings, epochs=system.epochs if epochs is None else epochs)
+
+
+def check_systems(
+    names: Sequence[str], base: GANConfig, epochs: int | None, default: GANConfig
+) -> None:
+    """Refuse settings that systems would not heed, or that would make them something else.
+
+    Args:
+        names: of the systems, in `SYSTEMS`.
+        base: see `chosen_config`.
+        epochs: see `chosen_config`.
+        default: `base` where nobody has changed it.
+
+    Raises:
+        ValueError: naming the flag and the systems.
+    """
+    if epochs is not None and epochs < 1:
+        raise ValueError(f"epochs is {epochs}; it must be at least 1.")
+    for one in fields(base):
+        value = getattr(base, one.name)
+        if value == getattr(default, one.name):
+            continue
+        flag = f"--gan.{one.name.replace('_', '-')} is {value}"
+        if one.name == "epochs":
+            raise ValueError(f"{flag}; give --epochs, which is for every system.")
+        if one.name in _IDENTITY:
+            raise ValueError(
+                f"{flag}, which is what a system's name stands for; leave it out and choose by "
+                "--methods."
+            )
+        own = [name for name in names if one.name in SYSTEMS[name].settings]
+        if own:
+            raise ValueError(
+                f"{flag}, but {', '.join(own)} would not heed it: a report or a method's paper "
+                "sets it there; leave it out, or name other --methods."
+            )

@@ -9,7 +9,6 @@ import numpy as np
 from magan_jax.data import Dataset
 from magan_jax.files import digest_of
 from magan_jax.latent.scale_search import NUM_DRAWS, THETAS, WHOLE_GRID
-from magan_jax.latent.settings import check_exit_search, check_latents_labelled
 
 SEARCH_VERSION = 2
 """One more with each change of the code that changes what a search finds."""
@@ -29,26 +28,6 @@ class SamplingConfig:
     """Times that the search goes through all dimensions, at most."""
     num_rays: int = 1000
     """Draws of each class that are followed from the class mean outwards."""
-
-
-@dataclass(frozen=True)
-class LatentSpaceConfig:
-    """What is asked of an autoencoder's latent space as of any generator's."""
-
-    num_samples: int = 1_000_000
-    """Latents of the prior that are labelled."""
-    upper: float = 3.0
-    """Draws are followed up to so many standard deviations from their class mean."""
-    tolerance: float = 1e-3
-    """Their exits are exact to this many standard deviations."""
-    batch_size: int | None = None
-    """Latents in one forward pass; None: 125 on a CPU, 4000 on an accelerator."""
-
-
-def check_latent_space_config(config: LatentSpaceConfig) -> None:
-    """Refuse settings that cannot work, naming the field; to be called before any training."""
-    check_latents_labelled("analysis.num_samples", config.num_samples)
-    check_exit_search("analysis", config.upper, config.tolerance, config.batch_size)
 
 
 def check_sampling_config(config: SamplingConfig) -> None:

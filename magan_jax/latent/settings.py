@@ -76,3 +76,33 @@ def check_exit_search(section: str, upper: float, tolerance: float, batch_size: 
             f"{section}.tolerance is {tolerance} and {section}.upper {upper}; "
             "upper · 2⁻²² ≤ tolerance < upper is needed."
         )
+
+
+@dataclass(frozen=True)
+class LatentSpaceConfig:
+    """What a study of several generators asks of each one's latent space."""
+
+    num_samples: int = 1_000_000
+    """Latents of the prior that are labelled."""
+    upper: float = 3.0
+    """Shifts are followed up to so many standard deviations from their class mean."""
+    tolerance: float = 1e-3
+    """Their exits are exact to this many standard deviations."""
+    batch_size: int | None = None
+    """Latents in one forward pass; None: 125 on a CPU, 4000 on an accelerator."""
+
+
+@dataclass(frozen=True)
+class DirectionsConfig(LatentSpaceConfig):
+    """The same, with random directions from each class mean."""
+
+    num_directions: int = 4096
+    """Random shift directions per class for the measured ε."""
+
+
+def check_latent_space_config(config: LatentSpaceConfig) -> None:
+    """Refuse settings that cannot work, naming the field; to be called before any training."""
+    check_latents_labelled("analysis.num_samples", config.num_samples)
+    check_exit_search("analysis", config.upper, config.tolerance, config.batch_size)
+    if isinstance(config, DirectionsConfig):
+        check_positive("analysis.num_directions", config.num_directions)
