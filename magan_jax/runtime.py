@@ -35,14 +35,21 @@ def join_hosts() -> None:
     JAX_COORDINATOR_ADDRESS (host:port of the first), JAX_NUM_PROCESSES and JAX_PROCESS_ID.
 
     Raises:
-        ValueError: when the numbers in the environment are missing or not numbers.
+        ValueError: when there is no cluster, or the numbers in the environment are missing or not
+            numbers.
     """
     # Two programs under way at once on CPU may interleave their collectives differently on two
     # hosts, which then mix them up.
     jax.config.update("jax_cpu_enable_async_dispatch", False)
     address = os.environ.get("JAX_COORDINATOR_ADDRESS")
     if address is None:
-        jax.distributed.initialize()
+        try:
+            jax.distributed.initialize()
+        except ValueError as error:
+            raise ValueError(
+                f"--distributed: no cluster was found ({error}); outside of Cloud TPU, SLURM and "
+                "MPI set JAX_COORDINATOR_ADDRESS, JAX_NUM_PROCESSES and JAX_PROCESS_ID."
+            ) from error
         return
     try:
         count = int(os.environ["JAX_NUM_PROCESSES"])

@@ -1,3 +1,4 @@
+import jax
 import numpy as np
 import pytest
 from scipy.cluster.hierarchy import cophenet, fcluster, linkage
@@ -5,6 +6,7 @@ from scipy.spatial.distance import pdist, squareform
 from scipy.stats import spearmanr
 from sklearn.metrics import adjusted_rand_score
 
+from magan_jax import analyze
 from magan_jax.latent.agreement import compare_geometries, correlate_with
 from magan_jax.latent.clustering import LINKAGES
 
@@ -102,6 +104,20 @@ def test_classes_without_statistics_anywhere_are_left_out(alike):
     kept = np.ix_(found.classes, found.classes)
     again = compare_geometries([alike[i][kept] for i in range(3)], num_permutations=0)
     np.testing.assert_allclose(found.distance.pairs, again.distance.pairs)
+
+
+def test_analyses_may_stand_for_their_distances():
+    templates = np.random.default_rng(0).normal(size=(4, 6)).astype(np.float32)
+    analyses = [
+        analyze(
+            jax.random.key(s), lambda z: z, lambda x: x @ templates.T,
+            latent_dim=6, num_classes=4, num_samples=500, num_permutations=0,
+        )
+        for s in (0, 1)
+    ]  # fmt: skip
+    found = compare_geometries(analyses, num_permutations=9)
+    expected = compare_geometries([one.distance for one in analyses], num_permutations=9)
+    np.testing.assert_array_equal(found.distance.pairs, expected.distance.pairs)
 
 
 @pytest.mark.parametrize(

@@ -197,7 +197,16 @@ def test_other_parameters_are_not_compiled_anew():
         (lambda: score(generate=lambda z: generate(z) / 0), "not finite for 40 of 40"),
         (lambda: score(classify=lambda x: classify(x)[:, :1]), "num_classes is 2, but classify"),
         (lambda: latents_of(labels=[0, 0, 1]), "class 1 has 1 images; a standard deviation"),
-        (lambda: latents_of(labels=[0, 0]), "labels have the shape"),
+        (lambda: latents_of(labels=[0, 0]), r"labels are int64 of the shape \(2,\); whole numbers"),
+        (lambda: latents_of(labels=[0.0, 0.0, 1.0]), "labels are float64"),
+        (lambda: latents_of(labels=[0, 1, 2]), "a label is 2, but num_classes is 2"),
+        (lambda: latents_of(labels=[0, 1, -1]), "a label is -1, but num_classes is 2; labels must"),
+        (lambda: latents_of(labels=[0, 0, 1, 1], kind=np.uint8), "type uint8; encode takes floats"),
+        (
+            lambda: latents_of(labels=[0, 0, 1, 1], encode=lambda x: x[:, 0, 0]),
+            r"encode gave \(4, 1",
+        ),
+        (lambda: score(key=0), "key is 0; one key is needed"),
         (
             lambda: latents_of(labels=[0, 0, 1, 1], encode=lambda x: (x[:, 0, 0] / 0, x[:, 0, 0])),
             "encode gave values that are not finite for 4 of 4 images; look at the encoder",
@@ -214,10 +223,16 @@ def images_of_theta(theta, num_draws=1):
 
 
 def score(
-    theta=0.5, num_draws=1, num_samples=20, generate=generate, classify=classify, latents=SIDES
+    theta=0.5,
+    num_draws=1,
+    num_samples=20,
+    generate=generate,
+    classify=classify,
+    latents=SIDES,
+    key=KEY,
 ):
     return score_conditional(
-        KEY,
+        key,
         generate,
         classify,
         latents,
@@ -234,9 +249,9 @@ def test_one_theta_may_have_many_numbers_of_draws():
     assert (found.cosine[1] > found.cosine[0]).all()  # a smaller deviation: more alike
 
 
-def latents_of(labels, encode=lambda x: (x[:, 0, 0], x[:, 0, 0])):
+def latents_of(labels, encode=lambda x: (x[:, 0, 0], x[:, 0, 0]), kind=np.float32):
     count = max(3, len(labels)) if len(labels) != 2 else 3
-    return class_latents(encode, np.ones((count, 1, 1, 1), np.float32), np.array(labels), 2)
+    return class_latents(encode, np.ones((count, 1, 1, 1), kind), np.array(labels), 2)
 
 
 SEARCH = {"num_samples": 60, "num_devices": 1}

@@ -169,6 +169,10 @@ def test_too_few_images_are_warned_of_once_and_not_for_the_yardstick():
         ({"k_precision": 120}, r"k is 120, but fake has 120 row\(s\)"),
         ({"fake": FAKE[:0]}, r"fake has the shape \(0, 8, 8, 1\)"),
         ({"held_out": HELD_OUT.astype(float)}, "held_out goes from"),
+        (
+            {"fake": FAKE.transpose(0, 3, 1, 2)},
+            r"fake images are \(1, 8, 8\), the real ones \(8, 8, 1",
+        ),
     ],
 )
 def test_what_cannot_be_computed_is_refused(changes, message):

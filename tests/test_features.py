@@ -1,3 +1,5 @@
+import warnings
+
 import numpy as np
 import pytest
 
@@ -55,6 +57,14 @@ def test_the_range_of_a_batch_does_not_matter():
 def test_other_images_are_refused(images, message):
     with pytest.raises(ValueError, match=message):
         features_of(flat, images)
+
+
+def test_images_that_look_like_those_from_0_to_1_are_warned_of():
+    with pytest.warns(UserWarning, match="images are floats from .* none below 0; .* pass 2 x - 1"):
+        quantise_images((SCALED + 1) / 2)
+    with warnings.catch_warnings(action="error"):
+        quantise_images(SCALED)
+        quantise_images(IMAGES)
 
 
 def test_functions_that_give_no_features_are_refused():

@@ -93,3 +93,48 @@ def test_a_plain_function_becomes_a_pytree_without_leaves():
     found = as_pytree(jnp.negative)
     assert jax.tree.leaves(found) == []
     assert found(2) == -2
+
+
+def torch_like(z):
+    """As PyTorch refuses what is no tensor of its own."""
+    raise TypeError("linear(): argument 'input' must be Tensor, not DynamicJaxprTracer")
+
+
+@pytest.mark.parametrize(
+    ("functions", "message"),
+    [
+        (
+            (lambda z: z @ jnp.ones((5, 4)), lambda x: x),
+            r"generate fails for latents .* \(2, 3\) \(",
+        ),
+        ((torch_like, lambda x: x), "generate fails .*TypeError: linear.*needs jax.pure_callback"),
+        ((lambda z: jnp.asarray(np.asarray(z)), lambda x: x), "generate fails .*TracerArrayConv"),
+        ((lambda z: z, lambda x: x @ jnp.ones((7, 4))), "classify fails for images of the shape"),
+    ],
+)
+def test_a_function_that_cannot_be_traced_is_named_with_its_reason(functions, message):
+    with pytest.raises(ValueError, match=message) as caught:
+        analyze(KEY, *functions, latent_dim=3, num_classes=4, num_samples=100)
+    assert "\n" not in str(caught.value)
+    assert caught.value.__cause__ is not None
+
+
+def test_a_numpy_function_works_behind_a_callback():
+    """As README has it for a PyTorch module."""
+    weights = np.random.default_rng(0).normal(size=(3, 4)).astype(np.float32)
+
+    def given(z):
+        assert isinstance(z, np.ndarray | jax.Array)
+        return np.asarray(z) @ weights
+
+    def generate(z):
+        shape = jax.ShapeDtypeStruct((len(z), 4), jnp.float32)
+        return jax.pure_callback(given, shape, z, vmap_method="sequential")
+
+    settings = {"latent_dim": 3, "num_classes": 4, "num_samples": 1e3, "num_permutations": 0}
+    found = analyze(KEY, generate, lambda x: x, num_devices=1, **settings)
+    same = analyze(KEY, lambda z: z @ weights, lambda x: x, num_devices=1, **settings)
+    np.testing.assert_array_equal(found.counts, same.counts)
+    assert found.num_samples == 1000
+    with pytest.raises(ValueError, match=r"key is 0; one key is needed"):
+        analyze(0, generate, lambda x: x, **settings)

@@ -5,7 +5,20 @@ import numpy as np
 import pytest
 from jax.experimental import multihost_utils
 
-from magan_jax.runtime import first_host_says
+from magan_jax.runtime import first_host_says, join_hosts
+
+
+def test_a_machine_alone_is_told_what_a_cluster_needs(monkeypatch):
+    def initialize():
+        raise ValueError("coordinator_address should be defined.")
+
+    monkeypatch.delenv("JAX_COORDINATOR_ADDRESS", raising=False)
+    monkeypatch.setattr(jax.distributed, "initialize", initialize)
+    monkeypatch.setattr(jax.config, "update", lambda *_: None)
+    with pytest.raises(
+        ValueError, match="no cluster was found .* set JAX_COORDINATOR_ADDRESS, JAX"
+    ):
+        join_hosts()
 
 
 @pytest.mark.parametrize("answer", [True, False])

@@ -121,6 +121,17 @@ def test_measured_epsilon_keeps_nineteen_of_twenty_directions(analysis):
     assert np.mean(made.provenance.judged == made.labels) >= 0.95
 
 
+def test_what_is_not_a_key_or_an_epsilon_is_named(analysis):
+    regions = regions_around_means(analysis, np.full(4, 0.5))
+    with pytest.raises(ValueError, match=r"key is 0; one key is needed, such as jax.random.key"):
+        synthesize(0, generate, classify, regions, num_per_class=5)
+    exits = measure_invariance(
+        KEY, generate, classify, analysis, num_directions=4, upper=3.0, tolerance=0.1
+    )
+    with pytest.raises(ValueError, match="epsilon is Invariance; pass its numbers"):
+        regions_around_means(analysis, exits)
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [

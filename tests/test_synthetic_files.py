@@ -39,6 +39,18 @@ def test_idx_files_are_those_of_a_data_set(made, tmp_path):
     np.testing.assert_array_equal(labels, made.labels)
 
 
+def test_a_folder_may_be_named_by_its_path_as_text(made, tmp_path):
+    write_synthetic(str(tmp_path / "text"), made, REGIONS, NAMES)
+    assert (tmp_path / "text" / "provenance.npz").exists()
+
+
+def test_images_without_colours_last_are_refused(made, tmp_path):
+    wrong = made._replace(images=np.zeros((12, 1, 8, 8), np.uint8))
+    with pytest.raises(ValueError, match=r"images have the shape \(12, 1, 8, 8\); .* colours last"):
+        write_synthetic(tmp_path / "wrong", wrong, REGIONS, NAMES)
+    assert not (tmp_path / "wrong").exists()
+
+
 def test_a_set_of_other_images_does_not_stay_beside_the_new_labels(made, tmp_path):
     """Of as many images, grey before and coloured now, each would be a valid pair."""
     other = made._replace(images=np.repeat(made.images[..., :1], 4 - made.images.shape[-1], -1))

@@ -17,7 +17,7 @@ _IMAGES = "train-images-idx{}-ubyte.gz"
 
 
 def write_synthetic(
-    folder: Path, made: Synthetic, regions: Regions, class_names: Sequence[str]
+    folder: Path | str, made: Synthetic, regions: Regions, class_names: Sequence[str]
 ) -> None:
     """Write what `synthesize` made, three times over:
 
@@ -33,9 +33,15 @@ def write_synthetic(
         class_names: of all K classes.
 
     Raises:
-        ValueError: for a folder that cannot be written to, a label without a name, or more labels
-            than a byte can tell.
+        ValueError: for a folder that cannot be written to, images without colours last, a label
+            without a name, or more labels than a byte can tell.
     """
+    folder = Path(folder)
+    if made.images.ndim != 4 or made.images.shape[-1] not in (1, 3, 4):
+        raise ValueError(
+            f"images have the shape {made.images.shape}; [N, H, W, C] with 1, 3 or 4 colours is "
+            "needed: let generate put the colours last."
+        )
     largest = int(max(made.labels.max(), made.provenance.judged.max()))
     if largest >= len(class_names) or largest > 255:
         raise ValueError(

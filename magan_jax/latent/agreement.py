@@ -16,6 +16,7 @@ from scipy.cluster.hierarchy import cophenet, fcluster, linkage
 from scipy.spatial.distance import squareform
 from scipy.stats import rankdata, t
 
+from magan_jax.latent.analysis import Analysis
 from magan_jax.latent.clustering import LINKAGES
 
 
@@ -63,7 +64,7 @@ class Agreement(NamedTuple):
 
 
 def compare_geometries(
-    distances: Sequence[np.ndarray],
+    distances: Sequence[np.ndarray | Analysis],
     *,
     num_clusters: int = 3,
     num_permutations: int = 999,
@@ -72,7 +73,7 @@ def compare_geometries(
     """Compare the distances of the same classes in several generators.
 
     Args:
-        distances: S ≥ 2 symmetric matrices `[K, K]`, `Analysis.distance` of each generator; a
+        distances: S ≥ 2 symmetric matrices `[K, K]`, or the `Analysis` of each generator; a
             class whose row is NaN in one of them is left out.
         num_clusters: of the flat cuts.
         num_permutations: behind each p-value; the smallest possible is 1/(B + 1).
@@ -82,12 +83,13 @@ def compare_geometries(
         ValueError: for fewer than two generators, fewer than three classes in common, or
             matrices of different sizes.
     """
-    if len(distances) < 2 or len({np.shape(d) for d in distances}) != 1:
+    given = [np.asarray(d.distance if isinstance(d, Analysis) else d) for d in distances]
+    if len(given) < 2 or len({d.shape for d in given}) != 1:
         raise ValueError(
-            f"distances have the shapes {[np.shape(d) for d in distances]}; two or more matrices "
+            f"distances have the shapes {[d.shape for d in given]}; two or more matrices "
             "[K, K] of one size are needed."
         )
-    found = np.stack([np.asarray(d, np.float64) for d in distances])
+    found = np.stack(given).astype(np.float64)
     off_diagonal = np.where(np.eye(found.shape[-1], dtype=bool), np.nan, found)
     classes = np.flatnonzero(np.isfinite(off_diagonal).any(-1).all(0))
     if len(classes) < 3:

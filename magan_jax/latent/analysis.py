@@ -8,7 +8,7 @@ import numpy as np
 
 from magan_jax.latent.geometry import Interval, geometry, permutation_p_values, root, root_interval
 from magan_jax.latent.intervals import intervals_of
-from magan_jax.latent.labels import check_finite, check_positive, label_latents
+from magan_jax.latent.labels import check_finite, check_key, check_positive, label_latents
 from magan_jax.latent.moments import Moments, merge_all, standard_deviation
 from magan_jax.latent.networks import Classify, Generate, chosen_batch_size, take_apart
 from magan_jax.latent.prior import Prior, standard_normal
@@ -115,6 +115,7 @@ def analyze(
         ValueError: for sizes or functions that do not fit, and for images or logits that are not
             finite.
     """
+    check_key(key)
     check_positive("latent_dim", latent_dim)
     check_positive("num_classes", num_classes)
     batch_size = chosen_batch_size(batch_size)
@@ -124,6 +125,7 @@ def analyze(
             f"num_samples is {num_samples}; a standard deviation needs at least 2, and latents "
             "are numbered below 2³¹."
         )
+    num_samples = int(num_samples)  # it may be 1e6
     if num_permutations < 0:
         raise ValueError(f"num_permutations is {num_permutations}; it must be 0 or more.")
     prior = standard_normal(latent_dim) if prior is None else prior

@@ -18,6 +18,7 @@ from magan_jax.blocks import in_blocks
 from magan_jax.latent.labels import (
     NetworkOutputError,
     check_finite,
+    check_key,
     check_positive,
     label_and_finite,
 )
@@ -84,20 +85,43 @@ def class_latents(
         num_classes: K.
 
     Raises:
-        ValueError: for labels that do not fit, and a class with fewer than two images.
+        ValueError: for labels or images that do not fit, a class with fewer than two images, and
+            an encoder that does not give two arrays.
         NetworkOutputError: for encodings that are not finite.
     """
-    labels = np.asarray(labels)
-    if labels.shape != images.shape[:1]:
-        raise ValueError(f"labels have the shape {labels.shape}; {images.shape[:1]} is needed.")
-    count = np.bincount(labels[(labels >= 0) & (labels < num_classes)], minlength=num_classes)
+    labels, images = np.asarray(labels), np.asarray(images)
+    check_positive("num_classes", num_classes)
+    if labels.shape != images.shape[:1] or not np.issubdtype(labels.dtype, np.integer):
+        raise ValueError(
+            f"labels are {labels.dtype} of the shape {labels.shape}; whole numbers "
+            f"{images.shape[:1]}, one for each image, are needed."
+        )
+    beyond = labels[(labels < 0) | (labels >= num_classes)]
+    if len(beyond):
+        raise ValueError(
+            f"a label is {beyond[0]}, but num_classes is {num_classes}; labels must be 0 to "
+            f"{num_classes - 1}."
+        )
+    if images.dtype.kind != "f":
+        raise ValueError(
+            f"images are of type {images.dtype}; encode takes floats in [-1, 1]: pass "
+            "images / 127.5 - 1."
+        )
+    count = np.bincount(labels, minlength=num_classes)
     if (count < 2).any():
         few = int(np.argmin(count))
         raise ValueError(
             f"class {few} has {count[few]} images; a standard deviation needs at least 2."
         )
     compiled = jax.jit(lambda x: encode(x))
-    mean, log_variance = in_blocks(compiled, np.asarray(images), min(_BLOCK, len(images)))
+    found = in_blocks(compiled, images, min(_BLOCK, len(images)))
+    shapes = [np.shape(x) for x in found] if isinstance(found, tuple | list) else [np.shape(found)]
+    if len(shapes) != 2 or len(shapes[0]) != 2 or shapes[0] != shapes[1]:
+        raise ValueError(
+            f"encode gave {' and '.join(map(str, shapes))} for {len(images)} images; it must give "
+            "a mean and the logarithm of a variance, both [n, d]."
+        )
+    mean, log_variance = found
     finite = np.isfinite(mean).all(-1) & np.isfinite(log_variance).all(-1)
     if not finite.all():
         raise NetworkOutputError(
@@ -165,6 +189,7 @@ def conditional_images(
     Raises:
         ValueError: for θ, numbers or shapes that cannot be.
     """
+    check_key(key)
     check_positive("num_samples", num_samples)
     check_positive("num_draws", num_draws)
     num_classes = len(latents.mean)
@@ -210,6 +235,7 @@ def score_conditional(
         ValueError: for θ that is negative or not finite, numbers and shapes that cannot be.
         NetworkOutputError: for images that are not finite or wholly dark, which have no cosine.
     """
+    check_key(key)
     check_positive("num_samples", num_samples)
     if num_samples < 2:
         raise ValueError("num_samples is 1; a pair of images needs 2.")

@@ -73,22 +73,18 @@ def check_networks(networks: Networks, latent_dim: int, num_classes: int | None 
         The number of classes.
 
     Raises:
-        ValueError: naming the function, its shape and the shape needed.
+        ValueError: naming the function, its shape and the shape needed, or why it has none.
     """
     n = 2
     latents = jax.ShapeDtypeStruct((n, latent_dim), jnp.float32)
-    images = jax.eval_shape(
-        lambda arrays, z: networks.functions(arrays)[0](z), networks.shapes, latents
-    )
+    images = _shape_of("generate", 0, networks, latents)
     if not isinstance(images, jax.ShapeDtypeStruct) or images.shape[:1] != (n,):
         shape = getattr(images, "shape", type(images).__name__)
         raise ValueError(
             f"generate gave {shape} for latents {(n, latent_dim)}; it must give one image for "
             "each latent, an array [n, ...]."
         )
-    logits = jax.eval_shape(
-        lambda arrays, x: networks.functions(arrays)[1](x), networks.shapes, images
-    )
+    logits = _shape_of("classify", 1, networks, images)
     if (
         not isinstance(logits, jax.ShapeDtypeStruct)
         or len(logits.shape) != 2
@@ -104,3 +100,20 @@ def check_networks(networks: Networks, latent_dim: int, num_classes: int | None 
             f"classes; pass num_classes={logits.shape[1]} or another classifier."
         )
     return logits.shape[1]
+
+
+def _shape_of(name: str, place: int, networks: Networks, given: jax.ShapeDtypeStruct) -> Any:
+    """What one of the two functions gives for an array, by tracing alone."""
+    try:
+        return jax.eval_shape(
+            lambda arrays, x: networks.functions(arrays)[place](x), networks.shapes, given
+        )
+    except Exception as error:  # whatever a function of the user's may raise
+        reason = str(error).strip().partition("\n")[0]
+        of = "latents" if name == "generate" else "images"
+        hint = "latent_dim" if name == "generate" else "its input, and that it is not generate,"
+        raise ValueError(
+            f"{name} fails for {of} of the shape {given.shape} ({type(error).__name__}: {reason}); "
+            f"look at {hint}, and note that it is called with batches of any size under a JAX "
+            "trace: a NumPy or PyTorch function needs jax.pure_callback around it."
+        ) from error

@@ -49,6 +49,11 @@ def regions_around_means(analysis: Analysis, epsilon: np.ndarray) -> Regions:
         ValueError: for another shape or a negative ε.
         NoRegionError: if no class has a region.
     """
+    if isinstance(epsilon, tuple):
+        raise ValueError(
+            f"epsilon is {type(epsilon).__name__}; pass its numbers [K], such as `measured` of "
+            "what measure_invariance found."
+        )
     epsilon = np.asarray(epsilon, np.float64)
     if epsilon.shape != analysis.counts.shape or (epsilon < 0).any():
         raise ValueError(

@@ -8,7 +8,7 @@ import numpy as np
 
 from magan_jax.blocks import in_blocks
 from magan_jax.latent.invariance import random_signs
-from magan_jax.latent.labels import check_finite, check_positive
+from magan_jax.latent.labels import check_finite, check_key, check_positive
 from magan_jax.latent.networks import Classify, Generate, check_networks, take_apart
 from magan_jax.latent.regions import Regions
 from magan_jax.latent.sampling import as_pytree, images_in_blocks
@@ -74,7 +74,8 @@ def synthesize(
 
     Args:
         key: class k draws from `fold_in(key, k)`, whatever the other classes are.
-        generate, classify: see `analyze`; C judges the images, and decides nothing.
+        generate, classify: see `analyze`; G's images `[n, H, W, C]` must lie in [-1, 1], and C
+            judges them, and decides nothing.
         regions: from `regions_around_means` or `regions_around_anchors`.
         num_per_class: images of each class.
         classes: which; default all that have a region.
@@ -84,6 +85,7 @@ def synthesize(
         ValueError: for a class without a region, named twice or unknown to C, ε that is not
             positive, functions whose shapes do not fit, or images or logits that are not finite.
     """
+    check_key(key)
     check_positive("num_per_class", num_per_class)
     if shape not in ("signs", "segment"):
         raise ValueError(f"shape is {shape!r}; choose signs or segment.")

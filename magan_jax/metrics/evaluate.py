@@ -80,6 +80,7 @@ class Reference(NamedTuple):
         statistics: moments and neighbours of `features`; None where no method asks for them.
         k_precision: of precision and recall.
         k_density: of density and coverage.
+        image_shape: of the real images, `(H, W, C)`.
     """
 
     extractor: Extractor
@@ -88,6 +89,7 @@ class Reference(NamedTuple):
     statistics: RealStatistics | None
     k_precision: int
     k_density: int
+    image_shape: tuple[int, ...]
 
 
 def reference_of(
@@ -108,7 +110,8 @@ def reference_of(
     if held_out is not None:
         others = features_of(extractor.function, held_out, batch_size=batch_size, name="held_out")
     statistics = _statistics(methods, features, k_precision, k_density, cache_folder)
-    return Reference(extractor, features, others, statistics, k_precision, k_density)
+    shape = tuple(np.shape(real)[1:])
+    return Reference(extractor, features, others, statistics, k_precision, k_density, shape)
 
 
 def evaluate_images(
@@ -149,8 +152,8 @@ def evaluate_images(
     all zero (see `mean_pairwise_cosine`), FD∞ of too few rows.
 
     Raises:
-        ValueError: for an unknown method, a missing key, and whatever the other functions named in
-            `methods` refuse.
+        ValueError: for an unknown method, a missing key, images of two sizes, and whatever the
+            other functions named in `methods` refuse.
     """
     _check_methods(methods)
     _check_key(methods, key)
@@ -184,6 +187,11 @@ def evaluate_against(
     _check_methods(methods)
     _check_key(methods, key)
     _check_reference(methods, reference)
+    if np.shape(fake)[1:] != reference.image_shape:
+        raise ValueError(
+            f"fake images are {np.shape(fake)[1:]}, the real ones {reference.image_shape}; both "
+            "must be (H, W, C) of one size."
+        )
     extractor, real = reference.extractor, reference.features
     features = features_of(extractor.function, fake, batch_size=batch_size, name="fake")
     check_same_width(real.shape[1], features.shape[1])

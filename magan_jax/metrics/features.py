@@ -5,6 +5,7 @@ The default is the project's own classifier trained on the same data: networks t
 photographs see little in images such as MNIST's.
 """
 
+import warnings
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -76,7 +77,8 @@ def quantise_images(images: np.ndarray, *, name: str = "images") -> np.ndarray:
 
     Floats in [-1, 1] are rounded to the nearest of the 256 values that real images have: otherwise
     an extractor may tell generated images by values that no real image can have. The range is
-    fixed, never that of a batch. What is beyond [-1, 1] is refused rather than cut off.
+    fixed, never that of a batch. What is beyond [-1, 1] is refused rather than cut off; floats of
+    which none is below 0 are taken with a warning, since they look like images in [0, 1].
 
     Raises:
         ValueError: for another shape, type or range.
@@ -89,6 +91,12 @@ def quantise_images(images: np.ndarray, *, name: str = "images") -> np.ndarray:
     if array.dtype.kind != "f" and array.dtype.name != "bfloat16":
         raise ValueError(
             f"{name} is of type {array.dtype}; images must be uint8, or floats in [-1, 1]."
+        )
+    if 0 <= array.min() and array.max() <= 1:
+        warnings.warn(
+            f"{name} are floats from {array.min():.3g} to {array.max():.3g}, none below 0; they "
+            "are taken to lie in [-1, 1], where 0 is grey: pass 2 x - 1 if yours lie in [0, 1].",
+            stacklevel=2,
         )
     quantised = np.empty(array.shape, np.uint8)
     for first in range(0, len(array), 1000):
