@@ -64,6 +64,7 @@ def _trade_off(trained: Outcomes, real: ConditionalScores) -> FigureEntry:
                 float(
                     np.mean([judged.samplers[i].scores.accuracy.mean() for judged in one.judged])
                 ),
+                f"{sampler.accuracy_weight:g}",
             )
             for i, sampler in enumerate(one.judged[0].samplers)
             if sampler.kind != "simple"
@@ -79,8 +80,8 @@ def _trade_off(trained: Outcomes, real: ConditionalScores) -> FigureEntry:
     return FigureEntry(
         "figure_1_trade_off",
         "Figure 1: accuracy against the mean cosine of two images of a class (a line for each "
-        "seed: Simple's whole grid of θ and n). Filled marks are Medium 1 and 2, chosen with each "
-        "weight of the accuracy and judged on other draws; hollow ones the report's Table 4; the "
+        "seed: Simple's whole grid of θ and n). Filled marks are Medium 1 and 2, chosen with the "
+        "weight of the accuracy beside them and judged on other draws; hollow ones the report's Table 4; the "
         "dotted line is the cosine of real test images.",
         plots.plot_trade_off(panels, float(real.cosine.mean())),
     )

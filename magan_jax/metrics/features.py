@@ -92,7 +92,7 @@ def quantise_images(images: np.ndarray, *, name: str = "images") -> np.ndarray:
         raise ValueError(
             f"{name} is of type {array.dtype}; images must be uint8, or floats in [-1, 1]."
         )
-    if 0 <= array.min() and array.max() <= 1:
+    if array.min() >= 0 and array.max() <= 1:
         warnings.warn(
             f"{name} are floats from {array.min():.3g} to {array.max():.3g}, none below 0; they "
             "are taken to lie in [-1, 1], where 0 is grey: pass 2 x - 1 if yours lie in [0, 1].",

@@ -13,11 +13,12 @@ from magan_jax.plots.training import windows
 
 
 class Mark(NamedTuple):
-    """A point of the trade-off, with the sampler's title."""
+    """A point of the trade-off, with the sampler's title and what may be written beside it."""
 
     title: str
     cosine: float
     accuracy: float
+    remark: str = ""
 
 
 class Curve(NamedTuple):
@@ -67,6 +68,14 @@ def plot_trade_off(panels: Mapping[str, Sequence[Curve]], real_cosine: float) ->
                         mfc=fill,
                         ms=7,
                         zorder=3,
+                    )
+                    axis.annotate(
+                        mark.remark,
+                        (mark.cosine, mark.accuracy),
+                        (4, -10),
+                        textcoords="offset points",
+                        color=colour,
+                        fontsize=7,
                     )
                     lowest = min(lowest, mark.accuracy)
         axis.axvline(real_cosine, color=GREY, ls=":", lw=1.2)
@@ -153,13 +162,20 @@ def plot_exit_curves(
         )
         axis.plot(theta, accuracy[:, k], "o", color=colour, ms=4)
     axis.set(
-        xlabel="θ",
+        xlabel="θ [standard deviations of the class]",
         ylabel="share of draws in their class",
         xlim=(0, 1.02 * float(theta.max())),
         ylim=(0, 1.02),
     )
     axis.grid(alpha=0.3)
-    figure.legend(loc="outside right center", fontsize=9)
+    handles, _ = axis.get_legend_handles_labels()
+    handles += [
+        plt.Line2D([], [], color=GREY, label="draws followed\nby bisection"),
+        plt.Line2D(
+            [], [], color=GREY, marker="o", ls="", ms=4, label="Simple, n = 1,\nother draws"
+        ),
+    ]
+    figure.legend(handles=handles, loc="outside right center", fontsize=9)
     return figure
 
 
@@ -214,7 +230,7 @@ def plot_plane(
         side: images along each side of the grid.
     """
     figure, (left, right) = plt.subplots(1, 2, figsize=(13, 6), layout="constrained")
-    reach = float(np.quantile(np.abs(points), 0.995))
+    reach = 1.02 * float(np.abs(points).max())
     for k, colour in enumerate(class_colours(len(class_names))):
         mine = points[labels == k]
         left.scatter(*mine.T, s=4, color=colour, alpha=0.5, label=class_names[k], rasterized=True)
