@@ -5,7 +5,7 @@ import pytest
 
 from magan_jax import analyze, cluster, measure_invariance, measure_purity
 from magan_jax.claims.check import check_claims, speaks_of
-from magan_jax.claims.claim import claim_of_number, claims_markdown
+from magan_jax.claims.claim import claim_of_number, claims_markdown, shown_ends
 from magan_jax.claims.clusters import MAP_CLUSTERS, WARD_CLUSTERS
 from magan_jax.claims.study import Study
 from magan_jax.data import DATASETS, load_dataset
@@ -188,3 +188,8 @@ def test_table_for_a_readme_has_a_row_per_claim(pair):
     lines = claims_markdown(claims, 1000, 20_000).splitlines()
     assert len(lines) == 2 + len(claims)
     assert all(line.count("|") == 7 for line in lines)
+
+
+def test_numbers_keep_their_zeros():
+    assert shown_ends((1.996, 2.5)) == "[2.00, 2.50]"
+    assert shown_ends((0.1, np.nan)) == ""

@@ -6,7 +6,9 @@ from scipy.cluster.hierarchy import linkage
 from sklearn.metrics import adjusted_rand_score
 
 from magan_jax import analyze, cluster
+from magan_jax.latent import clustering
 from magan_jax.latent.clustering import LINKAGES, members_of_merges, merge_support
+from magan_jax.latent.geometry import Interval
 
 CENTRES = np.array([[9.0, 0], [9.6, 0], [-9, 0], [-9.7, 0], [0, 9], [0, 9.8]])
 GROUPS = [0, 0, 1, 1, 2, 2]
@@ -84,3 +86,10 @@ def test_too_few_classes_are_refused(separated):
         cluster(few)
     with pytest.raises(ValueError, match="num_clusters is 7"):
         cluster(separated, num_clusters=7)
+
+
+def test_no_coefficient_s_interval_goes_beyond_one(separated, monkeypatch):
+    beyond = Interval(np.array(-1.7), np.array(1.37))
+    monkeypatch.setattr(clustering, "jackknife", lambda *_: beyond)
+    for dendrogram in cluster(separated, num_bootstrap=2).dendrograms.values():
+        assert [float(end) for end in dendrogram.cophenetic_interval] == [-1.0, 1.0]

@@ -81,8 +81,8 @@ def _trade_off(trained: Outcomes, real: ConditionalScores) -> FigureEntry:
         "figure_1_trade_off",
         "Figure 1: accuracy against the mean cosine of two images of a class (a line for each "
         "seed: Simple's whole grid of θ and n). Filled marks are Medium 1 and 2, chosen with the "
-        "weight of the accuracy beside them and judged on other draws; hollow ones the report's Table 4; the "
-        "dotted line is the cosine of real test images.",
+        "weight of the accuracy beside them and judged on other draws; hollow ones the report's "
+        "Table 4; the dotted line is the cosine of real test images.",
         plots.plot_trade_off(panels, float(real.cosine.mean())),
     )
 

@@ -98,7 +98,10 @@ def cluster(
         dendrograms[method] = Dendrogram(
             merges=merges,
             cophenetic=float(cophenet(merges, pdist(means))[0]),
-            cophenetic_interval=jackknife(coefficient, analysis.replicates),
+            # A coefficient is a correlation: what the interval has beyond 1 it has not.
+            cophenetic_interval=Interval(
+                *(np.clip(x, -1, 1) for x in jackknife(coefficient, analysis.replicates))
+            ),
             flat=fcluster(merges, num_clusters, "maxclust"),
             support=merge_support(merges, [linkage(m, method) for m in resampled]),
         )

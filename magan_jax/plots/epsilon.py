@@ -59,7 +59,7 @@ def plot_epsilon(
         ):
             if which.any():
                 axis.scatter(
-                    x[which],
+                    x[which] + 0.46,  # beside the bars: they belong to none of them
                     np.maximum(value[which], floor),
                     marker=marker,
                     s=30,

@@ -17,20 +17,29 @@ def plot_distances(analyses: Sequence[Analysis], class_names: Sequence[str]) -> 
     figure, axes = plt.subplots(
         1, len(analyses), figsize=(7.2 * len(analyses), 6.4), squeeze=False, layout="constrained"
     )
+    # One scale of colours: the same colour is the same distance at every N.
+    largest = max(
+        float(np.max(x.distance, where=np.isfinite(x.distance), initial=0)) for x in analyses
+    )
     for axis, analysis in zip(axes[0], analyses, strict=True):
-        draw_distances(axis, analysis.distance, class_names)
+        draw_distances(axis, analysis.distance, class_names, largest or None)
         axis.set_title(f"distance of class means, N = {analysis.num_samples:,}")
     return figure
 
 
-def draw_distances(axis: plt.Axes, matrix: np.ndarray, class_names: Sequence[str]) -> None:
-    """A matrix `[K, K]` of latent distances with its numbers and its colour bar."""
-    shown = axis.imshow(matrix, cmap="viridis", vmin=0)
+def draw_distances(
+    axis: plt.Axes, matrix: np.ndarray, class_names: Sequence[str], largest: float | None = None
+) -> None:
+    """A matrix `[K, K]` of latent distances with its numbers and its colour bar.
+
+    The colours end at `largest`; None: at the matrix's own largest.
+    """
+    shown = axis.imshow(matrix, cmap="viridis", vmin=0, vmax=largest)
     ticks = range(len(class_names))
     axis.set_xticks(ticks, class_names, rotation=45, ha="right", rotation_mode="anchor")
     axis.set_yticks(ticks, class_names)
     if len(class_names) <= 20:
-        middle = 0.6 * np.max(matrix, where=np.isfinite(matrix), initial=0)
+        middle = 0.6 * (largest or np.max(matrix, where=np.isfinite(matrix), initial=0))
         for i in ticks:
             for j in ticks:
                 axis.text(
@@ -125,8 +134,10 @@ def plot_nearest(analyses: Sequence[Analysis], class_names: Sequence[str]) -> Fi
             title=f"class → nearest other class, N = {analysis.num_samples:,}",
             ylabel="distance in latent space",
         )
-        axis.set_ylim(0, axis.get_ylim()[1] * 1.15)  # room for the legend
         axis.legend(fontsize=8, loc="upper left", ncol=2)
+    highest = max(axis.get_ylim()[1] for axis in axes[0])
+    for axis in axes[0]:  # one scale, with room for the legend
+        axis.set_ylim(0, 1.15 * highest)
     return figure
 
 
@@ -145,8 +156,16 @@ def plot_map(
             axis.plot(*zip(xy, near, strict=True), color=GREY, lw=1, zorder=1)
         for k, xy in place.items():
             axis.scatter(*xy, s=60, color=colours[k], zorder=2, edgecolor="black", lw=0.5)
+            # Names point inwards, so that none leaves the frame.
+            right = xy[0] > np.mean([x for x, _ in place.values()])
             axis.annotate(
-                class_names[k], xy, textcoords="offset points", xytext=(7, 5), fontsize=9, zorder=3
+                class_names[k],
+                xy,
+                textcoords="offset points",
+                xytext=(-7 if right else 7, 5),
+                ha="right" if right else "left",
+                fontsize=9,
+                zorder=3,
             )
         axis.set_aspect("equal", adjustable="datalim")
         axis.margins(x=0.35, y=0.15)
@@ -154,7 +173,7 @@ def plot_map(
             title=f"map of the class means, N = {analysis.num_samples:,} "
             f"(stress {clustering.map_stress:.2f})",
             xlabel="first coordinate [latent units]",
-            ylabel="second coordinate",
+            ylabel="second coordinate [latent units]",
         )
         axis.grid(alpha=0.3)
     figure.suptitle(
