@@ -9,6 +9,7 @@ from magan_jax.claims.claim import claim_of_number, claims_markdown, shown_ends
 from magan_jax.claims.clusters import MAP_CLUSTERS, WARD_CLUSTERS
 from magan_jax.claims.study import Study
 from magan_jax.data import DATASETS, load_dataset
+from magan_jax.report import _claims_line
 
 NAMES = DATASETS["fashion_mnist"].class_names
 KEY = jax.random.key(0)
@@ -193,3 +194,8 @@ def test_table_for_a_readme_has_a_row_per_claim(pair):
 def test_numbers_keep_their_zeros():
     assert shown_ends((1.996, 2.5)) == "[2.00, 2.50]"
     assert shown_ends((0.1, np.nan)) == ""
+
+
+def test_data_that_no_claim_is_about_are_not_counted_as_none_of_none(pair):
+    assert "not tested on these data" in _claims_line([])
+    assert _claims_line(check_claims(*pair, NAMES)).endswith(" of 10")
