@@ -44,7 +44,8 @@ def plot_accuracy(
     for place, (title, values) in enumerate(bounds.items()):
         dashes = (":", "--", "-.")[place % 3]
         axis.plot(
-            numbers, values.mean(1), color=GREY, ls=dashes, marker=".", lw=1.2,
+            numbers, values.mean(1), color=GREY, ls=dashes, lw=1.2,
+            marker=_MARKERS[place % len(_MARKERS)], ms=5, mfc="white",
             label=f"bound: {title}",
         )  # fmt: skip
     axis.set_xscale("log")
