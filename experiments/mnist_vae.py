@@ -29,8 +29,8 @@ from magan_jax.conditional.settings import (
 )
 from magan_jax.conditional.systems import SYSTEMS, chosen_config
 from magan_jax.data import load_dataset
+from magan_jax.errors import NetworkOutputError
 from magan_jax.latent.conditional import class_latents, score_conditional
-from magan_jax.latent.labels import NetworkOutputError
 from magan_jax.latent.prior import standard_normal
 from magan_jax.latent.sampling import sample_images
 from magan_jax.latent.settings import LatentSpaceConfig, check_latent_space_config

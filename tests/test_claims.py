@@ -193,6 +193,7 @@ def test_table_for_a_readme_has_a_row_per_claim(pair):
 
 def test_numbers_keep_their_zeros():
     assert shown_ends((1.996, 2.5)) == "[2.00, 2.50]"
+    assert shown_ends((0.16912, 123.4)) == "[0.169, 123]"
     assert shown_ends((0.1, np.nan)) == ""
 
 

@@ -115,22 +115,34 @@ def test_a_value_that_is_not_finite_stops_with_its_step():
         train(jax.random.key(0), step, jnp.zeros(()), DATA, num_epochs=1, batch_size=8, quiet=True)
 
 
-def test_a_state_that_the_last_step_spoils_is_noticed_before_it_is_kept():
-    """Each step's loss is that of the parameters before it: the last one has no next."""
+@pytest.mark.parametrize("num_epochs", [1, 2])
+def test_a_state_that_an_epoch_spoils_is_noticed_before_it_is_kept(num_epochs):
+    """Each step's loss is that of the parameters before it: an epoch's last one has no next yet."""
 
     def step(state, batch, key):
         return jnp.where(state == 5, jnp.nan, state + 1), {"loss": 1.0}
 
-    kept = []
-    settings = {"num_epochs": 1, "batch_size": 8, "quiet": True, "after_epoch": kept.append}
-    with pytest.raises(FloatingPointError, match="the parameters are not finite after the last"):
+    kept, seen = [], []
+    settings = {"num_epochs": num_epochs, "batch_size": 8, "quiet": True}
+    settings |= {"after_epoch": kept.append, "evaluate": lambda state: seen.append(state) or {}}
+    with pytest.raises(FloatingPointError, match="the training state is not finite after step 5;"):
         train(jax.random.key(0), step, jnp.zeros(()), DATA, **settings)
     keys = jax.random.split(jax.random.key(0), 3)
-    with pytest.raises(
-        FloatingPointError, match="the parameters of training 2 of 3 are not finite"
-    ):
-        train(keys, step, jnp.array([-9.0, 0.0, 100.0]), DATA, **settings)
+    with pytest.raises(FloatingPointError, match="the training state of training 2 of 3 is not f"):
+        train(keys, step, jnp.array([-90.0, 0.0, 100.0]), DATA, **settings)
     assert not kept
+    assert not seen
+
+
+def test_a_state_that_is_not_finite_is_not_gone_on_from():
+    def step(state, batch, key):
+        return state, {"loss": 1.0}
+
+    settings = {"num_epochs": 1, "batch_size": 8, "quiet": True}
+    found = train(jax.random.key(0), step, jnp.zeros(()), DATA, **settings)
+    spoiled = found._replace(state=jnp.full((), jnp.nan))
+    with pytest.raises(FloatingPointError, match="the training state is not finite after step 5;"):
+        train(jax.random.key(0), step, jnp.zeros(()), DATA, resume=spoiled, **settings)
 
 
 @pytest.mark.parametrize(

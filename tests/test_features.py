@@ -51,7 +51,10 @@ def test_the_range_of_a_batch_does_not_matter():
         (IMAGES[:0], r"images has the shape \(0, 4, 4, 1\)"),
         (IMAGES.astype(np.int32), "images is of type int32"),
         (IMAGES.astype(np.float32), "images goes from 0.0 to 255.0 in rows 0 to 22"),
-        (np.where(SCALED > 0.9, np.nan, SCALED), "images goes from nan to nan"),
+        (
+            np.where(SCALED > 0.9, np.nan, SCALED),
+            "13 of the images in rows 0 to 22 are not finite, the first is row 0",
+        ),
     ],
 )
 def test_other_images_are_refused(images, message):

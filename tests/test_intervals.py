@@ -38,13 +38,26 @@ def few_here_and_there():
     return drawn(count=count)
 
 
+def joined(scale=1.0, offset=1e3):
+    """Of very many latents, in float64: the parts' means differ by little."""
+    random = np.random.default_rng(1)
+    count = random.integers(10**7, 10**9, (PARTS, CLASSES))
+    centres = offset + random.normal(size=(CLASSES, DIMENSIONS))
+    mean = centres + random.normal(size=(PARTS, CLASSES, DIMENSIONS)) / np.sqrt(count)[..., None]
+    noise = 1 + random.normal(size=mean.shape) * np.sqrt(2 / count)[..., None]
+    return Moments(count, scale * mean, scale**2 * count[..., None] * noise)
+
+
 @pytest.mark.parametrize(
     ("parts", "tolerance"),
     [
         (drawn(), 1e-4),
         (drawn(apart=0.0), 1e-4),  # means that differ by sampling only
-        (drawn(offset=30.0), 1e-3),  # of float32's digits fewer are left
+        (drawn(offset=30.0), 1e-4),
         (few_here_and_there(), 1e-4),
+        (joined(), 1e-4),
+        (joined(scale=1e13), 1e-4),
+        (joined(scale=1e-13), 1e-4),
     ],
 )
 def test_changes_give_the_jackknifes_intervals(parts, tolerance):
@@ -56,9 +69,36 @@ def test_changes_give_the_jackknifes_intervals(parts, tolerance):
     ):
         np.testing.assert_array_equal(np.isnan(one.low), np.isnan(other.low), err_msg=name)
         np.testing.assert_allclose(one.low + one.high, other.low + other.high, err_msg=name)
+        width = other.high - other.low
         np.testing.assert_allclose(
-            one.high - one.low, other.high - other.low, rtol=tolerance, atol=1e-7, err_msg=name
+            one.high - one.low, width, rtol=tolerance, atol=1e-6 * np.nanmax(width), err_msg=name
         )
+
+
+def test_the_nearest_of_two_about_equally_near_is_that_of_float64():
+    """Their distances differ by less than float32 can tell, their spreads by much."""
+    parts = joined(offset=0.0)
+    mean = parts.mean - parts.mean[:, :3].mean(axis=0, keepdims=True).mean(axis=1, keepdims=True)
+    mean[:, 0], mean[:, 1], mean[:, 2] = 0, [1e-4, 0, 0, 0, 0], [0, 1e-4 * (1 + 1e-10), 0, 0, 0]
+    mean[:, 3:, 4] += 50
+    scatter = parts.scatter.copy()
+    scatter[:, 2] *= 1e6
+    tied = Moments(parts.count, mean, scatter)
+    whole = merge_all(tied)
+    found = geometry(whole)
+    assert found.nearest[0] == 1
+    ends = intervals_of_many(tied, whole, found).nearest_squared_debiased
+    expected = jackknife(lambda moments: geometry(moments).nearest_squared_debiased, tied)
+    for one, other in zip(ends, expected, strict=True):
+        np.testing.assert_allclose(one[0], other[0], rtol=1e-4)
+
+
+def test_a_class_is_no_distance_from_itself():
+    parts = Moments(*(x[..., :1] if x.ndim == 3 else x for x in drawn(apart=100.0)))
+    whole = merge_all(parts)
+    found = intervals_of_many(parts, whole, geometry(whole))
+    for ends in (*found.distance, *found.squared_debiased):
+        np.testing.assert_array_equal(np.diagonal(ends), 0)
 
 
 def test_both_ways_are_taken():

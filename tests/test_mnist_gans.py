@@ -151,6 +151,13 @@ def test_a_training_that_diverges_says_so_and_the_others_go_on(tiny_folder, tmp_
         (["--methods", "vanilla", "san", "--gan.beta1=0.1"], "but san would not heed it"),
         (["--methods", "vanilla", "--gan.latent-dim=0"], "latent_dim is 0"),
         (["--gan.epochs=1"], "--gan.epochs is 1; give --epochs, which is for every system"),
+        (
+            ["--methods", "vanilla", "--gan.network=dcgan"],
+            "--gan.network is dcgan, which is what a system's name",
+        ),
+        (["--methods", "vanilla", "--gan.generator-width=16"], "but vanilla would not heed it"),
+        (["--methods", "wasserstein", "--gan.beta1=0.9"], "but wasserstein would not heed it"),
+        (["--methods", "vanilla", "--gan.num-clusters=7"], "but vanilla would not heed it"),
         (["--epochs=0"], "epochs is 0; it must be at least 1"),
     ],
 )

@@ -14,8 +14,8 @@ from magan_jax.conditional import samplers
 from magan_jax.conditional.settings import check_classes
 from magan_jax.conditional.systems import SYSTEMS
 from magan_jax.data import Dataset, load_dataset
+from magan_jax.errors import NetworkOutputError
 from magan_jax.latent import conditional, sampling
-from magan_jax.latent.labels import NetworkOutputError
 from magan_jax.training import classifier
 from magan_jax.training import vae as vae_module
 

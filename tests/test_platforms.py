@@ -79,7 +79,7 @@ def entry_points(monkeypatch):
     rows = (jnp.zeros((6, 4)), jnp.ones((6, 4)), jnp.ones((6, 2)) / 2)
     yield "samplers", (score, (arrays, KEY, jnp.arange(6, dtype=jnp.int32) % 3, *rows))
     square, parts = jnp.ones((3, 3)), jnp.ones((2, 3))
-    whole = intervals._Whole(*[jnp.ones((3, 4))] * 3, square)
+    whole = intervals._Whole(jnp.ones((3, 4)), square, square)
     part = intervals._Part(jnp.ones((2, 3, 4)), parts > 0, *[parts] * 5)
     yield "intervals", (intervals._without_each_part, (whole, part))
     for divergence in DIVERGENCES:

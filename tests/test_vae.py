@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from magan_jax.latent.labels import NetworkOutputError
+from magan_jax.errors import NetworkOutputError
 from magan_jax.parallel import on_devices
 from magan_jax.training.engine import Batch, train
 from magan_jax.training.stage import Stage

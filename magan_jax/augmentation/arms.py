@@ -167,7 +167,7 @@ ARMS: dict[str, Arm] = {
                 for theta in (1.0, 0.5)
             )
         ),
-        from_latents=True,
+        # not from_latents: an autoencoder's, of which the question about a GAN does not speak
     ),
     "encoded_images": Arm(
         "+ an autoencoder's images around single ones + classical",
@@ -177,7 +177,7 @@ ARMS: dict[str, Arm] = {
                 for theta in (0.5, 0.25)
             )
         ),
-        from_latents=True,
+        # not from_latents: an autoencoder's, of which the question about a GAN does not speak
     ),
     "combined": Arm(
         "+ pseudo-labels, shifts or neighbourhoods + classical",

@@ -59,15 +59,17 @@ def claim_of_number(
     else:
         holds, why = bool(low <= paper <= high), reason
         end = low if paper < low else high
-        if not holds and f"{end:#.3g}" == f"{paper:#.3g}":  # the digits shown would not tell
+        if not holds and three_digits(end) == three_digits(
+            paper
+        ):  # the digits shown would not tell
             why = f"{paper:g} lies just outside, beyond {end:.4g}; {reason}"
     return Claim(
         claim,
         where,
         f"{paper:g}",
-        f"{value:#.3g}" if np.isfinite(value) else "none",
+        three_digits(value) if np.isfinite(value) else "none",
         *_known_ends(low, high),
-        f"{large[0]:#.3g} {shown_ends(large[1])}" if np.isfinite(large[0]) else "none",
+        f"{three_digits(large[0])} {shown_ends(large[1])}" if np.isfinite(large[0]) else "none",
         holds,
         why,
     )
@@ -85,7 +87,12 @@ def ends_at(interval: Interval, *index: int) -> tuple[float, float]:
 
 def shown_ends(ends: tuple[float, float]) -> str:
     """`[low, high]`; nothing where an end is unknown."""
-    return f"[{ends[0]:#.3g}, {ends[1]:#.3g}]" if np.isfinite(ends).all() else ""
+    return f"[{', '.join(map(three_digits, ends))}]" if np.isfinite(ends).all() else ""
+
+
+def three_digits(value: float) -> str:
+    """With three significant digits, zeros among them."""
+    return f"{value:#.3g}".rstrip(".")
 
 
 def _known_ends(low: float, high: float) -> tuple[float | None, float | None]:
@@ -104,7 +111,7 @@ def claims_markdown(claims: Sequence[Claim], small: int, large: int) -> str:
     for c in claims:
         ours = c.ours
         if c.low is not None and c.high is not None:
-            ours += f" [{c.low:#.3g}, {c.high:#.3g}]"
+            ours += f" {shown_ends((c.low, c.high))}"
         cells = (c.claim, c.paper, ours, c.large, verdict[c.holds], c.reason)
         lines.append("| " + " | ".join(cells) + " |")
     return "\n".join(lines) + "\n"

@@ -107,8 +107,19 @@ ORDERS: tuple[Order, ...] = (
 """What the reports say of one system against another."""
 
 
-_IDENTITY = ("objective", "prior", "sampling_prior")
+_IDENTITY = ("objective", "prior", "sampling_prior", "network")
 """Fields of `GANConfig` that make a system another one."""
+
+
+def _heeds(config: GANConfig, name: str) -> bool:
+    """Whether a field of it has any effect on a system's configuration."""
+    if name in ("generator_width", "discriminator_width"):
+        return config.network == "dcgan"
+    if name in ("beta1", "beta2"):
+        return config.optimizer == "adam"
+    if name == "num_clusters":
+        return {config.prior, config.sampling_prior} - {None, "normal"} != set()
+    return True
 
 
 def chosen_config(name: str, base: GANConfig, epochs: int | None) -> GANConfig:
@@ -151,9 +162,14 @@ def check_systems(
                 f"{flag}, which is what a system's name stands for; leave it out and choose by "
                 "--methods."
             )
-        own = [name for name in names if one.name in SYSTEMS[name].settings]
+        own = [
+            name
+            for name in names
+            if one.name in SYSTEMS[name].settings
+            or not _heeds(chosen_config(name, base, epochs), one.name)
+        ]
         if own:
             raise ValueError(
-                f"{flag}, but {', '.join(own)} would not heed it: a report or a method's paper "
-                "sets it there; leave it out, or name other --methods."
+                f"{flag}, but {', '.join(own)} would not heed it: it is set there by a report or a "
+                "method's paper, or means nothing; leave it out, or name other --methods."
             )

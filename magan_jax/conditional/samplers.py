@@ -10,13 +10,13 @@ from magan_jax.blocks import in_blocks
 from magan_jax.conditional.outcome import Sampler
 from magan_jax.conditional.settings import SamplingConfig
 from magan_jax.conditional.systems import SAMPLERS
+from magan_jax.errors import NetworkOutputError
 from magan_jax.latent.conditional import (
     ClassLatents,
     ConditionalScores,
     conditional_images,
     score_conditional,
 )
-from magan_jax.latent.labels import NetworkOutputError
 from magan_jax.latent.networks import Classify, Generate
 from magan_jax.latent.sampling import as_pytree
 from magan_jax.latent.scale_search import SimpleSearch, search_scales, search_simple

@@ -15,13 +15,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from magan_jax.blocks import in_blocks
-from magan_jax.latent.labels import (
-    NetworkOutputError,
-    check_finite,
-    check_key,
-    check_positive,
-    label_and_finite,
-)
+from magan_jax.errors import NetworkOutputError
+from magan_jax.latent.labels import check_finite, check_key, check_positive, label_and_finite
 from magan_jax.latent.networks import (
     Classify,
     Generate,
@@ -102,7 +97,7 @@ def class_latents(
             f"a label is {beyond[0]}, but num_classes is {num_classes}; labels must be 0 to "
             f"{num_classes - 1}."
         )
-    if images.dtype.kind != "f":
+    if not jnp.issubdtype(images.dtype, jnp.floating):
         raise ValueError(
             f"images are of type {images.dtype}; encode takes floats in [-1, 1]: pass "
             "images / 127.5 - 1."
@@ -192,7 +187,7 @@ def conditional_images(
     check_key(key)
     check_positive("num_samples", num_samples)
     check_positive("num_draws", num_draws)
-    num_classes = len(latents.mean)
+    num_classes, num_samples, num_draws = len(latents.mean), int(num_samples), int(num_draws)
     theta, _ = _samplers(latents, theta, num_draws)
     if len(theta) > 1:
         raise ValueError(f"theta is of {len(theta)} samplers; one is needed, [K, d].")
@@ -240,6 +235,7 @@ def score_conditional(
     if num_samples < 2:
         raise ValueError("num_samples is 1; a pair of images needs 2.")
     theta, draws = _samplers(latents, theta, num_draws)
+    num_samples = int(num_samples)
     num_classes, latent_dim = latents.mean.shape
     weights = (np.arange(draws.max()) < draws[:, None]) / draws[:, None]
     pairs = _score_pairs(
@@ -274,7 +270,8 @@ def _samplers(
     if not (np.isfinite(theta).all() and (theta >= 0).all()):
         raise ValueError("theta has values that are negative or not finite; it scales deviations.")
     draws = np.asarray(num_draws)
-    if draws.dtype == bool or not np.all(draws == np.floor(draws)) or np.any(draws < 1):
+    whole = np.isfinite(draws) & (draws == np.floor(draws)) & (draws >= 1)
+    if draws.dtype == bool or not whole.all():
         raise ValueError(f"num_draws is {num_draws}; whole numbers, at least 1, are needed.")
     shape = theta.shape
     theta = theta if theta.ndim >= 3 else theta[None]

@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from magan_jax.errors import NetworkOutputError
 from magan_jax.latent.networks import (
     Classify,
     Generate,
@@ -23,10 +24,6 @@ _BLOCK_WIDTHS = range(64, 15, -1)
 
 _LOWEST = np.int32(-(2**31))
 """Below every logit as a whole number."""
-
-
-class NetworkOutputError(ValueError):
-    """What networks gave for good input cannot be used: not finite, or dark everywhere."""
 
 
 class Labels(NamedTuple):
@@ -203,7 +200,7 @@ def check_key(key: jax.Array) -> None:
 
 def check_positive(name: str, value: int) -> None:
     """Refuse a size below one."""
-    if isinstance(value, bool) or int(value) != value or value < 1:
+    if isinstance(value, bool) or not 1 <= value < float("inf") or int(value) != value:
         raise ValueError(f"{name} is {value}; it must be a whole number, at least 1.")
 
 

@@ -115,5 +115,6 @@ def _shape_of(name: str, place: int, networks: Networks, given: jax.ShapeDtypeSt
         raise ValueError(
             f"{name} fails for {of} of the shape {given.shape} ({type(error).__name__}: {reason}); "
             f"look at {hint}, and note that it is called with batches of any size under a JAX "
-            "trace: a NumPy or PyTorch function needs jax.pure_callback around it."
+            "trace: a NumPy or PyTorch function needs jax.pure_callback around it, with "
+            'vmap_method="sequential".'
         ) from error

@@ -49,7 +49,7 @@ def regions_around_means(analysis: Analysis, epsilon: np.ndarray) -> Regions:
         ValueError: for another shape or a negative ε.
         NoRegionError: if no class has a region.
     """
-    if isinstance(epsilon, tuple):
+    if hasattr(epsilon, "_fields"):
         raise ValueError(
             f"epsilon is {type(epsilon).__name__}; pass its numbers [K], such as `measured` of "
             "what measure_invariance found."

@@ -233,6 +233,8 @@ def _permuted_means(
     permutation of the whole stream it needs no memory of it. Latents beyond N stay in no class.
     """
     num_classes = count.shape[0]
+    if not num_permutations:
+        return jnp.zeros((0, num_classes, latents.shape[1]))
     blocks = group.reshape(-1, BLOCK)
     present = jnp.sum(wanted.reshape(-1, BLOCK), axis=1, keepdims=True)  # they come first
     position = jnp.arange(BLOCK)

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from magan_jax.blocks import in_blocks
+from magan_jax.errors import NetworkOutputError
 from magan_jax.metrics.checks import checked_features
 
 
@@ -101,6 +102,12 @@ def quantise_images(images: np.ndarray, *, name: str = "images") -> np.ndarray:
     quantised = np.empty(array.shape, np.uint8)
     for first in range(0, len(array), 1000):
         part = array[first : first + 1000].astype(np.float32)
+        bad = ~np.isfinite(part.reshape(len(part), -1)).all(axis=1)
+        if bad.any():
+            raise NetworkOutputError(
+                f"{bad.sum()} of the {name} in rows {first} to {first + len(part) - 1} are not "
+                f"finite, the first is row {first + np.argmax(bad)}; look at what made them."
+            )
         if not (np.abs(part) <= 1 + 1e-5).all():  # NaN too
             raise ValueError(
                 f"{name} goes from {part.min()} to {part.max()} in rows {first} to "

@@ -116,8 +116,8 @@ def train(
 
     Raises:
         ValueError: for sizes that cannot work, before anything is compiled.
-        FloatingPointError: when a logged scalar is not finite, naming the step, or the state that
-            the last step leaves.
+        FloatingPointError: when a logged scalar is not finite, naming the step, or a state that an
+            epoch leaves, or that is gone on from.
     """
     num_examples = data.images.shape[0]
     _check_sizes(num_examples, num_epochs, batch_size, chunk_steps, num_devices)
@@ -138,6 +138,8 @@ def train(
         chunk = over_seeds(chunk) if key.ndim else chunk
         return on_devices(chunk, num_devices=num_devices, donate_first=True)
 
+    if start.steps:
+        _check_state_finite(start.state, key.ndim, title, start.steps)
     # A copy: the first chunk takes the memory of its argument, which is the caller's.
     state = _copied(start.state)
     data = jax.device_put(data)
@@ -174,10 +176,10 @@ def train(
             for name, values in infos.items():
                 history.setdefault(name, []).append(values)
             done += length
-            if done == total_steps:  # the last step's loss was that of the parameters before it
-                _check_state_finite(state, key.ndim, title)
             bar.update(length * images_per_step)
             if done % steps_per_epoch == 0:
+                # An epoch's last loss was that of the parameters before: these may be kept now.
+                _check_state_finite(state, key.ndim, title, done)
                 shown = {name: float(np.mean(values)) for name, values in infos.items()}
                 for name, value in (evaluate(state) if evaluate else {}).items():
                     history.setdefault(name, []).append(np.asarray(value)[..., None])
@@ -277,15 +279,15 @@ def _check_finite(infos: Info, first: int, title: str) -> None:
             )
 
 
-def _check_state_finite(state: State, num_leading: int, title: str) -> None:
+def _check_state_finite(state: State, num_leading: int, title: str, step: int) -> None:
     """Of one training, or of S along the first axis of every array (`num_leading` 1)."""
     finite = np.asarray(_finite(state, num_leading))
     if not finite.all():
         bad = int(np.argmin(finite))
         of_seeds = f" of training {bad + 1} of {finite.size}" if num_leading else ""
         raise FloatingPointError(
-            f"{title}: the parameters{of_seeds} are not finite after the last step; try a lower "
-            "learning rate or another seed."
+            f"{title}: the training state{of_seeds} is not finite after step {step - 1}; try a "
+            "lower learning rate or another seed."
         )
 
 

@@ -11,7 +11,7 @@ import numpy as np
 import optax
 
 from magan_jax.blocks import in_blocks
-from magan_jax.latent.labels import NetworkOutputError
+from magan_jax.errors import NetworkOutputError
 from magan_jax.models.variational import Decoder, Encoder
 from magan_jax.objectives.variational import DIVERGENCES, DivergenceName, Encoded, bernoulli_loss
 from magan_jax.parallel import DEVICES, device_count, local_part
