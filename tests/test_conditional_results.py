@@ -1,11 +1,18 @@
 """What results.json says of autoencoders, on made-up ones."""
 
+import json
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
-from magan_jax.conditional.results import exit_quantiles, keeps_mean, means_apart
+from magan_jax.conditional.results import (
+    exit_quantiles,
+    keeps_mean,
+    latents_markdown,
+    means_apart,
+    samplers_markdown,
+)
 
 
 def made_up(prototype_label):
@@ -30,3 +37,68 @@ def test_means_apart_are_in_spreads_of_the_encoders_classes():
     apart = means_apart(made_up([0, 1, 2]))
     assert apart[:2] == pytest.approx([4 / np.sqrt(8), 0])
     assert np.isnan(apart[2])
+
+
+def entry(mean, std=0.01):
+    return {"mean": mean, "std": std, "values": [mean]}
+
+
+def test_tables_say_what_results_say():
+    metrics = {name: entry(x) for name, x in (("frechet_distance", 12.34), ("precision", 0.5))}
+    metrics["recall"] = entry(None, None)  # as JSON has what is not a number
+    system = {
+        "title": "ELBO, d = 2",
+        "divergence": "mmd",
+        "failure": None,
+        "seeds": [0, 1],
+        "reconstruction": entry(136.66),
+        "divergence_at_end": entry(0.00051, 0.0001),
+        "reconstructed": {"cosine": entry(0.7741), "accuracy": entry(0.761, None)},
+        "samplers": [
+            {
+                "title": "Medium 1",
+                "accuracy_weight": 10.0,
+                "scale": entry(0.356),
+                "metrics": metrics,
+                **{
+                    name: entry(x)
+                    for name, x in (
+                        ("cosine", 0.9), ("accuracy", 0.8), ("judged_accuracy", 0.7),
+                        ("searched_objective", 1.1), ("objective", 1.2),
+                    )
+                },
+            }
+        ],
+        "prior": metrics,
+        "measured_with": {name: {"yardstick": 0.891} for name in metrics},
+        "latent": {
+            name: entry(x)
+            for name, x in (
+                ("encoder_spread", 0.9), ("prior_spread", 0.8), ("means_apart", 0.24),
+                ("nearest_distance_debiased", 0.85), ("epsilon_debiased", 1.098),
+                ("exit_quantile", 0.333),
+            )
+        },
+    }  # fmt: skip
+    failed = {"title": "MMD, d = 2", "failure": "seed 0: became\nnan | at once", "seeds": []}
+    results = {
+        "systems": {"elbo_2": system, "mmd_2": failed},
+        "real": {"cosine": [0.5, 0.6], "accuracy": [1.0, 0.9]},
+    }
+    results = json.loads(json.dumps(results))  # a table may be made of results.json as well
+    shown = samplers_markdown(results).splitlines()[2:]
+    within = " ± 0.01"
+    assert shown == [
+        f"| ELBO, d = 2 | Medium 1 | 10 | 0.36{within} | 0.900 ± 0.010 | 0.800 ± 0.010 "
+        f"| 0.700 ± 0.010 | 1.100 ± 0.010 | 1.200 ± 0.010 | 12.3 ± 0.0 | 0.50{within} | – |",
+        "| ELBO, d = 2 | *reconstructed test images* |  |  | 0.774 ± 0.010 | 0.761 |" + "  |" * 6,
+        "| ELBO, d = 2 | *latents of the prior* |"
+        + "  |" * 7
+        + f" 12.3 ± 0.0 | 0.50{within} | – |",
+        "| MMD, d = 2 | seed 0: became nan \\| at once |" + "  |" * 10,
+        "| *real test images* |  |  |  | 0.550 |  | 0.950 |  |  | 0.9 | 0.89 | 0.89 |",
+    ]
+    assert latents_markdown(results).splitlines()[2:] == [
+        "| ELBO, d = 2 | 136.7 ± 0.0 | 0.0005 ± 0.0001 | 0.90 ± 0.01 | 0.80 ± 0.01 | 0.24 ± 0.01 "
+        "| 0.85 ± 0.01 | 1.098 ± 0.010 | 0.33 ± 0.01 |"
+    ]

@@ -86,7 +86,7 @@ def test_files_are_whole(finished):
         "samples_medium2", "exits", "theta", "plane", "training",
     }  # fmt: skip
     table = (finished / "samplers.md").read_text().splitlines()
-    assert len(table) == 2 + 6 * len(NAMES)
+    assert len(table) == 2 + (6 + 2) * len(NAMES) + 1
     assert len({line.count("|") for line in table}) == 1
     with np.load(finished / "samplers.npz", allow_pickle=False) as arrays:
         assert arrays["mmd_2_mean"].shape == (2, 10, 2)
@@ -144,7 +144,8 @@ def test_what_networks_give_ends_one_seed_only(trained, tiny_folder, monkeypatch
     assert found["mmd_2"]["failure"] == "seed 0: 3 images | are\ndark seed 1: became nan"
     assert found["mmd_2"]["seeds"] == []
     table = (trained / "samplers.md").read_text().splitlines()
-    assert len(table) == 2 + 1 + 6 + 1
+    assert len(table) == 2 + (1 + 6 + 2) + 1 + 1
+    assert len((trained / "latents.md").read_text().splitlines()) == 2 + 1
     assert len({line.count("|") - line.count("\\|") for line in table}) == 1
     page = (trained / "report.html").read_text()
     assert "seed 0: 3 images | are" in page

@@ -7,7 +7,7 @@ import numpy as np
 from magan_jax.conditional.claims import check_claims, claims_table
 from magan_jax.conditional.figures import samplers_figures
 from magan_jax.conditional.outcome import Outcome, Outcomes
-from magan_jax.conditional.results import samplers_markdown, samplers_results
+from magan_jax.conditional.results import latents_markdown, samplers_markdown, samplers_results
 from magan_jax.files import jsonable, write_arrays, write_bytes, write_csv, write_json
 from magan_jax.latent.conditional import ConditionalScores
 from magan_jax.report import write_figures, write_page
@@ -42,7 +42,8 @@ def report_samplers(
     write_figures(folder, figures)
     write_json(folder / "config.json", results["config"])
     write_json(folder / "results.json", results)
-    write_bytes(folder / "samplers.md", samplers_markdown(outcomes).encode())
+    write_bytes(folder / "samplers.md", samplers_markdown(results).encode())
+    write_bytes(folder / "latents.md", latents_markdown(results).encode())
     write_bytes(folder / "claims.md", claims_table(claims).encode())
     write_arrays(folder / "samplers.npz", _arrays(outcomes))
     stages: dict[str, Any] = {"classifier": judge.progress}

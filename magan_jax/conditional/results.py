@@ -1,6 +1,6 @@
 """What results.json says of autoencoders and their samplers: plain values."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -154,20 +154,88 @@ def _mean(values: np.ndarray) -> float:
     return float(there.mean()) if len(there) else float("nan")
 
 
-def samplers_markdown(outcomes: Outcomes) -> str:
-    """All chosen samplers as a Markdown table."""
+def samplers_markdown(results: Mapping[str, Any]) -> str:
+    """All chosen samplers, and what they are to be seen beside, as a Markdown table.
+
+    Args:
+        results: `systems` as `samplers_results` gives them, and `real`.
+    """
     lines = [
         "| autoencoder | sampler | accuracy weighs | θ/√n | cosine | accuracy "
         "| by the classifier of real images | objective, chosen on | on new draws "
         "| Fréchet distance | precision | recall |",
         "|---|---|---|---|---|---|---|---|---|---|---|---|",
     ]
-    for outcome in outcomes.values():
-        if outcome.failure is not None:
-            lines.append(f"| {outcome.system.title} | {_in_a_cell(outcome.failure)} {'| ' * 10}|")
-        for entry in _system_entry(outcome).get("samplers", ()):
-            lines.append("| " + " | ".join([outcome.system.title, *_cells(entry)]) + " |")
+
+    def row(*cells: str) -> None:
+        lines.append("| " + " | ".join(cells + ("",) * (12 - len(cells))) + " |")
+
+    yardstick = None
+    for system in results["systems"].values():
+        title = system["title"]
+        if system["failure"] is not None:
+            row(title, _in_a_cell(system["failure"]))
+        if not system["seeds"]:
+            continue
+        for entry in system["samplers"]:
+            row(
+                title,
+                entry["title"],
+                f"{entry['accuracy_weight']:g}",
+                _across(entry["scale"], 2),
+                *(_across(entry[name], 3) for name in _LIKENESS),
+                *_shown_metrics(entry["metrics"]),
+            )
+        one = system["reconstructed"]
+        likeness = (_across(one["cosine"], 3), _across(one["accuracy"], 3))
+        row(title, "*reconstructed test images*", "", "", *likeness)
+        row(title, "*latents of the prior*", *[""] * 7, *_shown_metrics(system["prior"]))
+        yardstick = yardstick or system["measured_with"]
+    if yardstick is not None:
+        real = [f"{np.mean(results['real'][name]):.3f}" for name in ("cosine", "accuracy")]
+        shown = [
+            f"{yardstick[name]['yardstick']:.{digits}f}" for name, digits in _METRICS_SHOWN.items()
+        ]
+        row("*real test images*", "", "", "", real[0], "", real[1], "", "", *shown)
     return "\n".join(lines) + "\n"
+
+
+def latents_markdown(results: Mapping[str, Any]) -> str:
+    """The latent spaces as a Markdown table."""
+    lines = [
+        "| autoencoder | reconstruction [nats] | KL, or squared MMD | ‖σ‖, encoder | ‖σ‖, labels "
+        "| means apart | debiased d_min | debiased ε | exit |",
+        "|---|---|---|---|---|---|---|---|---|",
+    ]
+    for system in results["systems"].values():
+        if not system["seeds"]:
+            continue
+        latent = system["latent"]
+        cells = [
+            system["title"],
+            _across(system["reconstruction"], 1),
+            _across(system["divergence_at_end"], 4 if system["divergence"] == "mmd" else 1),
+            *(_across(latent[name], digits) for name, digits in _LATENT.items()),
+        ]
+        lines.append("| " + " | ".join(cells) + " |")
+    return "\n".join(lines) + "\n"
+
+
+_LIKENESS = ("cosine", "accuracy", "judged_accuracy", "searched_objective", "objective")
+_METRICS_SHOWN = {"frechet_distance": 1, "precision": 2, "recall": 2}
+_LATENT = {
+    "encoder_spread": 2,
+    "prior_spread": 2,
+    "means_apart": 2,
+    "nearest_distance_debiased": 2,
+    "epsilon_debiased": 3,
+    "exit_quantile": 2,
+}
+"""Columns of the tables, with their digits."""
+
+
+def _shown_metrics(metrics: Mapping[str, Any]) -> list[str]:
+    return [_across(metrics[name], digits) for name, digits in _METRICS_SHOWN.items()]
 
 
 def _in_a_cell(text: str) -> str:
@@ -175,22 +243,8 @@ def _in_a_cell(text: str) -> str:
     return " ".join(text.split()).replace("|", "\\|")
 
 
-def _cells(entry: dict[str, Any]) -> list[str]:
-    metrics = entry["metrics"]
-    return [
-        entry["title"],
-        f"{entry['accuracy_weight']:g}",
-        _across(entry["scale"], 2),
-        *(
-            _across(entry[name], 4)
-            for name in ("cosine", "accuracy", "judged_accuracy", "searched_objective", "objective")
-        ),
-        _across(metrics["frechet_distance"], 2),
-        _across(metrics["precision"], 2),
-        _across(metrics["recall"], 2),
-    ]
-
-
-def _across(entry: dict[str, Any], digits: int) -> str:
+def _across(entry: Mapping[str, Any], digits: int) -> str:
+    if entry["mean"] is None or not np.isfinite(entry["mean"]):
+        return "–"
     spread = "" if entry["std"] is None else f" ± {entry['std']:.{digits}f}"
     return f"{entry['mean']:.{digits}f}{spread}"
