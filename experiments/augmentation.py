@@ -286,7 +286,7 @@ def trials_of(run: Run) -> TrialsFolder:
     settings = {
         "format": 9,
         "gan_seed": config.seed,
-        "data": [run.dataset.name, run.dataset.sha256],
+        "data": run.data_description,
         "judge_steps": config.judge_steps,
         "arms": config.arms,
         "fitting": asdict(config.fitting),
@@ -310,7 +310,7 @@ def prepare() -> Run:
             f"--arms is {' '.join(config.arms)}; choose among {', '.join(ARMS)}, and keep "
             f"{' and '.join(BASELINES)}, which the others are held against."
         )
-    dataset = load_dataset(config.dataset, config.data_dir)
+    dataset = load_dataset(config.dataset, config.data_dir, config.class_names)
     config = replace(
         config,
         arms=tuple(dict.fromkeys(config.arms)),

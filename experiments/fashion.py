@@ -189,7 +189,7 @@ def study(run: Run, seed: int, classifier: TrainedClassifier, gan: TrainedGAN) -
 def prepare() -> Run:
     """Command line, data and folder; what could be refused later is refused here."""
     preset, config = parse(PRESETS, __doc__.splitlines()[0])
-    dataset = load_dataset(config.dataset, config.data_dir)
+    dataset = load_dataset(config.dataset, config.data_dir, config.class_names)
     config = decided(config, dataset.name)
     check_num_devices(config.num_devices)
     check_classifier_config(config.classifier, dataset.train_images.shape, config.num_devices)
@@ -207,7 +207,9 @@ def decided(config: Config, dataset: str) -> Config:
     """The settings with what was left to the data set and to `--dtype` filled in."""
     classifier, gan = config.classifier, config.gan
     if classifier.mirror is None:
-        classifier = replace(classifier, mirror=DATASETS[dataset].mirrored_alike)
+        published = DATASETS.get(dataset)  # of a set of one's own nobody knows
+        mirror = published is not None and published.mirrored_alike
+        classifier = replace(classifier, mirror=mirror)
     if classifier.dtype is None:
         classifier = replace(classifier, dtype=config.dtype)
     if gan.dtype is None:

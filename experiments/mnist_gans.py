@@ -225,7 +225,7 @@ def prepare() -> Run:
             f"--methods names {', '.join(unknown) or 'none'}; choose among {', '.join(SYSTEMS)}."
         )
     check_systems(config.methods, config.gan, config.epochs, PRESETS[preset].gan)
-    dataset = load_dataset(config.dataset, config.data_dir)
+    dataset = load_dataset(config.dataset, config.data_dir, config.class_names)
     classifier = config.classifier
     config = replace(
         config,

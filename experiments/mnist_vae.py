@@ -297,7 +297,7 @@ def prepare() -> Run:
             "--vae.divergence and --vae.latent-dim are what --systems chooses; leave them out and "
             f"choose among {', '.join(SYSTEMS)}."
         )
-    dataset = load_dataset(config.dataset, config.data_dir)
+    dataset = load_dataset(config.dataset, config.data_dir, config.class_names)
     check_classes(dataset)
     config = replace(
         config,

@@ -12,6 +12,7 @@ import logging
 import math
 import warnings
 import zlib
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -78,7 +79,7 @@ class Dataset(NamedTuple):
     """A data set, checked.
 
     Attributes:
-        name: a key of `DATASETS`.
+        name: a key of `DATASETS`, or the folder's of a set of one's own.
         class_names: K names.
         train_images: uint8 `[N, H, W, 1]`.
         train_labels: int32 `[N]` in 0..K−1.
@@ -105,17 +106,23 @@ class DataError(ValueError):
     """The data cannot be found, read or trusted; the message says which part and what to do."""
 
 
-def load_dataset(name: str, data_dir: Path | str | None = None) -> Dataset:
+def load_dataset(
+    name: str, data_dir: Path | str | None = None, class_names: Sequence[str] = ()
+) -> Dataset:
     """Load a data set from the first source that has it.
 
     Args:
         name: a key of `DATASETS`.
         data_dir: a folder with the four IDX files of any MNIST-like set that has this set's
             classes. Only this folder is then tried.
+        class_names: of a set of one's own in `data_dir`, from label 0; it goes by the name of the
+            folder then, and `name` does not count.
 
     Raises:
         DataError: if no source has the set, or what it has is broken.
     """
+    if class_names:
+        return _load_own(data_dir, tuple(class_names))
     if name not in DATASETS:
         raise DataError(f"dataset is {name!r}; choose one of {', '.join(DATASETS)}.")
     spec = DATASETS[name]
@@ -139,20 +146,51 @@ def load_dataset(name: str, data_dir: Path | str | None = None) -> Dataset:
     return _load_tfds(name)
 
 
+def _load_own(data_dir: Path | str | None, class_names: tuple[str, ...]) -> Dataset:
+    """A set that nobody has published, with its classes."""
+    if data_dir is None:
+        raise DataError(
+            f"--class-names is {' '.join(class_names)}, which names the classes of a set of your "
+            "own; name its folder with --data-dir."
+        )
+    if len(class_names) < 2 or len(set(class_names)) < len(class_names):
+        raise DataError(
+            f"--class-names is {' '.join(class_names)}; two or more different names are needed."
+        )
+    folder = Path(data_dir)
+    arrays, _ = _read_idx_folder(folder)
+    name = folder.resolve().name or "data"
+    dataset = _checked(name, *arrays, class_names=class_names, source=str(folder), official=False)
+    for part, labels in (("training", dataset.train_labels), ("test", dataset.test_labels)):
+        missing = sorted(set(range(len(class_names))) - set(labels.tolist()))
+        if missing:
+            raise DataError(
+                f"--class-names has {len(class_names)} names, but {folder} has no {part} image of "
+                f"{class_names[missing[0]]} (label {missing[0]}); name the classes that are there."
+            )
+    return dataset
+
+
 def _load_idx_folder(name: str, folder: Path) -> Dataset:
     """Read and check the four IDX files of a folder."""
-    if not folder.is_dir():
-        raise DataError(f"--data-dir is {folder}, which is not a folder.")
-    found = [_find(folder, file) for file in IDX_FILES]
-    arrays, digests = zip(
-        *(read_idx(path, dimensions=(3, 1, 3, 1)[i]) for i, path in enumerate(found)), strict=True
-    )
+    arrays, digests = _read_idx_folder(folder)
     known = DATASETS[name].digests
     official = None if known is None else tuple(digests) == known
     for other, spec in DATASETS.items():
         if other != name and spec.digests == tuple(digests):
             raise DataError(f"{folder} holds the published {other}; use --dataset {other}.")
     return _checked(name, *arrays, source=str(folder), official=official)
+
+
+def _read_idx_folder(folder: Path) -> tuple[tuple[np.ndarray, ...], tuple[str, ...]]:
+    """The four arrays of a folder, and the digests of their files."""
+    if not folder.is_dir():
+        raise DataError(f"--data-dir is {folder}, which is not a folder.")
+    found = [_find(folder, file) for file in IDX_FILES]
+    arrays, digests = zip(
+        *(read_idx(path, dimensions=(3, 1, 3, 1)[i]) for i, path in enumerate(found)), strict=True
+    )
+    return arrays, digests
 
 
 def _find(folder: Path, file: str) -> Path:
@@ -255,9 +293,11 @@ def _checked(
     *,
     source: str,
     official: bool | None,
+    class_names: tuple[str, ...] = (),
 ) -> Dataset:
     """The four arrays as a `Dataset`, if they fit together."""
-    num_classes = len(DATASETS[name].class_names)
+    class_names = class_names or DATASETS[name].class_names
+    num_classes = len(class_names)
     for part, images, labels in (
         ("training", train_images, train_labels),
         ("test", test_images, test_labels),
@@ -282,7 +322,7 @@ def _checked(
         digest.update(np.ascontiguousarray(array).tobytes())
     return Dataset(
         name=name,
-        class_names=DATASETS[name].class_names,
+        class_names=class_names,
         train_images=train_images[..., None],
         train_labels=train_labels,
         test_images=test_images[..., None],

@@ -30,6 +30,8 @@ class RunConfig:
     """The data set, with its class names."""
     data_dir: Path | None = None
     """A folder with four IDX files (gzip or not) of this or a similar set."""
+    class_names: tuple[str, ...] = ()
+    """Names of the classes of a set of your own in --data-dir, from label 0 on."""
     workdir: Path | None = None
     """Where everything goes; default runs/<experiment>-<dataset>-<preset>-seed<seeds>."""
     seed: int = 0
@@ -91,12 +93,18 @@ class Run:
         """Test images and labels."""
         return Batch(self.dataset.test_images, self.dataset.test_labels)
 
+    @property
+    def data_description(self) -> list[Any]:
+        """What tells the data from others; of a set of one's own how many classes it has, too."""
+        own = [len(self.config.class_names)] if self.config.class_names else []
+        return [self.dataset.name, self.dataset.sha256, *own]
+
     def stage(self, name: str) -> Stage:
         """The training called `name`, one of `trainings`."""
         description = {
             **{of: dataclasses.asdict(settings) for of, settings in self.trainings[name].items()},
             "seeds": list(self.seeds),
-            "data": [self.dataset.name, self.dataset.sha256],
+            "data": self.data_description,
         }
         folder = self.workdir / "checkpoints" / name
         return Stage(folder, jsonable(description), self.config.restart)

@@ -186,3 +186,29 @@ def test_packaged_fashion_mnist_is_the_published_one():
     assert found.official is True
     assert found.train_images.shape == (60000, 28, 28, 1)
     np.testing.assert_array_equal(np.bincount(found.test_labels), np.full(10, 1000))
+
+
+OWN = [f"kind {k}" for k in range(10)]
+
+
+def test_a_set_of_ones_own_has_its_own_classes_and_its_folder_s_name(idx_folder):
+    with warnings.catch_warnings(action="error"):  # nobody has published it
+        found = load_dataset("fashion_mnist", idx_folder, OWN)
+    assert (found.name, found.official) == ("data", False)
+    assert found.class_names == tuple(OWN)
+    assert found.sha256 == load(idx_folder).sha256
+
+
+@pytest.mark.parametrize(
+    ("names", "folder", "message"),
+    [
+        (OWN, False, "names the classes of a set of your own; name its folder with --data-dir"),
+        (OWN[:9], True, "has the training label 9; data has the classes 0 to 8"),
+        ([*OWN, "one more"], True, r"no training image of one more \(label 10\)"),
+        (["a", "a"], True, "two or more different names are needed"),
+        (["a"], True, "two or more different names are needed"),
+    ],
+)
+def test_names_that_do_not_fit_are_refused(idx_folder, names, folder, message):
+    with pytest.raises(DataError, match=message):
+        load_dataset("mnist", idx_folder if folder else None, names)
