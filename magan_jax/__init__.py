@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from magan_jax.augmentation.files import write_synthetic
     from magan_jax.data import Dataset, load_dataset
+    from magan_jax.finished import FinishedRun, load_run
     from magan_jax.latent.agreement import Agreement, compare_geometries
     from magan_jax.latent.analysis import Analysis, analyze
     from magan_jax.latent.ascent import Ascent, ascend
@@ -53,6 +54,7 @@ __all__ = [
     "ConditionalScores",
     "Dataset",
     "Exits",
+    "FinishedRun",
     "Invariance",
     "Labels",
     "Purity",
@@ -70,6 +72,7 @@ __all__ = [
     "label_latents",
     "labels_along_rays",
     "load_dataset",
+    "load_run",
     "measure_invariance",
     "measure_purity",
     "regions_around_anchors",
@@ -87,6 +90,8 @@ __all__ = [
 _MODULES = {
     "Dataset": "data",
     "load_dataset": "data",
+    "FinishedRun": "finished",
+    "load_run": "finished",
     "Agreement": "latent.agreement",
     "compare_geometries": "latent.agreement",
     "Analysis": "latent.analysis",

@@ -95,6 +95,9 @@ def test_networks_of_another_shape_are_refused(tmp_path):
     save_checkpoint(tmp_path / "s", {"x": jnp.zeros(3)}, {}, {})
     with pytest.raises(CheckpointError, match="does not hold the networks asked for"):
         load_checkpoint(tmp_path / "s", {"y": jnp.zeros(3)})
+    for other in (4, (1, 3), ()):
+        with pytest.raises(CheckpointError, match="holds networks of other shapes than those"):
+            load_checkpoint(tmp_path / "s", {"x": jnp.zeros(other)})
 
 
 def test_a_failed_write_leaves_the_old_checkpoint(tmp_path, monkeypatch):

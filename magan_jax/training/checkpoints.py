@@ -79,9 +79,28 @@ def load_checkpoint(folder: Path, like: Any) -> tuple[Any, dict[str, np.ndarray]
             f"{folder} does not hold the networks asked for ({type(error).__name__}); "
             + _mend(folder)
         ) from error
+    # Orbax gives what lies there, whatever shape was asked for.
+    shapes = [jax.tree.map(np.shape, tree) for tree in (abstract, state)]
+    if shapes[0] != shapes[1]:
+        raise CheckpointError(
+            f"{folder} holds networks of other shapes than those asked for; {_mend(folder)}"
+        )
     with np.load(folder / _HISTORY, allow_pickle=False) as stored:
         history = {name: stored[name] for name in stored.files}
     return jax.tree.map(np.asarray, state), history
+
+
+def load_arrays(folder: Path) -> dict[str, Any]:
+    """The state as it lies there, by the names of its fields.
+
+    Raises:
+        CheckpointError: if a file is missing or changed.
+    """
+    check_digests(folder)
+    with _checkpointer() as checkpointer:
+        state = checkpointer.restore(folder.absolute() / _STATE, args=ocp.args.StandardRestore())
+    found: dict[str, Any] = jax.tree.map(np.asarray, state)
+    return found
 
 
 def check_digests(folder: Path) -> None:
