@@ -227,8 +227,16 @@ def draft_of(
     # no label, have seen them with all others.
     held_out = budget.rows[budget.held_out]
     others, labels = (np.delete(np.asarray(x), held_out, axis=0) for x in run.train_set)
-    sources = sources_of(run, own(_ANALYSIS), begun.gan, labeller, few, others, begun.features)
-    sources = sources._replace(autoencoder=begun.autoencoder)
+    sources = sources_of(
+        run,
+        own(_ANALYSIS),
+        begun.gan,
+        labeller,
+        few,
+        others,
+        features=begun.features,
+        autoencoder=begun.autoencoder,
+    )
     arms = draft_arms(own(_ARMS), {name: ARMS[name] for name in config.arms}, sources, few)
 
     # More than a budget's labels: upper bounds.
@@ -247,7 +255,9 @@ def sources_of(
     classify: Classify,
     few: Batch,
     unlabelled: np.ndarray,
+    *,
     features: Sequence[Features] = (),
+    autoencoder: TrainedVAE | None = None,
 ) -> Sources:
     """A generator, who labels its images, and Algorithm 1 of the paper with both."""
     config, num_classes = run.config, len(run.dataset.class_names)
@@ -276,6 +286,7 @@ def sources_of(
         num_classes,
         config.synthesis,
         config.num_devices,
+        autoencoder,
     )
 
 

@@ -30,7 +30,11 @@ from magan_jax.conditional.settings import (
 from magan_jax.conditional.systems import SYSTEMS, chosen_config
 from magan_jax.data import load_dataset
 from magan_jax.errors import NetworkOutputError
-from magan_jax.latent.conditional import class_latents, score_conditional
+from magan_jax.latent.analysis import Analysis
+from magan_jax.latent.conditional import ConditionalScores, score_conditional
+from magan_jax.latent.encodings import ClassLatents, class_latents
+from magan_jax.latent.exits import Exits
+from magan_jax.latent.networks import Classify, Generate
 from magan_jax.latent.prior import standard_normal
 from magan_jax.latent.sampling import sample_images
 from magan_jax.latent.settings import LatentSpaceConfig, check_latent_space_config
@@ -162,25 +166,7 @@ def judged_vae(
     config, dataset = run.config, run.dataset
     num_classes = len(dataset.class_names)
     sharing: dict[str, Any] = {"num_devices": config.num_devices}
-    latent_dim = SYSTEMS[name].latent_dim
-    prior = standard_normal(latent_dim)
-
-    # The report's Section 3.2: encode, reconstruct, and train a classifier of reconstructions.
-    with run.timed(f"{name}: classifier"):
-        train_set = Batch(reconstructed(vae, dataset.train_images), dataset.train_labels)
-        test_set = Batch(reconstructed(vae, dataset.test_images), dataset.test_labels)
-        classifier = train_classifier(
-            run.keys(2)[index],
-            config.classifier,
-            train_set,
-            test_set,
-            num_classes=num_classes,
-            stage=run.stage(classifier_stage(name, run.seeds[index])),
-            **sharing,
-        )
-        train_accuracy = accuracy_function(config.classifier, num_classes)(
-            classifier.progress.state, train_set
-        )
+    classifier, train_accuracy, of_reconstructed = classifier_of(run, name, index, vae)
     networks = vae.generate, classifier.classify
     latents = class_latents(
         vae.encode,
@@ -232,41 +218,15 @@ def judged_vae(
             )
             for classify in (classifier.classify, judge.classify)
         )
-        test_reconstructed = scale_images(test_set.images)
-        of_reconstructed = score_images(
-            classifier.classify, np.asarray(test_reconstructed), dataset.test_labels, num_classes
-        )
+        prior = standard_normal(SYSTEMS[name].latent_dim)
         from_prior = sample_images(for_prior, vae.generate, prior, num_images)
-
-    # And what the MAGAN paper asks of any generator: the classes of the prior's latents, and how
-    # far a draw may go from a class mean.
     with run.timed(f"{name}: latent space"):
-        noise = jax.random.normal(for_rays, (num_classes, config.sampling.num_rays, latent_dim))
-        exits = bisect_epsilon(
-            *networks,
-            latents.mean,
-            np.asarray(noise) * latents.std[:, None],
-            upper=config.analysis.upper,
-            tolerance=config.analysis.tolerance,
-            batch_size=config.analysis.batch_size,
-            **sharing,
-        )
-        analysis = analyze(
-            for_analysis,
-            *networks,
-            latent_dim=latent_dim,
-            num_classes=num_classes,
-            num_samples=config.analysis.num_samples,
-            num_permutations=0,
-            batch_size=config.analysis.batch_size,
-            quiet=True,
-            **sharing,
-        )
+        exits, analysis = latent_space_of(run.config, for_rays, for_analysis, networks, latents)
     return Judged(
         run.seeds[index],
         vae,
         classifier,
-        float(train_accuracy),
+        train_accuracy,
         reconstruction_loss(vae, scale_images(dataset.test_images)),
         latents,
         of_reconstructed,
@@ -277,6 +237,74 @@ def judged_vae(
         exits,
         analysis,
     )
+
+
+def classifier_of(
+    run: Run, name: str, index: int, vae: TrainedVAE
+) -> tuple[TrainedClassifier, float, ConditionalScores]:
+    """The report's Section 3.2: encode, reconstruct, train a classifier of the reconstructions.
+
+    Returns:
+        It, its accuracy on what it has learned from, and what it sees in the test images'.
+    """
+    config, dataset = run.config, run.dataset
+    num_classes = len(dataset.class_names)
+    with run.timed(f"{name}: classifier"):
+        train_set = Batch(reconstructed(vae, dataset.train_images), dataset.train_labels)
+        test_set = Batch(reconstructed(vae, dataset.test_images), dataset.test_labels)
+        classifier = train_classifier(
+            run.keys(2)[index],
+            config.classifier,
+            train_set,
+            test_set,
+            num_classes=num_classes,
+            stage=run.stage(classifier_stage(name, run.seeds[index])),
+            num_devices=config.num_devices,
+        )
+        accuracy = accuracy_function(config.classifier, num_classes)
+        scores = score_images(
+            classifier.classify,
+            np.asarray(scale_images(test_set.images)),
+            dataset.test_labels,
+            num_classes,
+        )
+        return classifier, float(accuracy(classifier.progress.state, train_set)), scores
+
+
+def latent_space_of(
+    config: Config,
+    for_rays: jax.Array,
+    for_analysis: jax.Array,
+    networks: tuple[Generate, Classify],
+    latents: ClassLatents,
+) -> tuple[Exits, Analysis]:
+    """What the MAGAN paper asks of any generator: how far a draw may go from a class mean, and the
+    classes of the prior's latents."""
+    num_classes, latent_dim = latents.mean.shape
+    sharing: dict[str, Any] = {
+        "num_devices": config.num_devices,
+        "batch_size": config.analysis.batch_size,
+    }
+    noise = jax.random.normal(for_rays, (num_classes, config.sampling.num_rays, latent_dim))
+    exits = bisect_epsilon(
+        *networks,
+        latents.mean,
+        np.asarray(noise) * latents.std[:, None],
+        upper=config.analysis.upper,
+        tolerance=config.analysis.tolerance,
+        **sharing,
+    )
+    analysis = analyze(
+        for_analysis,
+        *networks,
+        latent_dim=latent_dim,
+        num_classes=num_classes,
+        num_samples=config.analysis.num_samples,
+        num_permutations=0,
+        quiet=True,
+        **sharing,
+    )
+    return exits, analysis
 
 
 def classifier_stage(name: str, seed: int) -> str:

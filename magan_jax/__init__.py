@@ -18,12 +18,11 @@ if TYPE_CHECKING:
     from magan_jax.latent.ascent import Ascent, ascend
     from magan_jax.latent.clustering import Clustering, cluster
     from magan_jax.latent.conditional import (
-        ClassLatents,
         ConditionalScores,
-        class_latents,
         conditional_images,
         score_conditional,
     )
+    from magan_jax.latent.encodings import ClassLatents, class_latents
     from magan_jax.latent.exits import Exits, bisect_epsilon
     from magan_jax.latent.invariance import (
         Invariance,
@@ -100,9 +99,9 @@ _MODULES = {
     "ascend": "latent.ascent",
     "Clustering": "latent.clustering",
     "cluster": "latent.clustering",
-    "ClassLatents": "latent.conditional",
+    "ClassLatents": "latent.encodings",
     "ConditionalScores": "latent.conditional",
-    "class_latents": "latent.conditional",
+    "class_latents": "latent.encodings",
     "conditional_images": "latent.conditional",
     "score_conditional": "latent.conditional",
     "Exits": "latent.exits",

@@ -52,7 +52,7 @@ def test_what_a_title_says_is_done():
             assert of(name)[f"s = {scale}"] == expected
     for name, thetas in (("encoded_means", (1.0, 0.5)), ("encoded_images", (0.5, 0.25))):
         for theta in thetas:
-            expected = (getattr(encoded, name), {"theta": theta}, None)
+            expected = (getattr(encoded, name), {"theta": theta}, encoded.encoded_classes)
             assert of(name)[f"θ = {theta:g}"] == expected
     assert set(BY_AUTOENCODER) == {n for n in ARMS if n.startswith("encoded")}
     found = of("combined")

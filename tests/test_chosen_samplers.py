@@ -11,7 +11,8 @@ from magan_jax.conditional.samplers import Chosen, choose_samplers, judge_sample
 from magan_jax.conditional.settings import SamplingConfig, search_description
 from magan_jax.errors import NetworkOutputError
 from magan_jax.latent import scale_search
-from magan_jax.latent.conditional import ClassLatents, conditional_images, score_conditional
+from magan_jax.latent.conditional import conditional_images, score_conditional
+from magan_jax.latent.encodings import ClassLatents
 from magan_jax.latent.scale_search import ScaleSearch, search_simple
 from magan_jax.latent.settings import DirectionsConfig, LatentSpaceConfig, check_latent_space_config
 

@@ -7,13 +7,8 @@ import numpy as np
 import pytest
 from scipy.stats import norm
 
-from magan_jax.latent.conditional import (
-    ClassLatents,
-    class_latents,
-    conditional_images,
-    draw_of_class,
-    score_conditional,
-)
+from magan_jax.latent.conditional import conditional_images, draw_of_class, score_conditional
+from magan_jax.latent.encodings import ClassLatents
 from magan_jax.latent.scale_search import NUM_DRAWS, THETAS, search_scales, search_simple
 
 KEY = jax.random.key(0)
@@ -34,39 +29,6 @@ def generate(z):
 def classify(images):
     first = images[:, 0, 0, 0]
     return jnp.stack([-first, first], axis=1)
-
-
-def test_class_latents_are_those_of_the_mixture():
-    random = np.random.default_rng(0)
-    images = random.uniform(-1, 1, (3000, 2, 2, 1)).astype(np.float32)
-    labels = np.arange(3000) % 3
-
-    def encode(x):
-        flat = x.reshape(len(x), -1)
-        return 3 * flat[:, :2] + 1, flat[:, 2:] - 0.5
-
-    found = class_latents(encode, images, labels, 3)
-    np.testing.assert_array_equal(found.num_images, 1000)
-    for k in range(3):
-        flat = np.float64(images[labels == k].reshape(1000, -1))
-        np.testing.assert_allclose(found.mean[k], 3 * flat[:, :2].mean(0) + 1, rtol=1e-5)
-        variance = 9 * flat[:, :2].var(0, ddof=1) + np.exp(flat[:, 2:] - 0.5).mean(0)
-        np.testing.assert_allclose(found.std[k], np.sqrt(variance), rtol=1e-5)
-
-
-def test_they_are_the_moments_of_draws():
-    """Of latents drawn from q(z|x), not of the means of q(z|x) alone."""
-    random = np.random.default_rng(1)
-    images = random.uniform(-1, 1, (500, 1, 2, 1)).astype(np.float32)
-
-    def encode(x):
-        flat = x.reshape(len(x), -1)
-        return flat[:, :1], flat[:, 1:]
-
-    found = class_latents(encode, images, np.zeros(500, int), 1)
-    flat = np.float64(images.reshape(500, -1))
-    drawn = flat[:, :1] + np.exp(flat[:, 1:] / 2) * random.normal(size=(500, 4000))
-    assert found.std[0, 0] == pytest.approx(drawn.std(), rel=0.01)
 
 
 def test_n_draws_are_one_of_a_smaller_deviation():
@@ -196,21 +158,7 @@ def test_other_parameters_are_not_compiled_anew():
         (lambda: score(generate=lambda z: -jnp.ones((len(z), 2, 2, 1))), "40 images that are dark"),
         (lambda: score(generate=lambda z: generate(z) / 0), "not finite for 40 of 40"),
         (lambda: score(classify=lambda x: classify(x)[:, :1]), "num_classes is 2, but classify"),
-        (lambda: latents_of(labels=[0, 0, 1]), "class 1 has 1 images; a standard deviation"),
-        (lambda: latents_of(labels=[0, 0]), r"labels are int64 of the shape \(2,\); whole numbers"),
-        (lambda: latents_of(labels=[0.0, 0.0, 1.0]), "labels are float64"),
-        (lambda: latents_of(labels=[0, 1, 2]), "a label is 2, but num_classes is 2"),
-        (lambda: latents_of(labels=[0, 1, -1]), "a label is -1, but num_classes is 2; labels must"),
-        (lambda: latents_of(labels=[0, 0, 1, 1], kind=np.uint8), "type uint8; encode takes floats"),
-        (
-            lambda: latents_of(labels=[0, 0, 1, 1], encode=lambda x: x[:, 0, 0]),
-            r"encode gave \(4, 1",
-        ),
         (lambda: score(key=0), "key is 0; one key is needed"),
-        (
-            lambda: latents_of(labels=[0, 0, 1, 1], encode=lambda x: (x[:, 0, 0] / 0, x[:, 0, 0])),
-            "encode gave values that are not finite for 4 of 4 images; look at the encoder",
-        ),
     ],
 )
 def test_bad_input_is_refused_in_a_sentence(call, message):
@@ -247,11 +195,6 @@ def test_one_theta_may_have_many_numbers_of_draws():
     found = score(theta=1.0, num_draws=np.array([1, 3]), num_samples=40)
     chex.assert_shape(list(found), (2, 2))
     assert (found.cosine[1] > found.cosine[0]).all()  # a smaller deviation: more alike
-
-
-def latents_of(labels, encode=lambda x: (x[:, 0, 0], x[:, 0, 0]), kind=np.float32):
-    count = max(3, len(labels)) if len(labels) != 2 else 3
-    return class_latents(encode, np.ones((count, 1, 1, 1), kind), np.array(labels), 2)
 
 
 SEARCH = {"num_samples": 60, "num_devices": 1}

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from magan_jax.augmentation.encoded import encoded_images, encoded_means
+from magan_jax.augmentation.encoded import encoded_classes, encoded_images, encoded_means
 from magan_jax.augmentation.pools import Sources
 from magan_jax.augmentation.settings import SynthesisConfig
 from magan_jax.latent.regions import NoRegionError
@@ -44,6 +44,10 @@ def sources(few=FEW, num_images=4000, autoencoder=True):
     return Sources(nothing, nothing, *others, autoencoder=vae if autoencoder else nothing)
 
 
+def pool_of(draw, key, given, theta):
+    return draw(key, given, encoded_classes(key, given), theta=theta)
+
+
 def codes_of(pool, k):
     images = pool.images[np.argmax(pool.probabilities, axis=1) == k]
     return 2 * (np.float64(images[:, :, 0, 0]) / 127.5 - 1)
@@ -56,7 +60,7 @@ def deviation(k):
 
 @pytest.mark.parametrize("make", [encoded_means, encoded_images])
 def test_a_pool_has_as_many_images_of_each_class(make):
-    pool = make(KEY, sources(num_images=9), theta=0.5)
+    pool = pool_of(make, KEY, sources(num_images=9), 0.5)
     chex.assert_shape(pool.images, (10, 2, 2, 1))
     assert pool.images.dtype == np.uint8
     np.testing.assert_array_equal(pool.probabilities, np.repeat(np.eye(2), 5, axis=0))
@@ -64,7 +68,7 @@ def test_a_pool_has_as_many_images_of_each_class(make):
 
 @pytest.mark.parametrize("theta", [0.3, 0.6])
 def test_around_means(theta):
-    pool = encoded_means(KEY, sources(), theta=theta)
+    pool = pool_of(encoded_means, KEY, sources(), theta)
     for k in range(2):
         codes = codes_of(pool, k)
         np.testing.assert_allclose(
@@ -74,7 +78,7 @@ def test_around_means(theta):
 
 
 def test_around_single_images_each_by_lot():
-    pool = encoded_images(KEY, sources(), theta=0.02)
+    pool = pool_of(encoded_images, KEY, sources(), 0.02)
     for k in range(2):
         centres = CODES[FEW.labels == k]
         away = np.linalg.norm(codes_of(pool, k)[:, None] - centres, axis=-1)
@@ -84,7 +88,7 @@ def test_around_single_images_each_by_lot():
 
 
 def test_around_single_images_the_deviations_are_the_class_s():
-    pool = encoded_images(KEY, sources(), theta=0.5)
+    pool = pool_of(encoded_images, KEY, sources(), 0.5)
     for k in range(2):
         own = CODES[FEW.labels == k]
         expected = np.sqrt(own.var(axis=0) + (0.5 * deviation(k)) ** 2)
@@ -93,15 +97,14 @@ def test_around_single_images_the_deviations_are_the_class_s():
 
 def test_another_key_draws_others():
     for make in (encoded_means, encoded_images):
-        pools = [make(jax.random.key(s), sources(), theta=0.5).images for s in (0, 0, 1)]
+        pools = [pool_of(make, jax.random.key(s), sources(), 0.5).images for s in (0, 0, 1)]
         np.testing.assert_array_equal(pools[0], pools[1])
         assert (pools[0] != pools[2]).any()
 
 
-@pytest.mark.parametrize("make", [encoded_means, encoded_images])
-def test_one_image_of_a_class_is_a_reason_not_a_fault(make):
+def test_one_image_of_a_class_is_a_reason_not_a_fault():
     few = Batch(FEW.images[:4], FEW.labels[:4])
     with pytest.raises(NoRegionError, match="class 1 has 1 images to learn from; deviations"):
-        make(KEY, sources(few), theta=0.5)
+        encoded_classes(KEY, sources(few))
     with pytest.raises(ValueError, match="sources.autoencoder is None"):
-        make(KEY, sources(autoencoder=False), theta=0.5)
+        encoded_classes(KEY, sources(autoencoder=False))

@@ -15,7 +15,7 @@ from magan_jax.conditional.settings import check_classes
 from magan_jax.conditional.systems import SYSTEMS
 from magan_jax.data import Dataset, load_dataset
 from magan_jax.errors import NetworkOutputError
-from magan_jax.latent import conditional, sampling
+from magan_jax.latent import conditional, encodings, sampling
 from magan_jax.training import classifier
 from magan_jax.training import vae as vae_module
 
@@ -181,7 +181,7 @@ def test_each_thing_goes_where_it_belongs(trained, tiny_folder, monkeypatch):
 
     for module, name in [
         (classifier, "train_classifier"), (vae_module, "train_vaes"),
-        (conditional, "class_latents"), (conditional, "score_conditional"),
+        (encodings, "class_latents"), (conditional, "score_conditional"),
         (samplers, "choose_samplers"), (samplers, "judge_samplers"), (samplers, "score_images"),
         (magan_jax, "bisect_epsilon"), (magan_jax, "analyze"), (sampling, "sample_images"),
     ]:  # fmt: skip

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import NamedTuple
 
-from magan_jax.augmentation.encoded import encoded_images, encoded_means
+from magan_jax.augmentation.encoded import encoded_classes, encoded_images, encoded_means
 from magan_jax.augmentation.fitting import HALF, MOST, SHIFTED, UNMOVED, Moves
 from magan_jax.augmentation.pools import (
     Derived,
@@ -82,6 +82,11 @@ def _with_more(*variants: Variant) -> tuple[Variant, ...]:
     more = f"{first.title}, {most}" if first.title else most
     named = first._replace(title=first.title or half)
     return (named, *variants[1:], first._replace(title=more, share=SHARES[most]))
+
+
+def _around(draw: Callable[..., SoftBatch], theta: float) -> Derived:
+    """A pool drawn around encodings, which all such pools share."""
+    return Derived(encoded_classes, partial(draw, theta=theta))
 
 
 _MEANS, _ANCHORS = Derived(around_means, shifts), Derived(around_anchors, shifts)
@@ -163,7 +168,7 @@ ARMS: dict[str, Arm] = {
         "+ an autoencoder's images around class means + classical",
         _with_more(
             *(
-                Variant(f"θ = {theta:g}", partial(encoded_means, theta=theta), "classical")
+                Variant(f"θ = {theta:g}", _around(encoded_means, theta), "classical")
                 for theta in (1.0, 0.5)
             )
         ),
@@ -173,7 +178,7 @@ ARMS: dict[str, Arm] = {
         "+ an autoencoder's images around single ones + classical",
         _with_more(
             *(
-                Variant(f"θ = {theta:g}", partial(encoded_images, theta=theta), "classical")
+                Variant(f"θ = {theta:g}", _around(encoded_images, theta), "classical")
                 for theta in (0.5, 0.25)
             )
         ),

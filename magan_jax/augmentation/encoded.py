@@ -4,13 +4,16 @@ The VAE report's samplers (`magan_jax.latent.conditional`) where labels are few:
 has seen all images and no label, and class means and deviations are those of the few.
 """
 
+from typing import NamedTuple
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from magan_jax.augmentation.pools import Sources
 from magan_jax.augmentation.rows import SoftBatch
-from magan_jax.latent.conditional import ClassLatents, class_latents, conditional_images
+from magan_jax.latent.conditional import conditional_images
+from magan_jax.latent.encodings import ClassLatents, class_latents
 from magan_jax.latent.regions import NoRegionError
 from magan_jax.latent.sampling import images_in_blocks
 from magan_jax.metrics.features import quantise_images
@@ -21,45 +24,27 @@ from magan_jax.training.vae import TrainedVAE
 _AROUND_MEANS, _AROUND_IMAGES = 7, 8
 
 
-def encoded_means(key: jax.Array, sources: Sources, *, theta: float) -> SoftBatch:
-    """Around each class's mean encoding, with θ times its deviations: the report's Simple, n = 1.
+class EncodedClasses(NamedTuple):
+    """Few labelled images as an autoencoder sees them.
+
+    Attributes:
+        vae: the autoencoder.
+        codes: `[n, d]`, the mean of q(z|x) of each image.
+        latents: mean and deviation of each class.
+    """
+
+    vae: TrainedVAE
+    codes: np.ndarray
+    latents: ClassLatents
+
+
+def encoded_classes(key: jax.Array, sources: Sources) -> EncodedClasses:
+    """What all pools around encodings share; nothing is drawn.
 
     Raises:
         NoRegionError: for a class with fewer than two images to learn from.
     """
-    vae, latents = _encoded_classes(sources)
-    images = conditional_images(
-        jax.random.fold_in(key, _AROUND_MEANS),
-        vae.generate,
-        latents,
-        theta,
-        num_samples=_per_class(sources),
-    )
-    return _labelled(images.reshape(-1, *images.shape[2:]), sources)
-
-
-def encoded_images(key: jax.Array, sources: Sources, *, theta: float) -> SoftBatch:
-    """Around the encodings of single labelled images, each as often as it comes by lot.
-
-    With θ times the deviations of the image's class.
-
-    Raises:
-        NoRegionError: for a class with fewer than two images to learn from.
-    """
-    vae, latents = _encoded_classes(sources)
-    labels = np.asarray(sources.few.labels)
-    codes = vae.encode(jnp.asarray(scale_images(sources.few.images)))[0]
-    key, number = jax.random.fold_in(key, _AROUND_IMAGES), _per_class(sources)
-    z = []
-    for k in range(sources.num_classes):
-        chosen, noise = jax.random.split(jax.random.fold_in(key, k))
-        own = codes[labels == k]
-        centre = own[jax.random.randint(chosen, (number,), 0, len(own))]
-        z.append(centre + theta * latents.std[k] * jax.random.normal(noise, centre.shape))
-    return _labelled(images_in_blocks(vae.generate, np.concatenate(z)), sources)
-
-
-def _encoded_classes(sources: Sources) -> tuple[TrainedVAE, ClassLatents]:
+    del key
     vae, labels = sources.autoencoder, np.asarray(sources.few.labels)
     if vae is None:
         raise ValueError("sources.autoencoder is None; this pool needs one that is trained.")
@@ -70,7 +55,40 @@ def _encoded_classes(sources: Sources) -> tuple[TrainedVAE, ClassLatents]:
             "encodings need 2: take more labels."
         )
     images = np.asarray(scale_images(sources.few.images))
-    return vae, class_latents(vae.encode, images, labels, sources.num_classes)
+    latents = class_latents(vae.encode, images, labels, sources.num_classes)
+    return EncodedClasses(vae, np.asarray(vae.encode(jnp.asarray(images))[0]), latents)
+
+
+def encoded_means(
+    key: jax.Array, sources: Sources, classes: EncodedClasses, *, theta: float
+) -> SoftBatch:
+    """Around each class's mean encoding, with θ times its deviations (Section 3.5.1, n = 1)."""
+    images = conditional_images(
+        jax.random.fold_in(key, _AROUND_MEANS),
+        classes.vae.generate,
+        classes.latents,
+        theta,
+        num_samples=_per_class(sources),
+    )
+    return _labelled(images.reshape(-1, *images.shape[2:]), sources)
+
+
+def encoded_images(
+    key: jax.Array, sources: Sources, classes: EncodedClasses, *, theta: float
+) -> SoftBatch:
+    """Around the encodings of single labelled images, each as often as it comes by lot.
+
+    With θ times the deviations of the image's class.
+    """
+    labels = np.asarray(sources.few.labels)
+    key, number = jax.random.fold_in(key, _AROUND_IMAGES), _per_class(sources)
+    z = []
+    for k in range(sources.num_classes):
+        chosen, noise = jax.random.split(jax.random.fold_in(key, k))
+        own = classes.codes[labels == k]
+        centre = own[np.asarray(jax.random.randint(chosen, (number,), 0, len(own)))]
+        z.append(centre + theta * classes.latents.std[k] * jax.random.normal(noise, centre.shape))
+    return _labelled(images_in_blocks(classes.vae.generate, np.concatenate(z)), sources)
 
 
 def _per_class(sources: Sources) -> int:

@@ -7,7 +7,8 @@ import numpy as np
 
 from magan_jax.conditional.systems import System
 from magan_jax.latent.analysis import Analysis
-from magan_jax.latent.conditional import ClassLatents, ConditionalScores
+from magan_jax.latent.conditional import ConditionalScores
+from magan_jax.latent.encodings import ClassLatents
 from magan_jax.latent.exits import Exits
 from magan_jax.latent.scale_search import SimpleSearch
 from magan_jax.metrics import Scores

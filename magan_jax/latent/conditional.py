@@ -14,8 +14,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from magan_jax.blocks import in_blocks
 from magan_jax.errors import NetworkOutputError
+from magan_jax.latent.encodings import ClassLatents
 from magan_jax.latent.labels import check_finite, check_key, check_positive, label_and_finite
 from magan_jax.latent.networks import (
     Classify,
@@ -27,22 +27,6 @@ from magan_jax.latent.networks import (
 )
 from magan_jax.latent.sampling import images_in_blocks
 from magan_jax.parallel import DEVICES, device_count, local_part, on_devices
-
-_BLOCK = 1000
-
-
-class ClassLatents(NamedTuple):
-    """Where an encoder puts the images of K classes.
-
-    Attributes:
-        num_images: int `[K]`.
-        mean: `[K, d]`, of the latents drawn from q(z|x), x of the class.
-        std: `[K, d]`, their standard deviation by dimension.
-    """
-
-    num_images: np.ndarray
-    mean: np.ndarray
-    std: np.ndarray
 
 
 class ConditionalScores(NamedTuple):
@@ -59,81 +43,6 @@ class ConditionalScores(NamedTuple):
     def objective(self, accuracy_weight: float = 1.0) -> np.ndarray:
         """`[M, K]`: E cos + w E[1 − accuracy], to be made small; the report's Eq. 4 has w = 1."""
         return self.cosine + accuracy_weight * (1 - self.accuracy)
-
-
-def class_latents(
-    encode: Callable[[jax.Array], tuple[jax.Array, jax.Array]],
-    images: np.ndarray,
-    labels: np.ndarray,
-    num_classes: int,
-) -> ClassLatents:
-    """Mean and standard deviation of each class's encoded images, without drawing any latent.
-
-    Of a mixture of normal distributions q(z|x) the mean is that of their means, and the variance
-    the variance of their means plus the mean of their variances. (The report does not say whether
-    it takes means or draws; its "distribution of the encoded sample" is the latter.)
-
-    Args:
-        encode: `images [n, H, W, C] -> mean [n, d], logarithm of the variance [n, d]`.
-        images: float `[N, H, W, C]` in [-1, 1].
-        labels: int `[N]`.
-        num_classes: K.
-
-    Raises:
-        ValueError: for labels or images that do not fit, a class with fewer than two images, and
-            an encoder that does not give two arrays.
-        NetworkOutputError: for encodings that are not finite.
-    """
-    labels, images = np.asarray(labels), np.asarray(images)
-    check_positive("num_classes", num_classes)
-    if labels.shape != images.shape[:1] or not np.issubdtype(labels.dtype, np.integer):
-        raise ValueError(
-            f"labels are {labels.dtype} of the shape {labels.shape}; whole numbers "
-            f"{images.shape[:1]}, one for each image, are needed."
-        )
-    beyond = labels[(labels < 0) | (labels >= num_classes)]
-    if len(beyond):
-        raise ValueError(
-            f"a label is {beyond[0]}, but num_classes is {num_classes}; labels must be 0 to "
-            f"{num_classes - 1}."
-        )
-    if not jnp.issubdtype(images.dtype, jnp.floating):
-        raise ValueError(
-            f"images are of type {images.dtype}; encode takes floats in [-1, 1]: pass "
-            "images / 127.5 - 1."
-        )
-    count = np.bincount(labels, minlength=num_classes)
-    if (count < 2).any():
-        few = int(np.argmin(count))
-        raise ValueError(
-            f"class {few} has {count[few]} images; a standard deviation needs at least 2."
-        )
-    compiled = jax.jit(lambda x: encode(x))
-    found = in_blocks(compiled, images, min(_BLOCK, len(images)))
-    shapes = [np.shape(x) for x in found] if isinstance(found, tuple | list) else [np.shape(found)]
-    if len(shapes) != 2 or len(shapes[0]) != 2 or shapes[0] != shapes[1]:
-        raise ValueError(
-            f"encode gave {' and '.join(map(str, shapes))} for {len(images)} images; it must give "
-            "a mean and the logarithm of a variance, both [n, d]."
-        )
-    mean, log_variance = found
-    finite = np.isfinite(mean).all(-1) & np.isfinite(log_variance).all(-1)
-    if not finite.all():
-        raise NetworkOutputError(
-            f"encode gave values that are not finite for {np.sum(~finite)} of {len(images)} "
-            "images; look at the encoder's parameters."
-        )
-    mean, variance = mean.astype(np.float64), np.exp(log_variance.astype(np.float64))
-    of_class = [labels == k for k in range(num_classes)]
-    return ClassLatents(
-        count,
-        np.stack([mean[mine].mean(axis=0) for mine in of_class]),
-        np.sqrt(
-            np.stack(
-                [mean[mine].var(axis=0, ddof=1) + variance[mine].mean(axis=0) for mine in of_class]
-            )
-        ),
-    )
 
 
 def draw_of_class(

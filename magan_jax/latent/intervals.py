@@ -1,8 +1,9 @@
 """Jackknife intervals of distances and ε: few classes on the host, many on the device.
 
-Of many classes every part of the stream costs a product of K² pairs and d dimensions, and more
-memory traffic for what is made of it. There, not the distances without a part are computed but
-their changes, for which float32 is enough: where leaving a part out moves the means by e_i,
+The jackknife is Efron and Stein's (1981), see `jackknife`. Of many classes every part of the stream
+costs a product of K² pairs and d dimensions, and more memory traffic for what is made of it. There,
+not the distances without a part are computed but their changes, for which float32 is enough: where
+leaving a part out moves the means by e_i,
 
     d²₍₋ᵣ₎(i, j) − d²(i, j) = (v_i − v_j)·(e_i − e_j) = P_ii + P_jj − P_ij − P_ji,
 
@@ -130,7 +131,7 @@ def intervals_of_many(parts: Moments, whole: Moments, found: Geometry) -> Any:
     unit = np.nanmean(found.spread) if np.nansum(found.spread) > 0 else 1.0
     nearest_squared = np.where(found.nearest < 0, np.nan, found.nearest_distance) ** 2
     squared = found.distance**2
-    args: Any = (
+    inputs: Any = (
         _Whole(
             (whole.mean - whole.mean.mean(axis=0)) / unit,
             squared / unit**2,
@@ -146,8 +147,8 @@ def intervals_of_many(parts: Moments, whole: Moments, found: Geometry) -> Any:
             left,
         ),
     )
-    args = jax.tree.map(lambda x: x if x.dtype == bool else np.asarray(x, np.float32), args)
-    of_pairs, nearest = jax.device_get(_without_each_part(*args))
+    inputs = jax.tree.map(lambda x: x if x.dtype == bool else np.asarray(x, np.float32), inputs)
+    of_pairs, nearest = jax.device_get(_without_each_part(*inputs))
     pairs = [
         (
             np.multiply(total, scale, dtype=np.float64),

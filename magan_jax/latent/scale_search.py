@@ -6,7 +6,8 @@ import jax
 import numpy as np
 from tqdm import tqdm
 
-from magan_jax.latent.conditional import ClassLatents, ConditionalScores, score_conditional
+from magan_jax.latent.conditional import ConditionalScores, score_conditional
+from magan_jax.latent.encodings import ClassLatents
 from magan_jax.latent.labels import check_positive
 from magan_jax.latent.networks import Classify, Generate
 
