@@ -190,7 +190,7 @@ def prepare() -> Run:
     """Command line, data and folder; what could be refused later is refused here."""
     preset, config = parse(PRESETS, __doc__.splitlines()[0])
     dataset = load_dataset(config.dataset, config.data_dir, config.class_names)
-    config = decided(config, dataset.name)
+    config = decided(config)
     check_num_devices(config.num_devices)
     check_classifier_config(config.classifier, dataset.train_images.shape, config.num_devices)
     check_gan_config(config.gan, dataset.train_images.shape, config.num_devices)
@@ -203,12 +203,11 @@ def prepare() -> Run:
     return start_run("fashion", preset, config, dataset, trainings)
 
 
-def decided(config: Config, dataset: str) -> Config:
+def decided(config: Config) -> Config:
     """The settings with what was left to the data set and to `--dtype` filled in."""
     classifier, gan = config.classifier, config.gan
-    if classifier.mirror is None:
-        published = DATASETS.get(dataset)  # of a set of one's own nobody knows
-        mirror = published is not None and published.mirrored_alike
+    if classifier.mirror is None:  # of a set of one's own nobody knows
+        mirror = not config.class_names and DATASETS[config.dataset].mirrored_alike
         classifier = replace(classifier, mirror=mirror)
     if classifier.dtype is None:
         classifier = replace(classifier, dtype=config.dtype)

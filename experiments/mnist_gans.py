@@ -8,7 +8,7 @@ Numbers to expect: see mnist_gans.md beside this file.
 """
 
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -21,7 +21,7 @@ from magan_jax.comparison.outcome import Judged, Outcome
 from magan_jax.comparison.report import report_systems
 from magan_jax.comparison.settings import JudgingConfig, check_judging_config
 from magan_jax.comparison.systems import SYSTEMS, check_systems, chosen_config
-from magan_jax.data import load_dataset
+from magan_jax.data import DatasetName, load_dataset
 from magan_jax.latent.partition import PartitionScores, partition_scores
 from magan_jax.latent.sampling import sample_images
 from magan_jax.latent.settings import DirectionsConfig, check_latent_space_config
@@ -53,7 +53,7 @@ from magan_jax.training.images import scale_images
 class Config(RunConfig):
     """Which way of training a GAN makes the better images, and what it does to the latent space."""
 
-    dataset: Literal["fashion_mnist", "mnist", "kmnist"] = "mnist"
+    dataset: DatasetName = "mnist"
     """The data set, with its class names."""
     methods: tuple[str, ...] = tuple(SYSTEMS)
     """Systems to train, by name."""

@@ -8,7 +8,7 @@ Numbers to expect: see mnist_vae.md beside this file.
 """
 
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -27,8 +27,8 @@ from magan_jax.conditional.settings import (
     check_sampling_config,
     search_description,
 )
-from magan_jax.conditional.systems import SYSTEMS, chosen_config
-from magan_jax.data import load_dataset
+from magan_jax.conditional.systems import SYSTEMS, chosen_config, classifier_stage
+from magan_jax.data import DatasetName, load_dataset
 from magan_jax.errors import NetworkOutputError
 from magan_jax.latent.analysis import Analysis
 from magan_jax.latent.conditional import ConditionalScores, score_conditional
@@ -68,7 +68,7 @@ _METRICS = ("frechet_distance", "precision_recall", "density_coverage")
 class Config(RunConfig):
     """How well class statistics of an autoencoder's latents make images of a wanted class."""
 
-    dataset: Literal["fashion_mnist", "mnist", "kmnist"] = "mnist"
+    dataset: DatasetName = "mnist"
     """The data set, with its class names."""
     systems: tuple[str, ...] = tuple(SYSTEMS)
     """Autoencoders to train, by name."""
@@ -305,11 +305,6 @@ def latent_space_of(
         **sharing,
     )
     return exits, analysis
-
-
-def classifier_stage(name: str, seed: int) -> str:
-    """The name of the training of a classifier of one autoencoder's reconstructions."""
-    return f"{name}-classifier-seed{seed}"
 
 
 def prepare() -> Run:

@@ -33,19 +33,20 @@ def combine(entries: Sequence[Any], name: str = "") -> Any:
         name: of the entry, to know a number from a class.
 
     Returns:
-        Dictionaries and lists of equal form are combined part by part. At a leaf: the value
-        itself where all agree; for numbers `{"mean", "std", "n"}` (std with n − 1; null counts as
-        absent, and `n` says how many there were); else `{"values": {value: seeds}}`.
+        Dictionaries and lists of equal form are combined part by part, those of the seeds that
+        have them where others have null. At a leaf: the value itself where all agree; for numbers
+        `{"mean", "std", "n"}` (std with n − 1; null counts as absent, and `n` says how many there
+        were); else `{"values": {value: seeds}}`.
     """
     first = entries[0]
     if all(entry == first for entry in entries):
         return first
-    if all(isinstance(entry, Mapping) for entry in entries):
-        keys = [key for key in first if key not in SEPARATE and all(key in e for e in entries)]
-        return {key: combine([entry[key] for entry in entries], key) for key in keys}
-    if all(isinstance(entry, list) for entry in entries) and len({len(e) for e in entries}) == 1:
-        return [combine(list(parts), name) for parts in zip(*entries, strict=True)]
     present = [entry for entry in entries if entry is not None]
+    if all(isinstance(entry, Mapping) for entry in present):
+        keys = [k for k in present[0] if k not in SEPARATE and all(k in e for e in present)]
+        return {key: combine([entry[key] for entry in present], key) for key in keys}
+    if all(isinstance(entry, list) for entry in present) and len({len(e) for e in present}) == 1:
+        return [combine(list(parts), name) for parts in zip(*present, strict=True)]
     if name not in CATEGORIES and all(_is_number(entry) for entry in present):
         spread = float(np.std(present, ddof=1)) if len(present) > 1 else None
         return {"mean": float(np.mean(present)), "std": spread, "n": len(present)}

@@ -1,22 +1,25 @@
-"""MNIST-like data sets as uint8 arrays, from IDX files or from TensorFlow Datasets.
+"""Labelled image sets as uint8 arrays, from files or from TensorFlow Datasets.
 
-Sources, in this order: a folder that the user names, the folder of the Debian package
+Sources, in this order: a folder or file that the user names, the folder of the Debian package
 `dataset-fashion-mnist`, a TensorFlow Datasets set already prepared, and its download (which needs
 TensorFlow). Contents are checked before anything is computed.
 """
 
-import gzip
 import hashlib
 import importlib.util
 import logging
-import math
 import warnings
-import zlib
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
+
+from magan_jax.data_files import IDX_FILES, Arrays, idx_digest, read_files
+from magan_jax.errors import DataError
+
+DatasetName = Literal["fashion_mnist", "mnist", "kmnist", "cifar10", "svhn_cropped"]
+"""The keys of `DATASETS`, as a flag."""
 
 
 class DatasetSpec(NamedTuple):
@@ -26,7 +29,7 @@ class DatasetSpec(NamedTuple):
         class_names: name of each label, from 0.
         system_folder: where a system package puts the IDX files, if one does.
         digests: SHA-256 of the four uncompressed IDX files (training images and labels, test
-            images and labels), if known.
+            images and labels), if there are any; other files of the same arrays have them too.
         mirrored_alike: an image's mirror image, left for right, is of the same class.
     """
 
@@ -37,6 +40,7 @@ class DatasetSpec(NamedTuple):
 
 
 _FASHION = "T-shirt/top, Trousers, Pullover, Dress, Coat, Sandal, Shirt, Sneaker, Bag, Ankle boot"
+_CIFAR = "airplane, automobile, bird, cat, deer, dog, frog, horse, ship, truck"
 
 DATASETS: dict[str, DatasetSpec] = {
     "fashion_mnist": DatasetSpec(
@@ -61,18 +65,10 @@ DATASETS: dict[str, DatasetSpec] = {
         ),
     ),
     "kmnist": DatasetSpec(("o", "ki", "su", "tsu", "na", "ha", "ma", "ya", "re", "wo")),
+    "cifar10": DatasetSpec(tuple(_CIFAR.split(", ")), mirrored_alike=True),
+    "svhn_cropped": DatasetSpec(tuple("0123456789")),
 }
 """Data sets by name; class names of Fashion-MNIST as in Table 1 of the MAGAN paper."""
-
-IDX_FILES = (
-    "train-images-idx3-ubyte",
-    "train-labels-idx1-ubyte",
-    "t10k-images-idx3-ubyte",
-    "t10k-labels-idx1-ubyte",
-)
-"""The four files of an IDX folder, each as it is or with `.gz`."""
-
-_MAX_BYTES = 2**31  # a header that asks for more is not an MNIST-like set
 
 
 class Dataset(NamedTuple):
@@ -81,14 +77,14 @@ class Dataset(NamedTuple):
     Attributes:
         name: a key of `DATASETS`, or the folder's of a set of one's own.
         class_names: K names.
-        train_images: uint8 `[N, H, W, 1]`.
+        train_images: uint8 `[N, H, W, C]`; C is 1 for grey images and 3 for coloured ones.
         train_labels: int32 `[N]` in 0..K−1.
-        test_images: uint8 `[M, H, W, 1]`.
+        test_images: uint8 `[M, H, W, C]`.
         test_labels: int32 `[M]`.
         source: where it came from.
         sha256: digest of the four arrays' bytes, in the order above.
-        official: the IDX files are, byte for byte, the published ones; None where no digest is
-            known.
+        official: the arrays are, byte for byte and in that order, those of the published IDX
+            files; None where no digest is known, or from TensorFlow Datasets, whose order is not.
     """
 
     name: str
@@ -102,10 +98,6 @@ class Dataset(NamedTuple):
     official: bool | None
 
 
-class DataError(ValueError):
-    """The data cannot be found, read or trusted; the message says which part and what to do."""
-
-
 def load_dataset(
     name: str, data_dir: Path | str | None = None, class_names: Sequence[str] = ()
 ) -> Dataset:
@@ -113,10 +105,10 @@ def load_dataset(
 
     Args:
         name: a key of `DATASETS`.
-        data_dir: a folder with the four IDX files of any MNIST-like set that has this set's
-            classes. Only this folder is then tried.
+        data_dir: a folder or file of any set that has this set's classes, in a form that
+            `data_files.read_files` knows. Nothing else is then tried.
         class_names: of a set of one's own in `data_dir`, from label 0; it goes by the name of the
-            folder then, and `name` does not count.
+            folder or file then, and `name` does not count.
 
     Raises:
         DataError: if no source has the set, or what it has is broken.
@@ -127,7 +119,7 @@ def load_dataset(
         raise DataError(f"dataset is {name!r}; choose one of {', '.join(DATASETS)}.")
     spec = DATASETS[name]
     if data_dir is not None:
-        dataset = _load_idx_folder(name, Path(data_dir))
+        dataset = _from_files(name, Path(data_dir))
         if dataset.official is False:
             warnings.warn(
                 f"the files in {data_dir} are not the published {name}; results.json will say so.",
@@ -135,7 +127,7 @@ def load_dataset(
             )
         return dataset
     if spec.system_folder is not None and spec.system_folder.is_dir():
-        dataset = _load_idx_folder(name, spec.system_folder)
+        dataset = _from_files(name, spec.system_folder)
         if dataset.official is False:
             raise DataError(
                 f"the files in {spec.system_folder} are not the published {name} (their SHA-256 "
@@ -146,103 +138,41 @@ def load_dataset(
     return _load_tfds(name)
 
 
+def _from_files(name: str, path: Path) -> Dataset:
+    """A set of this name, which may be the published one."""
+    arrays = read_files(path)
+    digests = tuple(idx_digest(array) for array in arrays)
+    for other, spec in DATASETS.items():
+        if other != name and spec.digests == digests:
+            raise DataError(f"{path} holds the published {other}; use --dataset {other}.")
+    known = DATASETS[name].digests
+    official = None if known is None else digests == known
+    return _checked(name, arrays, source=str(path), official=official)
+
+
 def _load_own(data_dir: Path | str | None, class_names: tuple[str, ...]) -> Dataset:
     """A set that nobody has published, with its classes."""
     if data_dir is None:
         raise DataError(
             f"--class-names is {' '.join(class_names)}, which names the classes of a set of your "
-            "own; name its folder with --data-dir."
+            "own; name its folder or file with --data-dir."
         )
     if len(class_names) < 2 or len(set(class_names)) < len(class_names):
         raise DataError(
             f"--class-names is {' '.join(class_names)}; two or more different names are needed."
         )
-    folder = Path(data_dir)
-    arrays, _ = _read_idx_folder(folder)
-    name = folder.resolve().name or "data"
-    dataset = _checked(name, *arrays, class_names=class_names, source=str(folder), official=False)
+    path = Path(data_dir)
+    arrays = read_files(path)
+    name = (path.resolve().stem if path.is_file() else path.resolve().name) or "data"
+    dataset = _checked(name, arrays, class_names=class_names, source=str(path), official=False)
     for part, labels in (("training", dataset.train_labels), ("test", dataset.test_labels)):
         missing = sorted(set(range(len(class_names))) - set(labels.tolist()))
         if missing:
             raise DataError(
-                f"--class-names has {len(class_names)} names, but {folder} has no {part} image of "
+                f"--class-names has {len(class_names)} names, but {path} has no {part} image of "
                 f"{class_names[missing[0]]} (label {missing[0]}); name the classes that are there."
             )
     return dataset
-
-
-def _load_idx_folder(name: str, folder: Path) -> Dataset:
-    """Read and check the four IDX files of a folder."""
-    arrays, digests = _read_idx_folder(folder)
-    known = DATASETS[name].digests
-    official = None if known is None else tuple(digests) == known
-    for other, spec in DATASETS.items():
-        if other != name and spec.digests == tuple(digests):
-            raise DataError(f"{folder} holds the published {other}; use --dataset {other}.")
-    return _checked(name, *arrays, source=str(folder), official=official)
-
-
-def _read_idx_folder(folder: Path) -> tuple[tuple[np.ndarray, ...], tuple[str, ...]]:
-    """The four arrays of a folder, and the digests of their files."""
-    if not folder.is_dir():
-        raise DataError(f"--data-dir is {folder}, which is not a folder.")
-    found = [_find(folder, file) for file in IDX_FILES]
-    arrays, digests = zip(
-        *(read_idx(path, dimensions=(3, 1, 3, 1)[i]) for i, path in enumerate(found)), strict=True
-    )
-    return arrays, digests
-
-
-def _find(folder: Path, file: str) -> Path:
-    for candidate in (folder / file, folder / f"{file}.gz"):
-        if candidate.is_file():
-            return candidate
-    raise DataError(
-        f"{folder} has neither {file} nor {file}.gz; it must hold the four IDX files "
-        f"{', '.join(IDX_FILES)}, gzipped or not."
-    )
-
-
-def read_idx(path: Path, *, dimensions: int) -> tuple[np.ndarray, str]:
-    """Read one IDX file of unsigned bytes, gzipped (`.gz`) or not.
-
-    Args:
-        path: the file.
-        dimensions: how many the array must have: 3 for images, 1 for labels.
-
-    Returns:
-        The array (uint8) and the SHA-256 of the uncompressed content.
-
-    Raises:
-        DataError: for a wrong magic number, a truncated or too long file, a broken gzip.
-    """
-    try:
-        with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
-            header = file.read(4 + 4 * dimensions)
-            magic = bytes([0, 0, 8, dimensions])
-            if header[:4] != magic:
-                raise DataError(
-                    f"{path} begins with {header[:4].hex() or 'nothing'}, not with {magic.hex()}: "
-                    f"it is not an IDX file of bytes in {dimensions} dimension(s)."
-                )
-            if len(header) < 4 + 4 * dimensions:
-                raise DataError(f"{path} ends inside its header; fetch it again.")
-            shape = tuple(int(n) for n in np.frombuffer(header, ">u4", offset=4))
-            size = math.prod(shape)
-            if not 0 < size <= _MAX_BYTES:
-                raise DataError(f"{path} declares the shape {shape}, which no MNIST-like set has.")
-            content = file.read(size + 1)
-    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-        raise DataError(
-            f"{path} is a truncated or broken gzip file ({error}); fetch it again."
-        ) from error
-    except OSError as error:
-        raise DataError(f"{path} cannot be read ({error.strerror or error}).") from error
-    if len(content) != size:
-        amount = "more" if len(content) > size else f"only {len(content)}"
-        raise DataError(f"{path} declares {size} bytes of data {shape} but has {amount}.")
-    array = np.frombuffer(content, np.uint8).reshape(shape)
-    return array, hashlib.sha256(header + content).hexdigest()
 
 
 def _load_tfds(name: str) -> Dataset:
@@ -262,22 +192,24 @@ def _load_tfds(name: str) -> Dataset:
                 f"TensorFlow Datasets could not prepare {name} ({type(error).__name__}: {error}). "
                 + _how_to_get(name)
             ) from error
-    arrays = []
+    parts = []
     for split in ("train", "test"):
         rows = builder.as_data_source(split=split)
         examples = [rows[i] for i in range(len(rows))]
-        arrays.append(np.stack([row["image"][..., 0] for row in examples]))
-        arrays.append(np.array([row["label"] for row in examples]))
+        parts.append(np.stack([row["image"] for row in examples]))
+        parts.append(np.array([row["label"] for row in examples]))
     return _checked(
-        name, *arrays, source=f"tensorflow_datasets {builder.info.full_name}", official=None
+        name, Arrays(*parts), source=f"tensorflow_datasets {builder.info.full_name}", official=None
     )
 
 
 def _how_to_get(name: str) -> str:
-    ways = [
-        f"name a folder with its four IDX files ({', '.join(IDX_FILES)}, gzipped or not) with "
-        "--data-dir"
-    ]
+    forms = (
+        f"a folder of the four IDX files {', '.join(IDX_FILES)}, gzipped or not, or an .npz file"
+    )
+    if name == "cifar10":
+        forms = "the folder of its binary version, or an .npz file"
+    ways = [f"name its files with --data-dir ({forms})"]
     if name == "fashion_mnist":
         ways.insert(0, "apt-get install -y dataset-fashion-mnist (Debian, Ubuntu)")
     ways.append("pip install -e '.[tfds]' to let TensorFlow Datasets download it")
@@ -286,10 +218,7 @@ def _how_to_get(name: str) -> str:
 
 def _checked(
     name: str,
-    train_images: np.ndarray,
-    train_labels: np.ndarray,
-    test_images: np.ndarray,
-    test_labels: np.ndarray,
+    arrays: Arrays,
     *,
     source: str,
     official: bool | None,
@@ -299,35 +228,35 @@ def _checked(
     class_names = class_names or DATASETS[name].class_names
     num_classes = len(class_names)
     for part, images, labels in (
-        ("training", train_images, train_labels),
-        ("test", test_images, test_labels),
+        ("training", arrays.train_images, arrays.train_labels),
+        ("test", arrays.test_images, arrays.test_labels),
     ):
-        if len(images) != len(labels):
+        if images.ndim != 4 or images.shape[-1] not in (1, 3):
             raise DataError(
-                f"{source} has {len(images)} {part} images but {len(labels)} {part} labels."
+                f"{source} has {part} images of the shape {images.shape[1:]}; height, width and "
+                "1 or 3 colours are needed, in this order."
             )
-        if labels.max() >= num_classes:
+        if not len(images) or len(images) != len(labels):
             raise DataError(
-                f"{source} has the {part} label {labels.max()}; {name} has the classes 0 to "
-                f"{num_classes - 1}."
+                f"{source} has {len(images)} {part} images but {len(labels)} {part} labels; one "
+                "label for each image is needed, and at least one."
             )
-    if train_images.shape[1:] != test_images.shape[1:]:
+        for label in (labels.min(), labels.max()):
+            if not 0 <= label < num_classes:
+                raise DataError(
+                    f"{source} has the {part} label {label}; {name} has the classes 0 to "
+                    f"{num_classes - 1}."
+                )
+    shapes = [images.shape[1:] for images in (arrays.train_images, arrays.test_images)]
+    if shapes[0] != shapes[1]:
         raise DataError(
-            f"{source} has training images of {train_images.shape[1:]} and test images of "
-            f"{test_images.shape[1:]} pixels."
+            f"{source} has training images of {shapes[0]} and test images of {shapes[1]} pixels."
         )
-    train_labels, test_labels = train_labels.astype(np.int32), test_labels.astype(np.int32)
-    digest = hashlib.sha256()
-    for array in (train_images, train_labels, test_images, test_labels):
-        digest.update(np.ascontiguousarray(array).tobytes())
-    return Dataset(
-        name=name,
-        class_names=class_names,
-        train_images=train_images[..., None],
-        train_labels=train_labels,
-        test_images=test_images[..., None],
-        test_labels=test_labels,
-        source=source,
-        sha256=digest.hexdigest(),
-        official=official,
+    checked = arrays._replace(
+        train_labels=arrays.train_labels.astype(np.int32),
+        test_labels=arrays.test_labels.astype(np.int32),
     )
+    digest = hashlib.sha256()
+    for array in checked:
+        digest.update(np.ascontiguousarray(array).tobytes())
+    return Dataset(name, class_names, *checked, source, digest.hexdigest(), official)

@@ -15,6 +15,7 @@ from magan_jax.claims.claim import Claim, claims_markdown
 from magan_jax.figures import FigureEntry, seeds_figures, study_figures
 from magan_jax.files import jsonable, write_arrays, write_bytes, write_csv, write_json
 from magan_jax.findings import Findings
+from magan_jax.latent.agreement import Likeness
 from magan_jax.results import analysis_arrays, metrics_table, run_results, study_results
 from magan_jax.run import Run
 from magan_jax.runtime import is_first_host
@@ -101,14 +102,19 @@ def report_seeds(run: Run, findings: Sequence[Findings]) -> None:
         f"{len(findings)} seeds\n"
         f"classifier: {np.mean(accuracy):.4f} ± {np.std(accuracy, ddof=1):.4f} of the test images\n"
         + (
-            f"rank correlation of two seeds' distances: {likeness.distance.mean:.2f} "
-            f"[{likeness.distance.low:.2f}, {likeness.distance.high:.2f}], "
-            f"p = {likeness.distance.p_value:.3f}\n"
+            f"rank correlation of two seeds' distances: {likeness.distance.mean:.2f}"
+            f"{_interval_of(likeness.distance)}, p = {likeness.distance.p_value:.3f}\n"
             if likeness is not None
             else ""
         )
         + f"{results['seconds']['total']:.0f} s in all; read {folder / 'report.html'}"
     )
+
+
+def _interval_of(likeness: Likeness) -> str:
+    """` [low, high]`; nothing where there are too few seeds for one."""
+    known = np.isfinite([likeness.low, likeness.high]).all()
+    return f" [{likeness.low:.2f}, {likeness.high:.2f}]" if known else ""
 
 
 def write_figures(folder: Path, figures: Sequence[FigureEntry]) -> None:

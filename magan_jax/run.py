@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 
 from magan_jax.compilation import keep_compiled
-from magan_jax.data import Dataset
+from magan_jax.data import Dataset, DatasetName
 from magan_jax.files import check_writable, jsonable
 from magan_jax.runtime import is_first_host
 from magan_jax.training.engine import Batch
@@ -26,10 +26,11 @@ class RunConfig:
 
     preset: Literal["auto", "quick", "paper"] = "auto"
     """Defaults of all other flags: quick on a CPU, paper on a GPU or TPU, or the one named."""
-    dataset: Literal["fashion_mnist", "mnist", "kmnist"] = "fashion_mnist"
+    dataset: DatasetName = "fashion_mnist"
     """The data set, with its class names."""
     data_dir: Path | None = None
-    """A folder with four IDX files (gzip or not) of this or a similar set."""
+    """Files of this or a similar set: a folder of four IDX files (gzip or not), an .npz file, or
+    the folder of CIFAR-10's binary version."""
     class_names: tuple[str, ...] = ()
     """Names of the classes of a set of your own in --data-dir, from label 0 on."""
     workdir: Path | None = None

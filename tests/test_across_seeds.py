@@ -31,6 +31,20 @@ def test_a_single_number_has_no_deviation():
     assert combine([{"a": 1.0}, {"a": None}]) == {"a": {"mean": 1.0, "std": None, "n": 1}}
 
 
+def test_null_beside_what_others_have_counts_as_absent():
+    found = combine(
+        [
+            {"cophenetic": {"single": 0.8}, "ends": [1.0, 2.0]},
+            {"cophenetic": None, "ends": None},
+            {"cophenetic": {"single": 0.9}, "ends": [3.0, 2.0]},
+        ]
+    )
+    single = {"mean": pytest.approx(0.85), "std": pytest.approx(0.1 / 2**0.5), "n": 2}
+    assert found["cophenetic"] == {"single": single}
+    assert found["ends"] == [{"mean": 2.0, "std": pytest.approx(2**0.5), "n": 2}, 2.0]
+    assert combine([None, None]) is None
+
+
 def with_distance(first, nearest):
     analysis = SimpleNamespace(
         distance=np.full((10, 10), first), nearest_distance=np.full(10, nearest),

@@ -120,12 +120,19 @@ def test_analyses_may_stand_for_their_distances():
     np.testing.assert_array_equal(found.distance.pairs, expected.distance.pairs)
 
 
+HOLED = np.ones((4, 4))
+HOLED[0, 1] = HOLED[1, 0] = np.nan
+
+
 @pytest.mark.parametrize(
     ("distances", "sentence"),
     [
         ([np.zeros((4, 4))], "two or more matrices"),
         ([np.zeros((4, 4)), np.zeros((5, 5))], "of one size"),
         ([np.full((4, 4), np.nan), np.zeros((4, 4))], "needs at least 3"),
+        ([np.zeros(4), np.zeros(4)], "two or more matrices"),
+        ([np.zeros((4, 3)), np.zeros((4, 3))], "two or more matrices"),
+        ([HOLED, np.ones((4, 4))], "2 distances of classes that have others are not finite"),
     ],
 )
 def test_what_cannot_be_compared_is_refused(distances, sentence):

@@ -29,12 +29,14 @@ def identity(z):
     return z
 
 
-def study(classify, num_samples, scale=1.0, latent_dim=12, prior=None, permutations=199):
+def study(classify, num_samples, scale=1.0, latent_dim=12, prior=None, permutations=199, upper=3.0):
     analysis = analyze(
         KEY, identity, classify, latent_dim=latent_dim, num_classes=10, num_samples=num_samples,
         prior=prior, num_permutations=permutations,
     )  # fmt: skip
-    invariance = measure_invariance(KEY, identity, classify, analysis, num_directions=4)
+    invariance = measure_invariance(
+        KEY, identity, classify, analysis, num_directions=4, upper=upper
+    )
     analysis = analysis._replace(epsilon=scale * analysis.epsilon)
     purity = measure_purity(KEY, identity, classify, analysis, analysis.epsilon, num_shifts=200)
     enough = analysis.valid.sum() >= 3
@@ -112,8 +114,8 @@ def test_invariance_is_decided_along_sigma_and_apart_from_it_for_random_signs():
     assert inside[ALONG].holds is True
     assert inside[SIGNS].holds is True
     assert inside[SIGNS].low == pytest.approx(0.025 ** (1 / 200), rel=1e-6)  # 200 of 200
-    far = claims_of(study(largest, 1000, scale=30.0), study(largest, 5000, scale=30.0))
-    assert far[ALONG].holds is True  # along σ all coordinates move together: never another class
+    far = claims_of(study(largest, 1000, scale=30.0, upper=99), study(largest, 5000, scale=30.0))
+    assert far[ALONG].holds is False
     assert far[SIGNS].holds is False
 
 
@@ -129,7 +131,18 @@ def test_one_early_exit_along_sigma_refutes_the_claim(pair):
     unknown = small.invariance.prototype_label.copy()
     unknown[2] = -1
     open_claim = small._replace(invariance=small.invariance._replace(prototype_label=unknown))
-    assert claims_of(open_claim, large)[ALONG].holds is None
+    found = claims_of(open_claim, large)[ALONG]
+    assert (found.holds, found.ours) == (None, "18 of 20 directions, 2 not known")
+
+
+def test_a_ray_followed_less_far_than_epsilon_does_not_confirm_the_claim(pair):
+    _, large = pair
+    short = study(largest, 1000, upper=0.1)
+    assert short.invariance.plus_censored.all()
+    assert (short.analysis.epsilon > 0.1).all()
+    found = claims_of(short, large)[ALONG]
+    assert (found.holds, found.ours) == (None, "0 of 20 directions, 20 not known")
+    assert "20 directions were not followed to ε" in found.reason
 
 
 def test_the_papers_own_clusters_are_recognised():
@@ -163,8 +176,13 @@ def test_linkage_shows_the_interval_beside_its_own_number(pair):
 
 def test_too_few_latents_or_permutations_leave_claims_open_but_never_nan(pair):
     few = claims_of(study(largest, 8), pair[1])
-    for claim in (FIRST, NEAREST, EPSILON, DISTINCT):
+    assert list(few) == list(claims_of(*pair))  # several seeds are put beside each other
+    for claim in (FIRST, NEAREST, EPSILON, DISTINCT, LINKAGE, WARD, MAP):
         assert few[claim].holds is None
+    nine = claims_of(study(lambda x: largest(x).at[:, 4].set(-99.0), 1000), pair[1])
+    assert list(nine) == list(few)
+    assert [nine[claim].holds for claim in (OWN_LABEL, WARD, MAP)] == [None] * 3
+    assert "average" in nine[LINKAGE].ours
     few_permutations = claims_of(study(largest, 1000, permutations=9), pair[1])[DISTINCT]
     assert few_permutations.holds is None
     assert "9 permutations cannot" in few_permutations.reason

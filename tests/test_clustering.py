@@ -3,6 +3,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from scipy.cluster.hierarchy import linkage
+from scipy.spatial.distance import pdist, squareform
+from sklearn.manifold import ClassicalMDS
 from sklearn.metrics import adjusted_rand_score
 
 from magan_jax import analyze, cluster
@@ -93,3 +95,21 @@ def test_no_coefficient_s_interval_goes_beyond_one(separated, monkeypatch):
     monkeypatch.setattr(clustering, "jackknife", lambda *_: beyond)
     for dendrogram in cluster(separated, num_bootstrap=2).dendrograms.values():
         assert [float(end) for end in dendrogram.cophenetic_interval] == [-1.0, 1.0]
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_means_on_a_line_have_a_map(seed):
+    """Rounding leaves their second principal axis with a length below nought, half of the time."""
+    means = np.random.default_rng(seed).normal(size=(3, 1))
+    position, stress = clustering.scale_to_plane(squareform(pdist(means)))
+    assert np.isfinite(position).all()
+    np.testing.assert_allclose(pdist(position), pdist(means), atol=1e-6)
+    assert stress < 1e-6
+
+
+def test_the_map_starts_from_the_classical_one():
+    """Beside scikit-learn's, but for the direction of each axis."""
+    distance = squareform(pdist(np.random.default_rng(1).normal(size=(7, 4))))
+    expected = ClassicalMDS(n_components=2, metric="precomputed").fit_transform(distance)
+    found = clustering._classical_places(distance)
+    np.testing.assert_allclose(np.abs(found), np.abs(expected), atol=1e-9)

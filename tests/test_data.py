@@ -1,5 +1,5 @@
-import gzip
 import hashlib
+import typing
 import warnings
 from pathlib import Path
 
@@ -8,23 +8,15 @@ import pytest
 from conftest import write_idx
 
 from magan_jax import data
-from magan_jax.data import DataError, load_dataset, read_idx
+from magan_jax.data import load_dataset
+from magan_jax.errors import DataError
+from magan_jax.run import RunConfig
 
 
 def load(folder, name="fashion_mnist"):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # not the published files
         return load_dataset(name, folder)
-
-
-def test_idx_arrays_round_trip_gzipped_or_not(tmp_path):
-    array = np.random.default_rng(1).integers(0, 256, (5, 4, 3)).astype(np.uint8)
-    for name in ("a", "a.gz"):
-        write_idx(tmp_path / name, array)
-        found, digest = read_idx(tmp_path / name, dimensions=3)
-        np.testing.assert_array_equal(found, array)
-        header = bytes([0, 0, 8, 3, 0, 0, 0, 5, 0, 0, 0, 4, 0, 0, 0, 3])
-        assert digest == hashlib.sha256(header + array.tobytes()).hexdigest()
 
 
 def test_folder_gives_checked_dataset(idx_folder):
@@ -48,15 +40,49 @@ def test_other_content_than_published_warns_or_is_refused(idx_folder, monkeypatc
         load_dataset("fashion_mnist")
 
 
-def test_another_published_set_is_recognised(idx_folder, monkeypatch):
-    digests = tuple(
-        read_idx(data._find(idx_folder, name), dimensions=d)[1]
-        for name, d in zip(data.IDX_FILES, (3, 1, 3, 1), strict=True)
+def idx_bytes(array):
+    """An IDX file by its definition: zeros, type, dimensions, sizes, bytes."""
+    return b"\0\0\x08" + bytes([array.ndim]) + np.array(array.shape, ">u4").tobytes() + bytes(array)
+
+
+def published_as(monkeypatch, name, found):
+    """Pretend that these arrays are the published ones of that name."""
+    arrays = (
+        found.train_images[..., 0],
+        found.train_labels.astype(np.uint8),
+        found.test_images[..., 0],
+        found.test_labels.astype(np.uint8),
     )
-    monkeypatch.setitem(data.DATASETS, "mnist", data.DATASETS["mnist"]._replace(digests=digests))
+    digests = tuple(hashlib.sha256(idx_bytes(np.ascontiguousarray(a))).hexdigest() for a in arrays)
+    monkeypatch.setitem(data.DATASETS, name, data.DATASETS[name]._replace(digests=digests))
+
+
+def test_another_published_set_is_recognised(idx_folder, monkeypatch):
+    published_as(monkeypatch, "mnist", load(idx_folder))
     with pytest.raises(DataError, match="published mnist; use --dataset mnist"):
         load_dataset("fashion_mnist", idx_folder)
     assert load_dataset("mnist", idx_folder).official is True
+
+
+def test_the_published_set_is_known_in_another_file_too(idx_folder, tmp_path, monkeypatch):
+    found = load(idx_folder)
+    published_as(monkeypatch, "mnist", found)
+    arrays = {
+        "x_train": found.train_images[..., 0],
+        "y_train": found.train_labels.astype(np.int64),
+        "x_test": found.test_images[..., 0].copy(),
+        "y_test": found.test_labels,
+    }
+    np.savez(tmp_path / "mnist.npz", **arrays)
+    assert load_dataset("mnist", tmp_path / "mnist.npz").official is True
+    arrays["x_test"][-1, -1, -1] ^= 1
+    np.savez(tmp_path / "mnist.npz", **arrays)
+    assert load(tmp_path / "mnist.npz", "mnist").official is False
+
+
+def test_the_flag_names_every_data_set():
+    flag = typing.get_type_hints(RunConfig)["dataset"]
+    assert typing.get_args(flag) == tuple(data.DATASETS)
 
 
 def corrupt_truncated_gzip(folder):
@@ -126,7 +152,7 @@ def corrupt_missing(folder):
         (corrupt_too_short, "declares 4096 bytes .* has only 4095"),
         (corrupt_too_long, "has more"),
         (corrupt_inside_header, "ends inside its header"),
-        (corrupt_huge, "no MNIST-like set"),
+        (corrupt_huge, "no such set"),
         (corrupt_counts, "64 test images but 63 test labels"),
         (corrupt_labels, "test label 10; fashion_mnist has the classes 0 to 9"),
         (corrupt_sizes, "training images of .* and test images of"),
@@ -140,14 +166,6 @@ def test_broken_data_gets_one_sentence(idx_folder, corrupt, message):
     assert "\n" not in str(error.value)
 
 
-def test_gzip_content_is_not_read_beyond_what_the_header_declares(tmp_path):
-    path = tmp_path / "labels.gz"
-    with gzip.open(path, "wb") as file:
-        file.write(b"\0\0\x08\x01\0\0\0\x02ab" + bytes(10_000_000))
-    with pytest.raises(DataError, match="has more"):
-        read_idx(path, dimensions=1)
-
-
 def test_nothing_found_names_every_way(monkeypatch, tmp_path):
     spec = data.DATASETS["fashion_mnist"]._replace(system_folder=tmp_path / "none")
     monkeypatch.setitem(data.DATASETS, "fashion_mnist", spec)
@@ -158,12 +176,15 @@ def test_nothing_found_names_every_way(monkeypatch, tmp_path):
     for way in ("apt-get install -y dataset-fashion-mnist", ".[tfds]"):
         assert way in str(error.value)
     with pytest.raises(DataError, match="choose one of"):
+        load_dataset("imagenet")
+    with pytest.raises(DataError, match="the folder of its binary version, or an .npz file"):
         load_dataset("cifar10")
     with pytest.raises(DataError, match="not a folder"):
         load_dataset("mnist", tmp_path / "nowhere")
 
 
-def test_prepared_tfds_set_is_read_without_tensorflow(monkeypatch):
+@pytest.mark.parametrize(("name", "shape"), [("kmnist", (28, 28, 1)), ("cifar10", (32, 32, 3))])
+def test_prepared_tfds_set_is_read_without_tensorflow(monkeypatch, name, shape):
     import sys
 
     import tensorflow_datasets as tfds
@@ -171,10 +192,10 @@ def test_prepared_tfds_set_is_read_without_tensorflow(monkeypatch):
     monkeypatch.setitem(sys.modules, "tensorflow", None)
     monkeypatch.setattr(tfds.core.DatasetBuilder, "is_prepared", lambda self: True)
     with tfds.testing.mock_data(num_examples=12):
-        found = load_dataset("kmnist")
-    assert found.train_images.shape == (12, 28, 28, 1)
+        found = load_dataset(name)
+    assert found.train_images.shape == (12, *shape)
     assert found.train_images.dtype == np.uint8
-    assert found.source.startswith("tensorflow_datasets kmnist")
+    assert found.source.startswith(f"tensorflow_datasets {name}")
 
 
 PACKAGED = Path("/usr/share/datasets/fashion-mnist")
@@ -202,7 +223,11 @@ def test_a_set_of_ones_own_has_its_own_classes_and_its_folder_s_name(idx_folder)
 @pytest.mark.parametrize(
     ("names", "folder", "message"),
     [
-        (OWN, False, "names the classes of a set of your own; name its folder with --data-dir"),
+        (
+            OWN,
+            False,
+            "names the classes of a set of your own; name its folder or file with --data-dir",
+        ),
         (OWN[:9], True, "has the training label 9; data has the classes 0 to 8"),
         ([*OWN, "one more"], True, r"no training image of one more \(label 10\)"),
         (["a", "a"], True, "two or more different names are needed"),
@@ -212,3 +237,39 @@ def test_a_set_of_ones_own_has_its_own_classes_and_its_folder_s_name(idx_folder)
 def test_names_that_do_not_fit_are_refused(idx_folder, names, folder, message):
     with pytest.raises(DataError, match=message):
         load_dataset("mnist", idx_folder if folder else None, names)
+
+
+def test_a_set_in_one_file_goes_by_its_name(idx_folder, tmp_path):
+    found = load(idx_folder)
+    colours = np.repeat(found.train_images, 3, axis=-1)
+    np.savez(
+        tmp_path / "flowers.npz",
+        train_images=colours,
+        train_labels=found.train_labels[:, None],
+        val_images=colours[:1],
+        test_images=colours[:64],
+        test_labels=found.test_labels,
+    )
+    own = load_dataset("mnist", tmp_path / "flowers.npz", OWN)
+    assert (own.name, own.official) == ("flowers", False)
+    assert own.train_images.shape == (256, 8, 8, 3)
+    np.testing.assert_array_equal(own.train_labels, found.train_labels)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"train_images": np.zeros((256, 3, 8, 8), np.uint8)}, r"shape \(3, 8, 8\); height, width"),
+        ({"train_images": np.zeros((256, 8, 8, 4), np.uint8)}, "1 or 3 colours are needed"),
+        ({"test_images": np.zeros((64, 8, 8, 3), np.uint8)}, "training images of .* and test"),
+        ({"test_labels": np.full(64, -1)}, "the test label -1; fashion_mnist has the classes 0 to"),
+        ({"train_labels": np.zeros(255, np.int64)}, "256 training images but 255 training labels"),
+    ],
+)
+def test_arrays_that_do_not_fit_are_refused(idx_folder, tmp_path, changes, message):
+    found = load(idx_folder)._asdict()
+    names = ("train_images", "train_labels", "test_images", "test_labels")
+    np.savez(tmp_path / "set.npz", **({name: found[name] for name in names} | changes))
+    with pytest.raises(DataError, match=message) as error:
+        load(tmp_path / "set.npz")
+    assert "\n" not in str(error.value)

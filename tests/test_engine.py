@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from magan_jax.parallel import DEVICES, local_part, on_devices
+from magan_jax.training import engine
 from magan_jax.training.engine import Batch, Progress, _chunk_length, train
 
 N = 48
@@ -174,3 +175,44 @@ def test_devices_share_rows_in_order(num_devices):
         num_devices=num_devices,
     )
     np.testing.assert_array_equal(gather(rows), rows * 2)
+
+
+def test_the_host_looks_at_a_chunk_while_the_next_one_is_computed(monkeypatch):
+    """Six steps an epoch in chunks of two; an epoch's end waits for all of it."""
+    events = []
+    on_devices, device_get = engine.on_devices, jax.device_get
+
+    def logged(*arguments, **settings):
+        call = on_devices(*arguments, **settings)
+
+        def dispatch(*given):
+            events.append("go")
+            return call(*given)
+
+        return dispatch
+
+    def look(tree):
+        events.append("look")
+        return device_get(tree)
+
+    monkeypatch.setattr(engine, "on_devices", logged)
+    monkeypatch.setattr(engine.jax, "device_get", look)
+    found = run(num_epochs=2, chunk_steps=2)
+    assert events == 2 * ["go", "go", "look", "go", "look", "look"]
+    monkeypatch.undo()
+    chex.assert_trees_all_equal(found.history, run(num_epochs=2).history)
+
+
+def test_speed_leaves_out_the_first_chunk_and_what_comes_between(monkeypatch):
+    """Each look at the clock is a second later; evaluation is as long as a hundred."""
+    now = iter(np.arange(1000.0))
+    late = [0.0]
+    monkeypatch.setattr(engine.time, "perf_counter", lambda: next(now) + late[0])
+
+    def evaluate(state):
+        late[0] += 100
+        return {}
+
+    found = run(num_epochs=2, chunk_steps=3, evaluate=evaluate)
+    # Of four chunks three are timed, each from the look before it or from the epoch's begin.
+    assert found.images_per_second == pytest.approx(3 * 3 * 8 / 3)

@@ -141,7 +141,7 @@ def test_infinity_of_too_few_images_costs_no_other_number():
         EXTRACTOR, real=REAL, fake=FAKE, held_out=HELD_OUT[:12], methods=METHODS, key=KEY
     )["frechet_distance_infinity"]
     assert np.isfinite(only_beside.value)
-    assert "15 different sizes need" in only_beside.reason
+    assert only_beside.reason == "held_out has 12 image(s); a yardstick needs 21"
 
 
 def test_a_second_call_reads_the_statistics_of_the_real_set(tmp_path):
@@ -158,6 +158,25 @@ def test_too_few_images_are_warned_of_once_and_not_for_the_yardstick():
     with pytest.warns(UserWarning, match="fake has 6 rows for 6 features") as record:
         evaluate_images(EXTRACTOR, real=REAL, fake=FAKE[:6], held_out=HELD_OUT)
     assert len(record) == 1
+    with pytest.warns(UserWarning, match="fake has 6 rows for 6 features") as record:
+        evaluate_images(EXTRACTOR, real=REAL, fake=FAKE[:6], held_out=HELD_OUT[:6])
+    assert len(record) == 1
+
+
+def test_too_few_held_out_images_are_warned_of_and_cost_the_yardstick_alone():
+    with pytest.warns(UserWarning, match="held_out has 5 images for 6 features, so the yardst"):
+        few = evaluate_images(EXTRACTOR, real=REAL, fake=FAKE, held_out=HELD_OUT[:5])
+    assert all(np.isfinite(score.yardstick) and score.reason is None for score in few.values())
+    with pytest.warns(UserWarning, match="held_out has 1 images"):
+        one = evaluate_images(EXTRACTOR, real=REAL, fake=FAKE, held_out=HELD_OUT[:1])
+    whole = evaluate_images(EXTRACTOR, real=REAL, fake=FAKE, held_out=HELD_OUT)
+    assert {name: score.value for name, score in one.items()} == {
+        name: score.value for name, score in whole.items()
+    }
+    for name, needed in (("frechet_distance", 2), ("precision", 4), ("recall", 4)):
+        assert np.isnan(one[name].yardstick)
+        assert one[name].reason == f"held_out has 1 image(s); a yardstick needs {needed}"
+    assert np.isfinite(one["coverage"].yardstick)
 
 
 @pytest.mark.parametrize(
@@ -166,6 +185,8 @@ def test_too_few_images_are_warned_of_once_and_not_for_the_yardstick():
         ({"methods": ["fid"]}, "method is 'fid'; choose among frechet_distance, precision_re"),
         ({"methods": ["frechet_distance_infinity"]}, "key is None, but"),
         ({"k_density": 300}, r"k is 300, but real has 300 row\(s\)"),
+        ({"k_precision": 3.0}, r"k is 3.0; it must be a whole number \(int\), at least 1"),
+        ({"batch_size": 1e2}, "batch_size is 100.0; it must be a whole number"),
         ({"k_precision": 120}, r"k is 120, but fake has 120 row\(s\)"),
         ({"fake": FAKE[:0]}, r"fake has the shape \(0, 8, 8, 1\)"),
         ({"held_out": HELD_OUT.astype(float)}, "held_out goes from"),

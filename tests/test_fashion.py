@@ -186,12 +186,16 @@ def test_bad_input_costs_nothing(finished, changes, message):
 
 def test_what_is_left_open_is_decided_by_dtype_and_data_set():
     fashion = load_experiment("fashion")
-    config = fashion.Config(dtype="bfloat16", gan=fashion.GANConfig(dtype="float32"))
-    found = fashion.decided(config, "mnist")
+    config = fashion.Config(
+        dataset="mnist", dtype="bfloat16", gan=fashion.GANConfig(dtype="float32")
+    )
+    found = fashion.decided(config)
     assert (found.classifier.dtype, found.gan.dtype) == ("bfloat16", "float32")
     assert found.classifier.mirror is False
-    assert fashion.decided(fashion.Config(), "fashion_mnist").classifier.mirror is True
-    assert fashion.decided(found, "fashion_mnist") == found
+    assert fashion.decided(fashion.Config()).classifier.mirror is True
+    assert fashion.decided(found) == found
+    own = fashion.Config(class_names=("a", "b"))  # nobody knows of it, whatever it is called
+    assert fashion.decided(own).classifier.mirror is False
 
 
 @pytest.mark.filterwarnings("ignore:the files in")

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import shutil
 
 import jax
 import numpy as np
@@ -9,6 +10,7 @@ import pytest
 from conftest import striped_images
 
 from magan_jax import load_run
+from magan_jax.conditional.systems import classifier_stage
 from magan_jax.files import jsonable
 from magan_jax.objectives import Constants
 from magan_jax.training.checkpoints import CheckpointError
@@ -17,6 +19,7 @@ from magan_jax.training.engine import Batch
 from magan_jax.training.gan import train_gans
 from magan_jax.training.gan_config import GANConfig
 from magan_jax.training.stage import Stage
+from magan_jax.training.vae import VAEConfig, train_vaes
 
 LABELS = (np.arange(64) % 4).astype(np.int32)
 IMAGES = striped_images(np.random.default_rng(0), LABELS)[..., None]
@@ -29,25 +32,77 @@ CLASSIFIER = ClassifierConfig(epochs=1, batch_size=16, width=4, mirror=False)
 SEEDS = (5, 6)
 
 
+VAE = VAEConfig(latent_dim=3, layers=(8,), epochs=1, batch_size=16)
+KEYS = jax.vmap(jax.random.key)(np.array(SEEDS))
+DATA = Batch(IMAGES, LABELS)
+
+
+def stage(workdir, name, **settings):
+    described = {of: dataclasses.asdict(one) for of, one in settings.items()}
+    description = described | {"seeds": SEEDS, "data": ["made up"]}
+    return Stage(workdir / "checkpoints" / name, jsonable(description))
+
+
+def classifiers_of(keys, stage):
+    return train_classifiers(
+        keys, CLASSIFIER, DATA, DATA, num_classes=4, stage=stage, num_devices=1
+    )
+
+
+def gans_of(config, stage):
+    return train_gans(KEYS, config, IMAGES, stage=stage, num_devices=1)
+
+
+def write_results(workdir):
+    dataset = {"image_shape": [8, 8, 1], "class_names": list("abcd")}
+    (workdir / "results.json").write_text(json.dumps({"dataset": dataset}))
+
+
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory):
     """As fashion.py leaves them: two seeds at once, and what results.json says of the data."""
     workdir = tmp_path_factory.mktemp("run")
-    keys = jax.vmap(jax.random.key)(np.array(SEEDS))
-
-    def stage(name, settings):
-        description = {name: dataclasses.asdict(settings), "seeds": SEEDS, "data": ["made up"]}
-        return Stage(workdir / "checkpoints" / name, jsonable(description))
-
-    gans = train_gans(keys, GAN, IMAGES, stage=stage("gan", GAN), num_devices=1)
-    data = Batch(IMAGES, LABELS)
-    classifiers = train_classifiers(
-        keys, CLASSIFIER, data, data, num_classes=4, stage=stage("classifier", CLASSIFIER),
-        num_devices=1,
-    )  # fmt: skip
-    dataset = {"image_shape": [8, 8, 1], "class_names": list("abcd")}
-    (workdir / "results.json").write_text(json.dumps({"dataset": dataset}))
+    gans = gans_of(GAN, stage(workdir, "gan", gan=GAN))
+    classifiers = classifiers_of(KEYS, stage(workdir, "classifier", classifier=CLASSIFIER))
+    write_results(workdir)
     return workdir, gans, classifiers
+
+
+@pytest.fixture(scope="module")
+def compared(tmp_path_factory):
+    """As mnist_gans.py leaves them: systems, and two classifiers of which the first judges."""
+    workdir = tmp_path_factory.mktemp("compared")
+    plain = dataclasses.replace(GAN, objective="vanilla", prior="normal")
+    systems = {}
+    for name, config in (("vanilla", plain), ("cluster_8", GAN)):
+        where = stage(workdir, name, gan=config, classifier=CLASSIFIER)
+        systems[name] = gans_of(config, where)
+    classifiers = classifiers_of(
+        jax.random.split(KEYS[0]), stage(workdir, "classifier", classifier=CLASSIFIER)
+    )
+    write_results(workdir)
+    return workdir, systems, classifiers[0]
+
+
+@pytest.fixture(scope="module")
+def autoencoders(tmp_path_factory):
+    """As mnist_vae.py leaves them: a classifier of reconstructions for each seed, and the judge."""
+    workdir = tmp_path_factory.mktemp("autoencoders")
+    vaes = train_vaes(
+        KEYS, VAE, IMAGES, stage=stage(workdir, "elbo_3", vae=VAE), num_devices=1, title="vae"
+    )
+    own = [
+        classifiers_of(
+            KEYS[i : i + 1],
+            stage(workdir, classifier_stage("elbo_3", seed), vae=VAE, classifier=CLASSIFIER),
+        )[0]
+        for i, seed in enumerate(SEEDS)
+    ]
+    classifiers_of(
+        jax.random.split(KEYS[0], 1), stage(workdir, "classifier", classifier=CLASSIFIER)
+    )
+    write_results(workdir)
+    return workdir, vaes, own
 
 
 @pytest.mark.parametrize(("seed", "place"), [(None, 0), (5, 0), (6, 1)])
@@ -60,8 +115,56 @@ def test_a_run_gives_back_its_networks(trained, seed, place):
     images = found.generate(z)
     np.testing.assert_array_equal(images, gans[place].generate(z))
     np.testing.assert_array_equal(found.classify(images), classifiers[place].classify(images))
+    assert found.system == "gan"
+    for one, other in zip(
+        found.encode(IMAGES / 255.0), gans[place].encode(IMAGES / 255.0), strict=True
+    ):
+        np.testing.assert_array_equal(one, other)
     other = gans[1 - place].generate(z)
     assert not np.allclose(images, other)
+
+
+@pytest.mark.parametrize("system", ["vanilla", "cluster_8"])
+@pytest.mark.parametrize("place", [0, 1])
+def test_each_compared_system_is_judged_by_one_classifier(compared, system, place):
+    workdir, systems, judge = compared
+    found = load_run(workdir, SEEDS[place], system)
+    z = systems[system][place].prior(jax.random.key(1), 9)
+    np.testing.assert_array_equal(found.prior(jax.random.key(1), 9), z)
+    images = found.generate(z)
+    np.testing.assert_array_equal(images, systems[system][place].generate(z))
+    np.testing.assert_array_equal(found.classify(images), judge.classify(images))
+    assert (found.encode is None) == (system == "vanilla")
+    assert (found.system, found.seed) == (system, SEEDS[place])
+
+
+def test_a_system_has_to_be_named_where_there_are_several(compared):
+    with pytest.raises(ValueError, match="system is not given; .* has cluster_8, vanilla: name"):
+        load_run(compared[0])
+    with pytest.raises(ValueError, match="system is 'hinge'; .* has cluster_8, vanilla"):
+        load_run(compared[0], system="hinge")
+
+
+@pytest.mark.parametrize("place", [0, 1])
+def test_an_autoencoder_comes_with_the_classifier_of_its_reconstructions(autoencoders, place):
+    workdir, vaes, own = autoencoders
+    found = load_run(workdir, SEEDS[place])  # its only system
+    z = jax.random.normal(jax.random.key(1), (9, 3))
+    np.testing.assert_array_equal(found.prior(jax.random.key(1), 9), z)
+    assert (found.system, found.latent_dim) == ("elbo_3", 3)
+    images = found.generate(z)
+    np.testing.assert_array_equal(images, vaes[place].generate(z))
+    np.testing.assert_array_equal(found.classify(images), own[place].classify(images))
+    for one, other in zip(found.encode(images), vaes[place].encode(images), strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_an_unfinished_system_is_not_offered(compared, tmp_path):
+    workdir = tmp_path / "run"
+    shutil.copytree(compared[0], workdir)
+    path = workdir / "checkpoints" / "vanilla" / "stage.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"steps": 3}))  # of 4
+    assert load_run(workdir).system == "cluster_8"
 
 
 def test_a_seed_that_a_run_has_not_is_refused(trained):
@@ -74,5 +177,15 @@ def test_a_folder_without_a_finished_run_is_refused(tmp_path):
         load_run(tmp_path)
     dataset = {"image_shape": [8, 8, 1], "class_names": ["a", "b"]}
     (tmp_path / "results.json").write_text(json.dumps({"dataset": dataset}))
-    with pytest.raises(CheckpointError, match="gan holds no checkpoint; the run must be of fash"):
+    with pytest.raises(CheckpointError, match="holds no finished training of a generator"):
         load_run(tmp_path)
+    with pytest.raises(CheckpointError, match="holds no finished training of a generator"):
+        load_run(str(tmp_path), 0, "gan")
+
+
+def test_a_run_without_its_classifier_is_refused(trained, tmp_path):
+    workdir = tmp_path / "run"
+    shutil.copytree(trained[0], workdir)
+    shutil.rmtree(workdir / "checkpoints" / "classifier")
+    with pytest.raises(CheckpointError, match="classifier holds no checkpoint; run the experiment"):
+        load_run(workdir)

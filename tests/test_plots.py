@@ -98,4 +98,46 @@ def test_shown_distances_are_the_analysis(study):
 
 def test_many_classes_have_colours():
     assert len(plots.class_colours(37)) == 37
-    assert len(set(plots.class_colours(10))) == 10
+    for count in (3, 10, 15, 100):
+        assert len(set(plots.class_colours(count))) == count
+
+
+def test_names_of_classes_are_no_formulas_and_do_not_vanish(study):
+    analyses, _, invariance, rays = study
+    odd = ["b$_$c", "$5 to $10", "_hidden", "a_b"]
+    figures = [
+        plots.plot_nearest(analyses, odd),
+        plots.plot_epsilon(analyses, invariance, odd),
+        plots.plot_rays(rays, invariance, odd),
+        plots.plot_embeddings({"t": np.arange(8.0).reshape(4, 2)}, {"t": np.arange(4)}, odd),
+    ]
+    for figure in figures:
+        figure.canvas.draw()
+    legend = figures[-1].legends or [figures[-1].axes[0].get_legend()]
+    assert [text.get_text().strip() for text in legend[0].get_texts()] == odd
+    for figure in figures:
+        plt.close(figure)
+
+
+def test_epsilon_beyond_the_rays_is_not_cut_off(study):
+    analyses, _, invariance, _ = study
+    far = [one._replace(epsilon=one.epsilon * 50) for one in analyses]
+    (axis,) = plots.plot_epsilon([*far, far[0]], invariance, NAMES).axes
+    assert axis.get_ylim()[1] > np.nanmax([one.epsilon for one in far])
+    plt.close(axis.figure)
+
+
+def test_a_class_that_one_seed_lacks_is_shown_of_the_others():
+    values = np.array([[0.1, 0.2, np.nan], [0.3, np.nan, np.nan]])
+    figure = plots.plot_epsilon_of_seeds({"ε": values}, NAMES[:3])
+    heights = [bar.get_height() for bar in figure.axes[0].patches]
+    np.testing.assert_allclose(heights, [0.2, 0.2, np.nan])
+    plt.close(figure)
+    distances = np.stack([np.full((2, 2), v) for v in (1.0, 3.0, np.nan)])
+    figure = plots.plot_distances_of_seeds(distances, NAMES[:2], 1000)
+    mean, spread = (
+        np.ma.filled(axis.images[0].get_array().astype(float), np.nan) for axis in figure.axes[:2]
+    )
+    np.testing.assert_allclose(mean, 2.0)
+    np.testing.assert_allclose(spread, np.sqrt(2))
+    plt.close(figure)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from magan_jax.augmentation.files import write_synthetic
-from magan_jax.data import read_idx
+from magan_jax.data_files import read_idx
 from magan_jax.latent.regions import Regions
 from magan_jax.latent.synthesis import synthesize
 
@@ -35,7 +35,7 @@ def test_idx_files_are_those_of_a_data_set(made, tmp_path):
         header += [0, 0, 0, side]
     file = tmp_path / "new" / f"train-images-idx{3 + len(more)}-ubyte.gz"
     assert gzip.decompress(file.read_bytes()) == bytes(header) + made.images.tobytes()
-    labels, _ = read_idx(tmp_path / "new" / "train-labels-idx1-ubyte.gz", dimensions=1)
+    labels = read_idx(tmp_path / "new" / "train-labels-idx1-ubyte.gz", dimensions=(1,))
     np.testing.assert_array_equal(labels, made.labels)
 
 
@@ -57,7 +57,7 @@ def test_a_set_of_other_images_does_not_stay_beside_the_new_labels(made, tmp_pat
     for each in (other, made):
         write_synthetic(tmp_path, each, REGIONS, NAMES)
     (images,) = tmp_path.glob("train-images-*")
-    pixels, _ = read_idx(images, dimensions=3 if made.images.shape[-1] == 1 else 4)
+    pixels = read_idx(images, dimensions=(3 if made.images.shape[-1] == 1 else 4,))
     np.testing.assert_array_equal(pixels.reshape(made.images.shape), made.images)
 
 

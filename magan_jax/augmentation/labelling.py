@@ -11,7 +11,8 @@ import numpy as np
 from magan_jax.augmentation.fitting import SHIFTED, Fit, FittingConfig, fit_all
 from magan_jax.augmentation.places import in_nine_places
 from magan_jax.blocks import in_blocks
-from magan_jax.latent.labels import check_finite, check_latents, check_positive, logits_and_finite
+from magan_jax.errors import check_positive
+from magan_jax.latent.labels import check_finite, check_latents, logits_and_finite
 from magan_jax.latent.networks import Classify, Generate, Networks, take_apart
 from magan_jax.latent.sampling import as_pytree
 from magan_jax.training.engine import Batch

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 
 from magan_jax.augmentation.tuning import TuningConfig, check_tuning_config
-from magan_jax.latent.labels import check_positive
+from magan_jax.errors import check_positive
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ import numpy as np
 import optax
 
 from magan_jax.augmentation.rows import Rows, SoftBatch, to_rows
-from magan_jax.latent.labels import check_positive
+from magan_jax.errors import check_positive
 from magan_jax.latent.networks import Classify
 from magan_jax.training.engine import Batch
 from magan_jax.training.images import random_appearance, scale_images

@@ -38,6 +38,11 @@ class Claim(NamedTuple):
     reason: str
 
 
+def undecided(claim: str, where: str, paper: str) -> Claim:
+    """A claim about all classes, of which some have too few latents."""
+    return Claim(claim, where, paper, "none", None, None, "none", None, TOO_FEW)
+
+
 def claim_of_number(
     claim: str,
     where: str,

@@ -1,13 +1,13 @@
 """Claims about clusters of the class means: linkages, dendrogram, map."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from scipy.cluster.hierarchy import fcluster, linkage
 from scipy.spatial.distance import pdist, squareform
 from sklearn.metrics import adjusted_rand_score
 
-from magan_jax.claims.claim import PAPER_SAMPLES, Claim, prediction_interval, shown_ends
+from magan_jax.claims.claim import PAPER_SAMPLES, Claim, prediction_interval, shown_ends, undecided
 from magan_jax.latent.clustering import LINKAGES, Clustering, cut_map, scale_to_plane
 
 PAPER_AVERAGE_COPHENETIC = 0.71
@@ -24,8 +24,15 @@ _RESAMPLED = 50
 """Bootstrap samples whose clusters are compared."""
 
 
-def linkages(small: Clustering, large: Clustering, num_samples: int) -> Claim:
+def linkages(small: Clustering | None, large: Clustering | None, num_samples: int) -> Claim:
     """Which linkage keeps the distances best and which worst, and by how much (Figure 11)."""
+    title = (
+        "average linkage keeps the distances best, at 0.71; single linkage is the worst",
+        "Section 4, Figure 11",
+        "average 0.71, single last",
+    )
+    if small is None or large is None:
+        return undecided(*title)
 
     def ordered(clustering: Clustering) -> list[str]:
         return sorted(LINKAGES, key=lambda m: -clustering.dendrograms[m].cophenetic)
@@ -46,9 +53,7 @@ def linkages(small: Clustering, large: Clustering, num_samples: int) -> Claim:
     known = np.isfinite([low, high]).all()
     within = bool(low <= PAPER_AVERAGE_COPHENETIC <= high)
     return Claim(
-        "average linkage keeps the distances best, at 0.71; single linkage is the worst",
-        "Section 4, Figure 11",
-        "average 0.71, single last",
+        *title,
         listed(small, f" {shown_ends((low, high))}".rstrip()),
         None,
         None,
@@ -63,40 +68,57 @@ def linkages(small: Clustering, large: Clustering, num_samples: int) -> Claim:
     )
 
 
-def ward_clusters(small: Clustering, large: Clustering, names: Sequence[str]) -> Claim:
+def ward_clusters(
+    small: Clustering | None, large: Clustering | None, names: Sequence[str]
+) -> Claim:
     """Three clusters of the ten classes by Ward linkage (Figure 8)."""
 
     def cut(clustering: Clustering) -> np.ndarray:
         return fcluster(clustering.dendrograms["ward"].merges, 3, "maxclust")
 
-    resampled = [
-        fcluster(linkage(means, "ward"), 3, "maxclust")
-        for means in small.bootstrap_means[:_RESAMPLED]
-    ]
-    return _three_clusters("Ward linkage", WARD_CLUSTERS, cut(small), cut(large), resampled, names)
+    def cut_means(means: np.ndarray) -> np.ndarray:
+        return fcluster(linkage(means, "ward"), 3, "maxclust")
+
+    return _three_clusters("Ward linkage", WARD_CLUSTERS, cut, cut_means, small, large, names)
 
 
-def map_clusters(small: Clustering, large: Clustering, names: Sequence[str]) -> Claim:
+def map_clusters(small: Clustering | None, large: Clustering | None, names: Sequence[str]) -> Claim:
     """Three clusters of the ten classes on the plane of multidimensional scaling (Figure 10)."""
 
-    def cut(means: np.ndarray) -> np.ndarray:
+    def cut(clustering: Clustering) -> np.ndarray:
+        return cut_map(clustering.map, 3)
+
+    def cut_means(means: np.ndarray) -> np.ndarray:
         position, _ = scale_to_plane(squareform(pdist(means)))
         return cut_map(position, 3)
 
-    resampled = [cut(means) for means in small.bootstrap_means[:_RESAMPLED]]
-    here, there = cut_map(small.map, 3), cut_map(large.map, 3)
-    return _three_clusters("the map (MDS)", MAP_CLUSTERS, here, there, resampled, names)
+    return _three_clusters("the map (MDS)", MAP_CLUSTERS, cut, cut_means, small, large, names)
 
 
 def _three_clusters(
     method: str,
     paper: tuple[tuple[int, ...], ...],
-    here: np.ndarray,
-    there: np.ndarray,
-    resampled: Sequence[np.ndarray],
+    cut: Callable[[Clustering], np.ndarray],
+    cut_means: Callable[[np.ndarray], np.ndarray],
+    small: Clustering | None,
+    large: Clustering | None,
     names: Sequence[str],
 ) -> Claim:
-    """The paper's clusters against those `[10]` at its N, at a large N and of bootstrap samples."""
+    """The paper's clusters against those at its N, at a large N and of bootstrap samples.
+
+    `cut` and `cut_means` give clusters `[10]`, of a clustering and of class means `[10, d]`.
+    """
+    title = (
+        f"three clusters by {method}",
+        "Section 4, Figures 8 and 10",
+        "; ".join("(" + ", ".join(names[k] for k in members) + ")" for members in paper),
+    )
+    if small is None or large is None:
+        return undecided(*title)
+    if min(len(small.classes), len(large.classes)) < len(names):
+        return undecided(*title)
+    here, there = cut(small), cut(large)
+    resampled = [cut_means(means) for means in small.bootstrap_means[:_RESAMPLED]]
     theirs = np.zeros(len(names), int)
     for number, members in enumerate(paper):
         theirs[list(members)] = number
@@ -110,9 +132,7 @@ def _three_clusters(
     stable = np.mean([adjusted_rand_score(here, flat) == 1 for flat in resampled])
     agreement = adjusted_rand_score(theirs, here)
     return Claim(
-        f"three clusters by {method}",
-        "Section 4, Figures 8 and 10",
-        "; ".join("(" + ", ".join(names[k] for k in members) + ")" for members in paper),
+        *title,
         shown(here),
         None,
         None,

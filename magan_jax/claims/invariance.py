@@ -12,39 +12,49 @@ from magan_jax.latent.invariance import Purity
 def along_sigma(small: Study, large: Study, names: Sequence[str]) -> Claim:
     """Whether the segment from −ε·σ to +ε·σ keeps every class (Equations 3 and 4)."""
 
-    def leaving(study: Study) -> tuple[list[str], bool]:
-        """Classes that leave before ε, and whether all others are known to stay."""
-        left, decided = [], True
+    def leaving(study: Study) -> tuple[list[str], int]:
+        """Directions that leave before ε, and of how many others it is not known."""
+        left, unknown = [], 0
         for k, name in enumerate(names):
             epsilon, known = study.analysis.epsilon[k], study.invariance.prototype_label[k] >= 0
             if not (known and np.isfinite(epsilon)):
-                decided = False
+                unknown += 2
                 continue
             for sign, end, censored in (
                 ("+", study.invariance.plus[k], study.invariance.plus_censored[k]),
                 ("−", study.invariance.minus[k], study.invariance.minus_censored[k]),
             ):
-                if not censored and end < epsilon:
+                if censored:  # followed to `end` only
+                    unknown += int(end < epsilon)
+                elif end < epsilon:
                     own = study.invariance.prototype_label[k] == k
                     place = f"at {sign}{end:.3f}σ" if own else f"towards {sign}σ at the mean itself"
                     left.append(f"{name} {place} (ε {epsilon:.3f})")
-        return left, decided
+        return left, unknown
 
-    here, decided = leaving(small)
-    there, _ = leaving(large)
     count = 2 * len(names)
+
+    def shown(left: list[str], unknown: int) -> str:
+        of_others = f", {unknown} not known" if unknown else ""
+        return f"{count - len(left) - unknown} of {count} directions{of_others}"
+
+    here, unknown = leaving(small)
     return Claim(
         "the shift ±ε·σ, and any part of it, keeps the class",
         "Equations 3 and 4, Section 5, Figure 13",
         f"all {count} directions",
-        f"{count - len(here)} of {count} directions",
+        shown(here, unknown),
         None,
         None,
-        f"{count - len(there)} of {count} directions",
-        False if here else (True if decided else None),
+        shown(*leaving(large)),
+        False if here else (None if unknown else True),
         "ε is made of distances and knows nothing of labels; left early: " + ", ".join(here)
         if here
-        else ("no class leaves before its ε" if decided else TOO_FEW),
+        else (
+            f"{unknown} directions were not followed to ε, or their class has too few latents"
+            if unknown
+            else "no class leaves before its ε"
+        ),
     )
 
 

@@ -25,6 +25,7 @@ def own_labels(small: Analysis, large: Analysis, names: Sequence[str]) -> Claim:
 
     here, there = wrong(small), wrong(large)
     count = len(names)
+    refuted = any(small.valid[k] and small.mean_label[k] != k for k in range(count))
     return Claim(
         "each class mean generates an image of its own class",
         "Section 3",
@@ -33,7 +34,7 @@ def own_labels(small: Analysis, large: Analysis, names: Sequence[str]) -> Claim:
         None,
         None,
         f"{count - len(there)} of {count}" + (f" ({'; '.join(there)})" if there else ""),
-        not here,
+        False if refuted else (None if here else True),
         "; ".join(here) if here else "every mean keeps its label",
     )
 

@@ -80,11 +80,12 @@ def compare_geometries(
         seed: of the permutations.
 
     Raises:
-        ValueError: for fewer than two generators, fewer than three classes in common, or
-            matrices of different sizes.
+        ValueError: for fewer than two generators, fewer than three classes in common, matrices
+            that are not square or of different sizes, or single distances that are not finite.
     """
     given = [np.asarray(d.distance if isinstance(d, Analysis) else d) for d in distances]
-    if len(given) < 2 or len({d.shape for d in given}) != 1:
+    square = all(d.ndim == 2 and d.shape[0] == d.shape[1] for d in given)
+    if len(given) < 2 or len({d.shape for d in given}) != 1 or not square:
         raise ValueError(
             f"distances have the shapes {[d.shape for d in given]}; two or more matrices "
             "[K, K] of one size are needed."
@@ -99,6 +100,11 @@ def compare_geometries(
         )
     num_clusters = min(num_clusters, len(classes))
     found = found[:, classes][:, :, classes]
+    if not np.isfinite(found).all():
+        raise ValueError(
+            f"{np.sum(~np.isfinite(found))} distances of classes that have others are not finite; "
+            "leave such a class out by a whole row and column of NaN."
+        )
     random = np.random.default_rng(seed)
     names = [  # the first generator keeps its names
         np.stack([np.arange(len(classes))] + [random.permutation(len(classes)) for _ in found[1:]])

@@ -6,9 +6,10 @@ from typing import NamedTuple
 import jax
 import numpy as np
 
+from magan_jax.errors import check_positive
 from magan_jax.latent.geometry import Interval, geometry, permutation_p_values, root, root_interval
 from magan_jax.latent.intervals import intervals_of
-from magan_jax.latent.labels import check_finite, check_key, check_positive, label_latents
+from magan_jax.latent.labels import check_finite, check_key, label_latents
 from magan_jax.latent.moments import Moments, merge_all, standard_deviation
 from magan_jax.latent.networks import Classify, Generate, chosen_batch_size, take_apart
 from magan_jax.latent.prior import Prior, standard_normal

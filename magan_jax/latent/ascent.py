@@ -12,7 +12,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from magan_jax.latent.labels import check_finite, check_latents, check_positive, logits_and_finite
+from magan_jax.errors import check_positive
+from magan_jax.latent.labels import check_finite, check_latents, logits_and_finite
 from magan_jax.latent.networks import (
     Classify,
     Generate,

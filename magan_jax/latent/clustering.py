@@ -127,12 +127,26 @@ def scale_to_plane(distance: np.ndarray) -> tuple[np.ndarray, float]:
         2,
         metric="precomputed",
         n_init=1,
-        init="classical_mds",
+        init="classical_mds",  # what is given below
         max_iter=1000,
         eps=1e-9,
         normalized_stress=True,
     )
-    return scaling.fit_transform(distance), float(scaling.stress_)
+    position = scaling.fit_transform(distance, init=_classical_places(distance))
+    return position, float(scaling.stress_)
+
+
+def _classical_places(distance: np.ndarray) -> np.ndarray:
+    """Classical multidimensional scaling: `[V, 2]`, the two longest principal axes.
+
+    Means on a line have one axis; of the other rounding leaves an eigenvalue that may be negative,
+    and is none.
+    """
+    centre = np.eye(len(distance)) - 1 / len(distance)
+    values, vectors = np.linalg.eigh(-0.5 * centre @ distance**2 @ centre)
+    values, vectors = values[:-3:-1], vectors[:, :-3:-1]
+    largest = np.take_along_axis(vectors, np.abs(vectors).argmax(axis=0)[None], axis=0)
+    return vectors * np.sign(largest) * np.sqrt(np.maximum(values, 0))
 
 
 def cut_map(position: np.ndarray, num_clusters: int) -> np.ndarray:

@@ -8,8 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from magan_jax.blocks import in_blocks
-from magan_jax.errors import NetworkOutputError
-from magan_jax.latent.labels import check_positive
+from magan_jax.errors import NetworkOutputError, check_positive
 from magan_jax.latent.sampling import as_pytree
 
 Encode = Callable[[jax.Array], tuple[jax.Array, jax.Array]]

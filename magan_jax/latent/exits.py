@@ -14,9 +14,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from magan_jax.errors import check_positive
 from magan_jax.latent.labels import (
     check_finite,
-    check_positive,
     keeps_label,
     label_and_finite,
     logits_and_finite_image,

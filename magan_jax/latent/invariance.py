@@ -9,10 +9,11 @@ import jax
 import numpy as np
 from scipy.stats import beta, binom
 
+from magan_jax.errors import check_positive
 from magan_jax.latent.analysis import Analysis
 from magan_jax.latent.exits import bisect_epsilon
 from magan_jax.latent.geometry import Interval
-from magan_jax.latent.labels import check_positive, label_latents
+from magan_jax.latent.labels import check_key, label_latents
 from magan_jax.latent.networks import Classify, Generate
 
 MEASURED_QUANTILE = 0.05
@@ -107,6 +108,7 @@ def measure_invariance(
     Raises:
         ValueError: for what `bisect_epsilon` refuses, and if no class has statistics.
     """
+    check_key(key)
     check_positive("num_directions", num_directions)
     valid = np.flatnonzero(analysis.valid)
     if not len(valid):
@@ -177,6 +179,7 @@ def measure_purity(
         num_shifts: shifts for each class.
         batch_size, num_devices: see `label_latents`.
     """
+    check_key(key)
     check_positive("num_shifts", num_shifts)
     epsilon = np.asarray(epsilon, np.float64)
     if epsilon.shape != analysis.counts.shape or (epsilon < 0).any():

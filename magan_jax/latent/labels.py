@@ -198,12 +198,6 @@ def check_key(key: jax.Array) -> None:
         )
 
 
-def check_positive(name: str, value: int) -> None:
-    """Refuse a size below one."""
-    if isinstance(value, bool) or not 1 <= value < float("inf") or int(value) != value:
-        raise ValueError(f"{name} is {value}; it must be a whole number, at least 1.")
-
-
 def check_finite(bad: int, total: int, what: str = "latents") -> None:
     """Refuse results that contain images or logits that are not finite."""
     if bad:

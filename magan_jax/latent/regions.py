@@ -6,10 +6,11 @@ from typing import NamedTuple
 import jax
 import numpy as np
 
+from magan_jax.errors import check_positive
 from magan_jax.latent.analysis import Analysis
 from magan_jax.latent.exits import bisect_epsilon
 from magan_jax.latent.invariance import random_signs
-from magan_jax.latent.labels import check_positive, label_latents
+from magan_jax.latent.labels import check_key, label_latents
 from magan_jax.latent.networks import Classify, Generate
 from magan_jax.latent.prior import Prior, standard_normal
 
@@ -106,6 +107,7 @@ def regions_around_anchors(
         ValueError: for what `bisect_epsilon` refuses.
         NoRegionError: if no class has statistics, or no anchor room around it.
     """
+    check_key(key)
     sizes = {"num_anchors": num_anchors, "num_directions": num_directions, "max_draws": max_draws}
     for name, value in sizes.items():
         check_positive(name, value)

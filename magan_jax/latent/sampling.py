@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from magan_jax.blocks import in_blocks
-from magan_jax.latent.labels import check_positive
+from magan_jax.errors import check_positive
 from magan_jax.latent.networks import Generate
 from magan_jax.latent.prior import Prior
 

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from magan_jax.latent.labels import check_positive
+from magan_jax.errors import check_positive
 
 
 @dataclass(frozen=True)
@@ -51,10 +51,9 @@ def check_analysis_config(config: AnalysisConfig, num_classes: int) -> None:
         raise ValueError(
             f"analysis.num_permutations is {config.num_permutations}; it must be 0 or more."
         )
-    if not 1 <= config.num_clusters <= num_classes:
-        raise ValueError(
-            f"analysis.num_clusters is {config.num_clusters}; it must be 1 to {num_classes}."
-        )
+    most = max(num_classes, AnalysisConfig.num_clusters)  # of two classes there are no clusters
+    if not 1 <= config.num_clusters <= most:
+        raise ValueError(f"analysis.num_clusters is {config.num_clusters}; it must be 1 to {most}.")
     check_exit_search("analysis", config.upper, config.tolerance, config.batch_size)
 
 

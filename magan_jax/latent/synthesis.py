@@ -7,8 +7,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from magan_jax.blocks import in_blocks
+from magan_jax.errors import check_positive
 from magan_jax.latent.invariance import random_signs
-from magan_jax.latent.labels import check_finite, check_key, check_positive
+from magan_jax.latent.labels import check_finite, check_key
 from magan_jax.latent.networks import Classify, Generate, check_networks, take_apart
 from magan_jax.latent.regions import Regions
 from magan_jax.latent.sampling import as_pytree, images_in_blocks
@@ -95,7 +96,7 @@ def synthesize(
             "it must be positive and finite, or all images of a region are the same."
         )
     there = np.unique(regions.label)
-    wanted = there if classes is None else np.asarray(classes)
+    wanted = there if classes is None else np.atleast_1d(classes)
     if not len(wanted) or len(np.unique(wanted)) < len(wanted):
         raise ValueError(f"classes is {classes}; name at least one class, and none twice.")
     for k in wanted:

@@ -3,6 +3,8 @@
 import numpy as np
 from jax.typing import ArrayLike
 
+from magan_jax.errors import check_positive
+
 _LARGEST = 1e150  # beyond it a square is no longer a float64
 
 
@@ -52,8 +54,7 @@ def check_same_width(real_width: int, fake_width: int) -> None:
 
 def check_k(name: str, num_rows: int, k: int) -> None:
     """Refuse a k-th neighbour that does not exist: a point is not its own neighbour."""
-    if isinstance(k, bool) or int(k) != k or k < 1:
-        raise ValueError(f"k is {k}; it must be a whole number, at least 1.")
+    check_positive("k", k)
     if k >= num_rows:
         raise ValueError(
             f"k is {k}, but {name} has {num_rows} row(s), so a point has only {num_rows - 1} "

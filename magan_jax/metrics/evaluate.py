@@ -14,7 +14,7 @@ from magan_jax.metrics.density_coverage import density_coverage
 from magan_jax.metrics.diversity import mean_pairwise_cosine, vendi_score
 from magan_jax.metrics.features import Extractor, features_of
 from magan_jax.metrics.frechet import FeatureStatistics, frechet_distance, frechet_distance_infinity
-from magan_jax.metrics.precision_recall import precision_recall
+from magan_jax.metrics.precision_recall import PrecisionRecall, precision_recall
 
 METHODS = (
     "frechet_distance",
@@ -149,7 +149,8 @@ def evaluate_images(
         cache_folder: keeps the statistics of the real features (`statistics_folder`).
 
     A number that these features do not have is NaN, with a `reason`: a diversity of rows that are
-    all zero (see `mean_pairwise_cosine`), FD∞ of too few rows.
+    all zero (see `mean_pairwise_cosine`), FD∞ of too few rows. So is a yardstick of fewer held-out
+    images than it needs.
 
     Raises:
         ValueError: for an unknown method, a missing key, images of two sizes, and whatever the
@@ -198,15 +199,12 @@ def evaluate_against(
     keys = (None, None) if key is None else jax.random.split(key)
     found = _numbers(methods, reference, features, keys[0])
     count = len(features)
-    with warnings.catch_warnings():  # of too few rows it has been warned already
-        warnings.simplefilter("ignore", UserWarning)
-        if reference.held_out is not None:
-            others = evenly_spaced(reference.held_out, count)
-            beside = _numbers(methods, reference, others, keys[1])
-        else:
-            others = evenly_spaced(real, count)
-            alone = [m for m in methods if m in _OF_ONE_SET]
-            beside = {m: _of_one_set(m, others) for m in alone}
+    if reference.held_out is not None:
+        others = evenly_spaced(reference.held_out, count)
+        beside = _yardstick(methods, reference, others, keys[1], warned_of=count)
+    else:
+        others = evenly_spaced(real, count)
+        beside = {m: _of_one_set(m, others) for m in methods if m in _OF_ONE_SET}
     return {
         name: Score(
             value=number.value,
@@ -308,6 +306,45 @@ def _numbers(
         elif method == "frechet_distance_infinity":
             assert key is not None
             found[method] = _infinity(key, moments, fake)
+    return found
+
+
+def _yardstick(
+    methods: Sequence[str],
+    reference: Reference,
+    others: np.ndarray,
+    key: jax.Array | None,
+    *,
+    warned_of: int,
+) -> dict[str, _Number]:
+    """The numbers of held-out images; too few of them cost the yardstick, not the generator's.
+
+    Args:
+        methods, reference, key: see `_numbers`.
+        others: features of the held-out images.
+        warned_of: how many rows the user has been told of, if they are too few.
+    """
+    rows, width = others.shape
+    if "frechet_distance" in methods and rows <= width and rows < warned_of:
+        warnings.warn(
+            f"held_out has {rows} images for {width} features, so the yardstick of the Fréchet "
+            "distance is much too large; hold out more images.",
+            stacklevel=3,
+        )
+    needed = {
+        "frechet_distance": 2,
+        "precision_recall": reference.k_precision + 1,
+        # Subsets of fifteen sizes, the smallest with more rows than features.
+        "frechet_distance_infinity": width + 15,
+    }
+    possible = [method for method in methods if rows >= needed.get(method, 1)]
+    with warnings.catch_warnings():  # said above, or of as many generated ones already
+        warnings.simplefilter("ignore", UserWarning)
+        found = _numbers(possible, reference, others, key)
+    for method in set(methods) - set(possible):
+        reason = f"held_out has {rows} image(s); a yardstick needs {needed[method]}"
+        names = PrecisionRecall._fields if method == "precision_recall" else (method,)
+        found |= {name: _Number(float("nan"), reason=reason) for name in names}
     return found
 
 

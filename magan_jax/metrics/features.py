@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from magan_jax.blocks import in_blocks
-from magan_jax.errors import NetworkOutputError
+from magan_jax.errors import NetworkOutputError, check_positive
 from magan_jax.metrics.checks import checked_features
 
 
@@ -56,8 +56,7 @@ def features_of(
         ValueError: for images of another shape, type or range, or features that are not finite
             `[n, d]`.
     """
-    if isinstance(batch_size, bool) or int(batch_size) != batch_size or batch_size < 1:
-        raise ValueError(f"batch_size is {batch_size}; it must be a whole number, at least 1.")
+    check_positive("batch_size", batch_size)
     quantised = quantise_images(images, name=name)
 
     def of_batch(batch: np.ndarray) -> np.ndarray:

@@ -7,7 +7,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from magan_jax.plots.style import COLOURS, GREY, class_colours, image_rows, plt, show
+from magan_jax.plots.style import COLOURS, GREY, class_colours, image_rows, in_legend, plt, show
 
 _MARKERS = "osD^v<>PX*"
 _ACROSS = 3
@@ -168,7 +168,9 @@ def plot_neighbourhoods(found: Mapping[int, Mapping[str, Any]], names: Sequence[
         distance = np.array([0.0, *entry["distance"]])
         shares = np.concatenate([np.asarray(entry["alone"])[None], entry["of_class"]])
         for k, colour in enumerate(colours):
-            left.plot(distance, shares[:, k], color=colour, marker=".", lw=1.2, label=names[k])
+            left.plot(
+                distance, shares[:, k], color=colour, marker=".", lw=1.2, label=in_legend(names[k])
+            )
             edge = np.minimum(entry["exit"][k], distance[-1])
             left.plot(edge, np.interp(edge, distance, shares[:, k]), "v", color=colour, ms=8)
         left.set(

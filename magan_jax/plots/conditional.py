@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Ellipse
 
 from magan_jax.latent.conditional import ConditionalScores
-from magan_jax.plots.style import COLOURS, GREY, class_colours, plt
+from magan_jax.plots.style import COLOURS, GREY, class_colours, in_legend, plt
 from magan_jax.plots.training import windows
 
 
@@ -158,7 +158,7 @@ def plot_exit_curves(
             where="post",
             color=colour,
             lw=1.2,
-            label=class_names[k],
+            label=in_legend(class_names[k]),
         )
         axis.plot(theta, accuracy[:, k], "o", color=colour, ms=4)
     axis.set(
@@ -233,7 +233,9 @@ def plot_plane(
     reach = 1.02 * float(np.abs(points).max())
     for k, colour in enumerate(class_colours(len(class_names))):
         mine = points[labels == k]
-        left.scatter(*mine.T, s=4, color=colour, alpha=0.5, label=class_names[k], rasterized=True)
+        left.scatter(
+            *mine.T, s=4, color=colour, alpha=0.5, label=in_legend(class_names[k]), rasterized=True
+        )
         left.add_patch(
             Ellipse(
                 (float(mean[k, 0]), float(mean[k, 1])),

@@ -16,7 +16,8 @@ def plot_epsilon(
     analyses: Sequence[Analysis], invariance: Invariance, class_names: Sequence[str]
 ) -> Figure:
     """Figure 12: the paper's ε, the debiased ε and the measured exits, per class."""
-    figure, axis = plt.subplots(figsize=(12, 5.2), layout="constrained")
+    size = max(12.0, 0.55 * len(class_names)), 5.2
+    figure, axis = plt.subplots(figsize=size, layout="constrained")
     x = np.arange(len(class_names))
     series = []
     for analysis in analyses:
@@ -36,7 +37,8 @@ def plot_epsilon(
     floor = 1e-2
     for i, (value, interval, label) in enumerate(series):
         position = x + (i - (len(series) - 1) / 2) * width
-        axis.bar(position, np.maximum(value, floor), width * 0.92, color=COLOURS[i], label=label)
+        colour = COLOURS[i % len(COLOURS)]
+        axis.bar(position, np.maximum(value, floor), width * 0.92, color=colour, label=label)
         whiskers(axis, position, value, interval, floor)
         for place in position[value < floor]:
             axis.annotate(
@@ -47,7 +49,7 @@ def plot_epsilon(
                 ha="center",
                 fontsize=7,
                 rotation=90,
-                color=COLOURS[i],
+                color=colour,
             )
     for marker, value, censored, label in (
         ("^", invariance.plus, invariance.plus_censored, "exit along +σ"),
@@ -69,7 +71,8 @@ def plot_epsilon(
                     label=label + suffix,
                 )
     axis.set_yscale("log")
-    axis.set_ylim(floor, invariance.upper * 1.6)
+    seen = np.concatenate([np.append(value, interval.high) for value, interval, _ in series])
+    axis.set_ylim(floor, 1.6 * max(invariance.upper, *seen[np.isfinite(seen)]))
     axis.set_xticks(x, class_names, rotation=30, ha="right", rotation_mode="anchor")
     axis.set(
         title="how far a shift ε·σ may go: from distances, and measured at "
@@ -108,11 +111,13 @@ def plot_rays(rays: RayLabels, invariance: Invariance, class_names: Sequence[str
         xlabel="p [standard deviations]",
         title="label of G(μ + pσ) along each class's ray (black: first exit, by bisection)",
     )
-    axis.legend(
-        handles=[Patch(color=c, label=n) for c, n in zip(colours, class_names, strict=True)],
-        ncol=min(5, len(class_names)),
-        fontsize=8,
-        loc="upper center",
-        bbox_to_anchor=(0.5, -0.13),
-    )
+    rows = -(-len(class_names) // 5)
+    if rows <= 6:  # a longer legend would be larger than the picture, and its colours too alike
+        axis.legend(
+            handles=[Patch(color=c, label=n) for c, n in zip(colours, class_names, strict=True)],
+            ncol=min(5, len(class_names)),
+            fontsize=8,
+            loc="upper center",
+            bbox_to_anchor=(0.5, -0.6 / (0.42 * len(class_names) + 0.6)),
+        )
     return figure

@@ -1,6 +1,7 @@
 """Several generators of one kind beside each other: what differs from seed to seed."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -62,15 +63,27 @@ def plot_likenesses(likenesses: Mapping[str, Likeness], num_samples: int) -> Fig
 def plot_distances_of_seeds(
     distances: np.ndarray, class_names: Sequence[str], num_samples: int
 ) -> Figure:
-    """Mean and standard deviation over seeds of `distances [S, K, K]`."""
+    """Mean and standard deviation over seeds of `distances [S, K, K]`, of those that have them."""
     figure, axes = plt.subplots(1, 2, figsize=(14.4, 6.4), layout="constrained")
     for axis, matrix, title in (
-        (axes[0], distances.mean(0), "mean"),
-        (axes[1], distances.std(0, ddof=1), "standard deviation"),
+        (axes[0], over_known(np.mean, distances, 1), "mean"),
+        (axes[1], over_known(partial(np.std, ddof=1), distances, 2), "standard deviation"),
     ):
         draw_distances(axis, matrix, class_names)
         axis.set_title(f"{title} over {len(distances)} seeds, N = {num_samples:,}")
     return figure
+
+
+def over_known(
+    statistic: Callable[[np.ndarray], np.floating], values: np.ndarray, fewest: int
+) -> np.ndarray:
+    """A statistic over the seeds `[S, …]` that have a value; NaN where fewer than `fewest` do."""
+
+    def of(column: np.ndarray) -> float:
+        known = column[np.isfinite(column)]
+        return float(statistic(known)) if len(known) >= fewest else np.nan
+
+    return np.apply_along_axis(of, 0, values)
 
 
 def plot_nearest_of_seeds(
@@ -128,15 +141,15 @@ def plot_dendrograms_of_seeds(
 
 
 def plot_epsilon_of_seeds(series: Mapping[str, np.ndarray], class_names: Sequence[str]) -> Figure:
-    """ε of each class: a dot for each seed, a bar for the mean; each of `series` is `[S, K]`."""
+    """ε of each class: a dot for each seed, a bar for the mean of those that have one; each of
+    `series` is `[S, K]`."""
     figure, axis = plt.subplots(figsize=(12, 5.2), layout="constrained")
     x, floor = np.arange(len(class_names)), 1e-2
     width = 0.8 / len(series)
     for i, (label, values) in enumerate(series.items()):
         place = x + (i - (len(series) - 1) / 2) * width
-        axis.bar(
-            place, np.maximum(values.mean(0), floor), width * 0.92, color=COLOURS[i], label=label
-        )
+        mean = np.maximum(over_known(np.mean, values, 1), floor)
+        axis.bar(place, mean, width * 0.92, color=COLOURS[i % len(COLOURS)], label=label)
         spread = np.linspace(-0.25, 0.25, len(values))[:, None] * width
         axis.scatter(
             (place + spread).ravel(),

@@ -8,9 +8,17 @@ matplotlib.use("Agg")  # files only: a machine without a screen is the usual one
 
 import matplotlib.pyplot as plt
 import numpy as np
+from matplotlib import font_manager
+from matplotlib.colors import hsv_to_rgb
 from matplotlib.figure import Figure
 
 from magan_jax.latent.geometry import Interval
+
+# Names of classes are the user's: a $ in them is no formula, and they may be in any script.
+_SCRIPTS = ("Noto Sans CJK JP", "Noto Sans CJK SC", "IPAexGothic", "WenQuanYi Zen Hei", "Noto Sans")
+_INSTALLED = {font.name for font in font_manager.fontManager.ttflist}
+plt.rcParams["text.parse_math"] = False
+plt.rcParams["font.family"] = ["DejaVu Sans", *(name for name in _SCRIPTS if name in _INSTALLED)]
 
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")  # Okabe and Ito
 GREY = "#666666"
@@ -18,8 +26,20 @@ GREY = "#666666"
 
 def class_colours(num_classes: int) -> list[tuple[float, float, float, float]]:
     """A colour for each class, the same in every figure."""
-    palette = plt.get_cmap("tab10" if num_classes <= 10 else "tab20")
-    return [palette(i % palette.N) for i in range(num_classes)]
+    if num_classes <= 20:
+        palette = plt.get_cmap("tab10" if num_classes <= 10 else "tab20")
+        return [palette(i) for i in range(num_classes)]
+    # Neighbours far apart on the wheel (the golden ratio), in three lights.
+    hues = np.arange(num_classes) * 0.618034 % 1
+    lights = np.array([0.95, 0.75, 0.55])[np.arange(num_classes) % 3]
+    saturations = np.array([0.85, 0.6, 0.9])[np.arange(num_classes) % 3]
+    colours = hsv_to_rgb(np.stack([hues, saturations, lights], axis=-1))
+    return [(float(r), float(g), float(b), 1.0) for r, g, b in colours]
+
+
+def in_legend(name: str) -> str:
+    """A class's name where a legend would leave it out for its first letter."""
+    return f" {name}" if name.startswith("_") else name
 
 
 def show(axis: plt.Axes, image: np.ndarray) -> None:

@@ -6,7 +6,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from magan_jax.comparison.systems import Reported
-from magan_jax.plots.style import COLOURS, GREY, class_colours, image_rows, plt, show
+from magan_jax.plots.style import COLOURS, GREY, class_colours, image_rows, in_legend, plt, show
 from magan_jax.plots.training import windows
 
 _MARKERS = "osD^v<>PX*ph"
@@ -148,7 +148,9 @@ def plot_embeddings(
     for axis, (title, found) in zip(axes.flat, points.items(), strict=False):
         for k, colour in enumerate(colours):
             mine = found[labels[title] == k]
-            axis.scatter(*mine.T, s=5, color=colour, label=class_names[k], rasterized=True)
+            axis.scatter(
+                *mine.T, s=5, color=colour, label=in_legend(class_names[k]), rasterized=True
+            )
         axis.set_title(title, fontsize=10)
         axis.set(xticks=[], yticks=[])
     handles, names = axes[0, 0].get_legend_handles_labels()

@@ -143,15 +143,7 @@ def train(
     # A copy: the first chunk takes the memory of its argument, which is the caller's.
     state = _copied(start.state)
     data = jax.device_put(data)
-    history = {name: [values] for name, values in start.history.items()}
-    machine = environment()
-    done, began, timed, timed_seconds = start.steps, time.perf_counter(), 0, 0.0
-
-    def progress() -> Progress:
-        joined = {name: np.concatenate(parts, axis=-1) for name, parts in history.items()}
-        seconds = start.seconds + time.perf_counter() - began
-        rate = timed * images_per_step / timed_seconds if timed else start.images_per_second
-        return Progress(state, done, steps_per_epoch, joined, seconds, rate, trained_with=machine)
+    log, done = _Log(start, images_per_step, title), start.steps
 
     with tqdm(
         total=total_steps * images_per_step,
@@ -163,31 +155,82 @@ def train(
         dynamic_ncols=True,
     ) as bar:
         while done < total_steps:
-            chunk_began = time.perf_counter()
             length = min(longest, steps_per_epoch - done % steps_per_epoch)
             state, infos = compiled(length)(state, data, key, jnp.uint32(done))
-            infos = jax.device_get(infos)
-            if done > start.steps:
-                timed, timed_seconds = (
-                    timed + length,
-                    timed_seconds + time.perf_counter() - chunk_began,
-                )
-            _check_finite(infos, done, title)
-            for name, values in infos.items():
-                history.setdefault(name, []).append(values)
+            # The devices are at this chunk while the host looks at the one before.
+            bar.update(log.look_at_pending())
+            log.pending = infos, done, length
             done += length
-            bar.update(length * images_per_step)
             if done % steps_per_epoch == 0:
+                bar.update(log.look_at_pending())
                 # An epoch's last loss was that of the parameters before: these may be kept now.
                 _check_state_finite(state, key.ndim, title, done)
-                shown = {name: float(np.mean(values)) for name, values in infos.items()}
-                for name, value in (evaluate(state) if evaluate else {}).items():
-                    history.setdefault(name, []).append(np.asarray(value)[..., None])
-                    shown[name] = float(np.mean(value))
-                bar.set_postfix({name: f"{value:.3f}" for name, value in shown.items()})
+                log.add_evaluated(evaluate(state) if evaluate else {})
+                bar.set_postfix(log.latest())
                 if after_epoch is not None:
-                    after_epoch(progress())
-    return progress()
+                    after_epoch(log.progress(state, done))
+                log.restart_clock()
+    return log.progress(state, done)
+
+
+class _Log:
+    """What the host learns of a training under way: its scalars, and its speed.
+
+    Attributes:
+        pending: a chunk's scalars, perhaps still being computed, with its first step and length.
+    """
+
+    def __init__(self, start: Progress, images_per_step: int, title: str) -> None:
+        self.pending: tuple[Info, int, int] | None = None
+        self._start, self._images_per_step, self._title = start, images_per_step, title
+        self._history = {name: [values] for name, values in start.history.items()}
+        self._machine = environment()
+        self._began = self._since = time.perf_counter()
+        self._timed_steps, self._timed_seconds = 0, 0.0
+
+    def look_at_pending(self) -> int:
+        """Wait for the pending chunk, check and keep its scalars; how many images it saw."""
+        if self.pending is None:
+            return 0
+        (infos, first, length), self.pending = self.pending, None
+        infos = jax.device_get(infos)
+        now = time.perf_counter()
+        if first > self._start.steps:  # the first chunk was compiled, too
+            self._timed_steps += length
+            self._timed_seconds += now - self._since
+        self._since = now
+        _check_finite(infos, first, self._title)
+        for name, values in infos.items():
+            self._history.setdefault(name, []).append(values)
+        return length * self._images_per_step
+
+    def add_evaluated(self, numbers: Mapping[str, Any]) -> None:
+        """Once an epoch."""
+        for name, value in numbers.items():
+            self._history.setdefault(name, []).append(np.asarray(value)[..., None])
+
+    def restart_clock(self) -> None:
+        """What came between two chunks is no training."""
+        self._since = time.perf_counter()
+
+    def latest(self) -> dict[str, str]:
+        """Of each scalar the mean over the last chunk, or the last value, for the eye."""
+        return {name: f"{np.mean(parts[-1]):.3f}" for name, parts in self._history.items()}
+
+    def progress(self, state: State, done: int) -> Progress:
+        """Where the training stands after `done` steps."""
+        rate = self._start.images_per_second
+        if self._timed_steps:
+            rate = self._timed_steps * self._images_per_step / self._timed_seconds
+        return Progress(
+            state,
+            done,
+            self._start.steps_per_epoch,
+            {name: np.concatenate(parts, axis=-1) for name, parts in self._history.items()},
+            self._start.seconds + time.perf_counter() - self._began,
+            rate,
+            trained_with=self._machine,
+        )
 
 
 @jax.jit
