@@ -3,6 +3,7 @@ import jax.numpy as jnp
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
+from matplotlib.collections import QuadMesh
 
 from magan_jax import analyze, cluster, labels_along_rays, measure_invariance, plots
 
@@ -140,4 +141,41 @@ def test_a_class_that_one_seed_lacks_is_shown_of_the_others():
     )
     np.testing.assert_allclose(mean, 2.0)
     np.testing.assert_allclose(spread, np.sqrt(2))
+    plt.close(figure)
+
+
+def test_numbers_on_logarithmic_axes_are_written_out(study):
+    analyses, _, invariance, _ = study
+    figure = plots.plot_epsilon(analyses, invariance, NAMES)
+    figure.canvas.draw()
+    shown = {t.get_text() for t in figure.axes[0].get_yticklabels(which="both")} - {""}
+    assert {"0.01", "0.1", "1"} <= shown
+    assert all(float(text) > 0 for text in shown)  # no "$10^{-1}$"
+    plt.close(figure)
+
+
+def test_colours_of_a_ray_change_where_it_leaves_its_class():
+    templates = jax.random.normal(jax.random.key(3), (4, 5))
+
+    def nearest_template(x):
+        return x @ templates.T
+
+    analysis = analyze(KEY, identity, nearest_template, latent_dim=5, num_classes=4)
+    invariance = measure_invariance(KEY, identity, nearest_template, analysis, num_directions=2)
+    rays = labels_along_rays(identity, nearest_template, analysis, num_points=21)
+    figure = plots.plot_rays(rays, invariance, NAMES)
+    meshes = [c for c in figure.axes[0].collections if isinstance(c, QuadMesh)]
+    checked = 0
+    for k, mesh in enumerate(meshes):
+        edges, colours = mesh.get_coordinates()[0, :, 0], mesh.get_array()[0]
+        assert (np.diff(edges) > 0).all()
+        own = np.flatnonzero(colours == k)
+        for end, edge, censored in (
+            (-invariance.minus[k], edges[own[0]], invariance.minus_censored[k]),
+            (invariance.plus[k], edges[own[-1] + 1], invariance.plus_censored[k]),
+        ):
+            if not censored and end:
+                checked += 1
+                assert edge == pytest.approx(end)
+    assert checked >= 4
     plt.close(figure)

@@ -7,7 +7,16 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from magan_jax.plots.style import COLOURS, GREY, class_colours, image_rows, in_legend, plt, show
+from magan_jax.plots.style import (
+    COLOURS,
+    GREY,
+    class_colours,
+    image_rows,
+    in_legend,
+    log_scale,
+    plt,
+    show,
+)
 
 _MARKERS = "osD^v<>PX*"
 _ACROSS = 3
@@ -48,7 +57,7 @@ def plot_accuracy(
             marker=_MARKERS[place % len(_MARKERS)], ms=5, mfc="white",
             label=f"bound: {title}",
         )  # fmt: skip
-    axis.set_xscale("log")
+    log_scale(axis.xaxis)
     axis.set_xticks(numbers, [str(n) for n in numbers])
     if len(numbers) == 1:
         axis.set_xlim(numbers[0] / 1.3, numbers[0] * 1.3)

@@ -9,14 +9,14 @@ from matplotlib.patches import Patch
 
 from magan_jax.latent.analysis import Analysis
 from magan_jax.latent.invariance import Invariance, RayLabels
-from magan_jax.plots.style import COLOURS, class_colours, plt, whiskers
+from magan_jax.plots.style import COLOURS, class_colours, log_scale, plt, span, whiskers
 
 
 def plot_epsilon(
     analyses: Sequence[Analysis], invariance: Invariance, class_names: Sequence[str]
 ) -> Figure:
     """Figure 12: the paper's ε, the debiased ε and the measured exits, per class."""
-    size = max(12.0, 0.55 * len(class_names)), 5.2
+    size = span(len(class_names), 0.55, 12), 5.2
     figure, axis = plt.subplots(figsize=size, layout="constrained")
     x = np.arange(len(class_names))
     series = []
@@ -70,7 +70,7 @@ def plot_epsilon(
                     zorder=3,
                     label=label + suffix,
                 )
-    axis.set_yscale("log")
+    log_scale(axis.yaxis)
     seen = np.concatenate([np.append(value, interval.high) for value, interval, _ in series])
     axis.set_ylim(floor, 1.6 * max(invariance.upper, *seen[np.isfinite(seen)]))
     axis.set_xticks(x, class_names, rotation=30, ha="right", rotation_mode="anchor")
@@ -86,25 +86,30 @@ def plot_epsilon(
 
 def plot_rays(rays: RayLabels, invariance: Invariance, class_names: Sequence[str]) -> Figure:
     """Labels along μ + pσ for every class; black ticks: the bisected exits."""
-    figure, axis = plt.subplots(figsize=(12, 0.42 * len(class_names) + 2), layout="constrained")
+    height = span(len(class_names), 0.42, 0.8)
+    figure, axis = plt.subplots(figsize=(12, height + 2), layout="constrained")
     colours = class_colours(len(class_names))
-    step = rays.position[1] - rays.position[0]
-    edges = np.append(rays.position - step / 2, rays.position[-1] + step / 2)
-    axis.pcolormesh(
-        edges,
-        np.arange(len(class_names) + 1) - 0.5,
-        np.ma.masked_less(rays.label, 0),
-        cmap=ListedColormap(colours),
-        norm=BoundaryNorm(np.arange(len(class_names) + 1) - 0.5, len(class_names)),
+    exits = np.stack(
+        [
+            np.where(censored, np.nan, sign * end)
+            for sign, end, censored in (
+                (-1, invariance.minus, invariance.minus_censored),
+                (1, invariance.plus, invariance.plus_censored),
+            )
+        ],
+        axis=1,
     )
+    for k, label in enumerate(rays.label):
+        axis.pcolormesh(
+            _edges(rays.position, exits[k]),
+            [k - 0.5, k + 0.5],
+            np.ma.masked_less(label[None], 0),
+            cmap=ListedColormap(colours),
+            norm=BoundaryNorm(np.arange(len(class_names) + 1) - 0.5, len(class_names)),
+        )
     axis.vlines([0], -0.5, len(class_names) - 0.5, color="black", lw=1, ls=":")
-    for k in range(len(class_names)):
-        for end, censored in (
-            (invariance.plus[k], invariance.plus_censored[k]),
-            (-invariance.minus[k], invariance.minus_censored[k]),
-        ):
-            if np.isfinite(end) and not censored:
-                axis.vlines([end], k - 0.45, k + 0.45, color="black", lw=2.5)
+    places, ends = np.nonzero(np.isfinite(exits))
+    axis.vlines(exits[places, ends], places - 0.45, places + 0.45, color="black", lw=2.5)
     axis.set_yticks(range(len(class_names)), class_names)
     axis.invert_yaxis()
     axis.set(
@@ -118,6 +123,16 @@ def plot_rays(rays: RayLabels, invariance: Invariance, class_names: Sequence[str
             ncol=min(5, len(class_names)),
             fontsize=8,
             loc="upper center",
-            bbox_to_anchor=(0.5, -0.6 / (0.42 * len(class_names) + 0.6)),
+            bbox_to_anchor=(0.5, -0.6 / (height + 0.6)),
         )
     return figure
+
+
+def _edges(position: np.ndarray, exits: np.ndarray) -> np.ndarray:
+    """Where the colours of a ray's points meet: half-way, but at an exit between two of them, which
+    bisection knows more exactly."""
+    middle = (position[1:] + position[:-1]) / 2
+    known = exits[np.isfinite(exits) & (exits > position[0]) & (exits < position[-1])]
+    middle[np.searchsorted(position, known) - 1] = known
+    first, last = position[0] - np.diff(position[:2]) / 2, position[-1] + np.diff(position[-2:]) / 2
+    return np.concatenate([first, middle, last])

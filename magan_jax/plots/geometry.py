@@ -9,14 +9,14 @@ from scipy.cluster.hierarchy import dendrogram
 from magan_jax.latent.analysis import Analysis
 from magan_jax.latent.clustering import LINKAGES, Clustering
 from magan_jax.latent.geometry import Interval
-from magan_jax.plots.style import COLOURS, GREY, class_colours, plt, whiskers
+from magan_jax.plots.style import COLOURS, GREY, class_colours, plt, span, whiskers
 
 
 def plot_distances(analyses: Sequence[Analysis], class_names: Sequence[str]) -> Figure:
     """Figure 7: distances of the class means, for each N."""
-    figure, axes = plt.subplots(
-        1, len(analyses), figsize=(7.2 * len(analyses), 6.4), squeeze=False, layout="constrained"
-    )
+    side = span(len(class_names), 0.2, 6.4)
+    size = (side + 0.8) * len(analyses), side
+    figure, axes = plt.subplots(1, len(analyses), figsize=size, squeeze=False, layout="constrained")
     # One scale of colours: the same colour is the same distance at every N.
     largest = max(
         float(np.max(x.distance, where=np.isfinite(x.distance), initial=0)) for x in analyses
@@ -56,7 +56,8 @@ def draw_distances(
 
 def plot_dendrograms(clustering: Clustering, analysis: Analysis, names: Sequence[str]) -> Figure:
     """Figure 8: four dendrograms; at each merge the share of bootstrap trees that have it."""
-    figure, axes = plt.subplots(2, 2, figsize=(12, 9), layout="constrained")
+    size = span(len(names), 0.44, 12), 9
+    figure, axes = plt.subplots(2, 2, figsize=size, layout="constrained")
     for axis, method in zip(axes.flat, LINKAGES, strict=True):
         found = clustering.dendrograms[method]
         draw_dendrogram(axis, found.merges, [names[k] for k in clustering.classes], found.support)
@@ -102,9 +103,8 @@ def draw_dendrogram(
 
 def plot_nearest(analyses: Sequence[Analysis], class_names: Sequence[str]) -> Figure:
     """Figure 9: distance to the nearest other class, as it is and debiased."""
-    figure, axes = plt.subplots(
-        1, len(analyses), figsize=(7.5 * len(analyses), 4.6), squeeze=False, layout="constrained"
-    )
+    size = span(len(class_names), 0.45, 7.5) * len(analyses), 4.6
+    figure, axes = plt.subplots(1, len(analyses), figsize=size, squeeze=False, layout="constrained")
     x = np.arange(len(class_names))
     for axis, analysis in zip(axes[0], analyses, strict=True):
         for offset, value, interval, label, colour in (

@@ -11,7 +11,7 @@ from scipy.spatial.distance import squareform
 from magan_jax.latent.agreement import Likeness
 from magan_jax.latent.clustering import LINKAGES, merge_support
 from magan_jax.plots.geometry import draw_dendrogram, draw_distances
-from magan_jax.plots.style import COLOURS, plt, show
+from magan_jax.plots.style import COLOURS, log_scale, plt, show
 
 
 def plot_likenesses(likenesses: Mapping[str, Likeness], num_samples: int) -> Figure:
@@ -159,7 +159,7 @@ def plot_epsilon_of_seeds(series: Mapping[str, np.ndarray], class_names: Sequenc
             zorder=3,
             label="one seed (those below 0.01 lie at the foot)" if i == 0 else None,
         )
-    axis.set_yscale("log")
+    log_scale(axis.yaxis)
     axis.set_ylim(bottom=floor * 0.8)
     axis.set_xticks(x, class_names, rotation=30, ha="right", rotation_mode="anchor")
     axis.set(

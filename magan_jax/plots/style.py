@@ -9,8 +9,10 @@ matplotlib.use("Agg")  # files only: a machine without a screen is the usual one
 import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib import font_manager
+from matplotlib.axis import XAxis, YAxis
 from matplotlib.colors import hsv_to_rgb
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogFormatter
 
 from magan_jax.latent.geometry import Interval
 
@@ -37,9 +39,29 @@ def class_colours(num_classes: int) -> list[tuple[float, float, float, float]]:
     return [(float(r), float(g), float(b), 1.0) for r, g, b in colours]
 
 
+class _WrittenOut(LogFormatter):
+    """0.01, 0.1, 1 rather than powers of ten, which are formulas; where `LogFormatter` has room."""
+
+    def __call__(self, x: float, pos: int | None = None) -> str:
+        return f"{x:g}" if super().__call__(x, pos) else ""
+
+
+def log_scale(axis: XAxis | YAxis) -> None:
+    """Make an axis logarithmic."""
+    axis.axes.set(**{f"{axis.axis_name}scale": "log"})
+    axis.set_major_formatter(_WrittenOut())
+    axis.set_minor_formatter(_WrittenOut(minor_thresholds=(1, 0.4)))
+
+
 def in_legend(name: str) -> str:
     """A class's name where a legend would leave it out for its first letter."""
     return f" {name}" if name.startswith("_") else name
+
+
+def span(num_classes: int, each: float, least: float) -> float:
+    """A side of a figure that holds so many classes, in inches: enough for each, as far as a
+    picture can be opened."""
+    return float(np.clip(each * num_classes, least, 80.0))
 
 
 def show(axis: plt.Axes, image: np.ndarray) -> None:

@@ -6,7 +6,16 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from magan_jax.comparison.systems import Reported
-from magan_jax.plots.style import COLOURS, GREY, class_colours, image_rows, in_legend, plt, show
+from magan_jax.plots.style import (
+    COLOURS,
+    GREY,
+    class_colours,
+    image_rows,
+    in_legend,
+    log_scale,
+    plt,
+    show,
+)
 from magan_jax.plots.training import windows
 
 _MARKERS = "osD^v<>PX*ph"
@@ -58,7 +67,7 @@ def plot_metric_curves(
         axis.set(xlabel="epoch", ylabel=label)
         axis.xaxis.get_major_locator().set_params(integer=True)
         axis.grid(alpha=0.3)
-    axes[0].set_yscale("log")
+    log_scale(axes[0].yaxis)
     for axis in axes[1:]:
         axis.set_ylim(0, 1)
     figure.legend(*axes[0].get_legend_handles_labels(), loc="outside right center", fontsize=8)
