@@ -108,8 +108,10 @@ def ascend(
         wanted = np.pad(target[rows], (0, missing))
         settings = (np.float32(step_size), np.float32(pull), np.float32(radius))
         ended = compiled(arrays, padded, wanted, *settings, np.int32(num_steps))
-        results.append([x[: size - missing] for x in ended])
-    *found, finite = (np.concatenate(x) for x in zip(*jax.device_get(results), strict=True))
+        results.append(ended)
+    *found, finite = (
+        np.concatenate(x)[: len(latents)] for x in zip(*jax.device_get(results), strict=True)
+    )
     check_finite(int(np.sum(~finite)), len(latents))
     moved, label, before, after = found
     return Ascent(moved, target, label, before, after)

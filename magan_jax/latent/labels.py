@@ -67,9 +67,10 @@ def label_latents(
     for first in range(0, len(latents), size):
         part = latents[first : first + size]
         padded = np.pad(part, ((0, size - len(part)), (0, 0)))
-        results.append([x[: len(part)] for x in compiled(arrays, padded)])
+        results.append(compiled(arrays, padded))
+    # Cut on the host: on the device each length would be a program of its own.
     label, confidence, finite = (
-        np.concatenate(x) for x in zip(*jax.device_get(results), strict=True)
+        np.concatenate(x)[: len(latents)] for x in zip(*jax.device_get(results), strict=True)
     )
     check_finite(int(np.sum(~finite)), len(latents))
     return Labels(label, confidence)

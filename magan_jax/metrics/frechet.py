@@ -184,8 +184,8 @@ def _root(covariance: np.ndarray) -> np.ndarray:
 
 def _subset(key: jax.Array, number: int, count: int, size: int) -> np.ndarray:
     """Rows of a random subset, in ascending order."""
-    drawn = jax.random.permutation(jax.random.fold_in(key, number), count)[:size]
-    return np.sort(np.asarray(drawn))
+    drawn = np.asarray(jax.random.permutation(jax.random.fold_in(key, number), count))
+    return np.sort(drawn[:size])  # on the host: there each size would be a program of its own
 
 
 def _parts(array: np.ndarray) -> Iterator[np.ndarray]:

@@ -13,13 +13,23 @@ import jax.numpy as jnp
 State = Any
 
 
+# Both in one program: array by array they would be one for each shape, compiled before the first
+# training step.
+@jax.jit
 def stacked(states: Sequence[State]) -> State:
     """S states of one structure as one, every array `[S, ...]`."""
     return jax.tree.map(lambda *arrays: jnp.stack(arrays), *states)
 
 
 def member(states: State, index: int) -> State:
-    """One state out of stacked ones."""
+    """One state out of stacked ones; of arrays on the host, on the host."""
+    if any(isinstance(array, jax.Array) for array in jax.tree.leaves(states)):
+        return _member(states, index)
+    return jax.tree.map(lambda array: array[index], states)
+
+
+@jax.jit
+def _member(states: State, index: int | jax.Array) -> State:
     return jax.tree.map(lambda array: array[index], states)
 
 
