@@ -8,6 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import jax
 import numpy as np
 import pytest
 from conftest import (
@@ -18,6 +19,8 @@ from conftest import (
     run_experiment,
     unexplained,
 )
+
+from magan_jax import load_dataset, load_run
 
 ROOT = Path(__file__).parent.parent
 SCRIPT = EXPERIMENTS / "fashion.py"
@@ -271,3 +274,35 @@ def test_two_hosts_find_what_one_host_finds(finished, tmp_path):
         np.testing.assert_allclose(*counts, atol=2)
         distances = [np.array(x["distance"], float) for x in (a, b)]
         np.testing.assert_allclose(*distances, rtol=0.02)
+
+
+@pytest.mark.filterwarnings("ignore:the files in", "ignore:Glyph")
+def test_coloured_images_of_ones_own_go_the_whole_way(quick_compilation, tiny_folder, tmp_path):
+    grey = load_dataset("fashion_mnist", tiny_folder)
+    colours = {
+        f"{part}_images": np.concatenate([images, images // 2, 255 - images], axis=-1)
+        for part, images in (("train", grey.train_images), ("test", grey.test_images))
+    }
+    labels = {"train_labels": grey.train_labels, "test_labels": grey.test_labels}
+    np.savez(tmp_path / "three_colours.npz", **colours, **labels)
+    names = ["b$_$c", "$5 to $10", "_hidden", "<b>", "a_b", "日本", "ö", "g", "h", "&amp;"]
+    error = run(
+        tmp_path / "three_colours.npz", tmp_path / "run", "--class-names", *names,
+        "--classifier.epochs=1", "--gan.epochs=1",
+    )  # fmt: skip
+    assert error is None
+    results = read_results(tmp_path / "run")
+    assert results["dataset"]["name"] == "three_colours"
+    assert results["dataset"]["image_shape"] == [8, 8, 3]
+    assert results["dataset"]["class_names"] == names
+    assert results["config"]["classifier"]["mirror"] is False
+    page = (tmp_path / "run" / "report.html").read_text()
+    assert "&lt;b&gt;" in page
+    assert "&amp;amp;" in page
+    for name in ("class_means", "label_along_ray", "figure_12_epsilon"):  # with all names
+        assert (tmp_path / "run" / "figures" / f"{name}.png").is_file()
+    found = load_run(tmp_path / "run")
+    assert found.class_names == tuple(names)
+    images = found.generate(found.prior(jax.random.key(0), 5))
+    assert images.shape == (5, 8, 8, 3)
+    assert found.classify(images).shape == (5, 10)

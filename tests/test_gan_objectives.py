@@ -10,7 +10,7 @@ import optax
 import pytest
 
 from magan_jax.models.dcgan import Generator
-from magan_jax.objectives import OBJECTIVES, Constants
+from magan_jax.objectives import CONSTANTS_OF, OBJECTIVES, Constants
 from magan_jax.parallel import DEVICES, local_part, on_devices
 from magan_jax.training.engine import Batch, chunk_function
 from magan_jax.training.gan import train_gan, train_gans
@@ -264,3 +264,27 @@ def test_frozen_networks_that_do_not_fit_are_refused(features, message):
     config = replace(SMALL, objective="perceptual")
     with pytest.raises(ValueError, match=message):
         train_gans(jax.random.split(KEY, 2), config, IMAGES, stage=NOWHERE, features=features)
+
+
+class Noted:
+    """Constants that note who asks for which."""
+
+    def __init__(self):
+        self.asked = set()
+
+    def __getattr__(self, name):
+        value = getattr(Constants(), name)
+        self.asked.add(name)
+        return value
+
+
+@pytest.mark.parametrize("objective", OBJECTIVES)
+def test_the_table_of_constants_has_those_that_an_objective_reads(objective):
+    constants = Noted()
+    noting = replace(SMALL, objective=objective, constants=constants)
+    plain = replace(noting, constants=Constants())
+    frozen = FROZEN if compares_features(plain) else None
+    state = jax.eval_shape(lambda key: init_gan(key, plain, SHAPE), KEY)
+    step = on_devices(gan_step(noting, SHAPE, frozen), num_devices=1)
+    jax.eval_shape(step, state, first(16), KEY)
+    assert constants.asked == set(CONSTANTS_OF[objective])

@@ -12,6 +12,7 @@ from dataclasses import fields, replace
 from typing import Any, NamedTuple
 
 from magan_jax.comparison.orders import Order
+from magan_jax.objectives import CONSTANTS_OF, Constants
 from magan_jax.training.gan_config import GANConfig
 
 
@@ -154,6 +155,9 @@ def check_systems(
         value = getattr(base, one.name)
         if value == getattr(default, one.name):
             continue
+        if one.name == "constants":
+            _check_constants(names, base, epochs, default.constants)
+            continue
         flag = f"--gan.{one.name.replace('_', '-')} is {value}"
         if one.name == "epochs":
             raise ValueError(f"{flag}; give --epochs, which is for every system.")
@@ -172,4 +176,22 @@ def check_systems(
             raise ValueError(
                 f"{flag}, but {', '.join(own)} would not heed it: it is set there by a report or a "
                 "method's paper, or means nothing; leave it out, or name other --methods."
+            )
+
+
+def _check_constants(
+    names: Sequence[str], base: GANConfig, epochs: int | None, default: Constants
+) -> None:
+    """Refuse a constant that no system reads; those that do not, have it in no equation."""
+    read = {
+        constant
+        for name in names
+        for constant in CONSTANTS_OF[chosen_config(name, base, epochs).objective]
+    }
+    for one in fields(default):
+        value = getattr(base.constants, one.name)
+        if value != getattr(default, one.name) and one.name not in read:
+            raise ValueError(
+                f"--gan.constants.{one.name} is {value}, but the objective of none of "
+                f"{', '.join(names)} has it; leave it out, or name other --methods."
             )

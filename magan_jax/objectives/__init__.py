@@ -13,6 +13,7 @@ from magan_jax.objectives.vanilla import vanilla
 from magan_jax.objectives.wasserstein import wasserstein, wasserstein_gp
 
 __all__ = [
+    "CONSTANTS_OF",
     "OBJECTIVES",
     "Constants",
     "Judge",
@@ -46,3 +47,15 @@ OBJECTIVES: dict[ObjectiveName, Callable[[Constants], Objective]] = {
     "cluster_wasserstein_gp": cluster_wasserstein_gp,
 }
 """Objectives, given their constants, by the name that a configuration uses."""
+
+CONSTANTS_OF: dict[ObjectiveName, tuple[str, ...]] = {
+    "vanilla": (),
+    "wasserstein": ("clip",),
+    "wasserstein_gp": ("penalty",),
+    "hinge": (),
+    "san": ("direction",),
+    "perceptual": ("perceptual",),
+    "cluster": ("continuous", "label"),
+    "cluster_wasserstein_gp": ("continuous", "label", "penalty"),
+}
+"""Which of the constants each of them reads."""
