@@ -4,8 +4,10 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 from matplotlib.collections import QuadMesh
+from scipy.cluster.hierarchy import linkage
 
 from magan_jax import analyze, cluster, labels_along_rays, measure_invariance, plots
+from magan_jax.plots.geometry import draw_dendrogram
 
 NAMES = ["T-shirt/top", "Trousers", "Pullover", "Ankle boot"]
 KEY = jax.random.key(0)
@@ -178,4 +180,25 @@ def test_colours_of_a_ray_change_where_it_leaves_its_class():
                 checked += 1
                 assert edge == pytest.approx(end)
     assert checked >= 4
+    plt.close(figure)
+
+
+@pytest.mark.parametrize("method", ["single", "average", "complete", "ward"])
+def test_each_merge_shows_its_own_support_even_where_heights_are_equal(method):
+    # Two pairs at the same distance, of which one is certain and one is not.
+    means = np.array([[0.0], [1.0], [10.0], [11.0], [30.0], [30.5]])
+    merges = linkage(means, method)
+    support = np.arange(len(merges)) / 100
+    figure, axis = plt.subplots()
+    draw_dendrogram(axis, merges, list("abcdef"), support)
+    names = [text.get_text() for text in axis.get_xticklabels()]
+    pairs = {frozenset("ab"), frozenset("cd"), frozenset("ef")}
+    shown = {}
+    for text in axis.texts:
+        left = int((text.xy[0] - 10) // 10)  # scipy has a leaf at 5, 15, 25, …
+        members = frozenset(names[left : left + 2])
+        if members in pairs and text.xy[1] < 1.5:
+            shown[members] = text.get_text()
+    for number, (one, other) in enumerate(merges[:3, :2].astype(int)):
+        assert shown[frozenset(("abcdef"[one], "abcdef"[other]))] == f"{support[number]:.0%}"
     plt.close(figure)

@@ -3,6 +3,7 @@ import numpy as np
 
 from magan_jax import plots
 from magan_jax.latent.conditional import ConditionalScores
+from magan_jax.latent.exits import Exits
 from magan_jax.plots.conditional import Curve, Mark
 
 RANDOM = np.random.default_rng(0)
@@ -26,8 +27,12 @@ def figures():
     theta, n = (x.ravel() for x in np.meshgrid(np.linspace(0, 1, 11), (1, 2, 3, 5)))
     shares = RANDOM.uniform(0.5, 1, (44, 3))
     yield plots.plot_one_scale(theta, n, ConditionalScores(shares, shares))
+    epsilon = np.minimum(RANDOM.uniform(0, 3, (3, 40)), 2.0)
     yield plots.plot_exit_curves(
-        RANDOM.uniform(0, 3, (3, 40)), np.linspace(0, 1, 11), RANDOM.uniform(0, 1, (11, 3)), NAMES
+        Exits(epsilon, epsilon == 2.0, np.arange(3)),
+        np.linspace(0, 1, 11),
+        RANDOM.uniform(0, 1, (11, 3)),
+        NAMES,
     )
     for d in (2, 20):
         thetas = {"Medium 1": RANDOM.uniform(size=(1, d)), "Medium 2": RANDOM.uniform(size=(3, d))}
@@ -68,12 +73,20 @@ def test_a_line_has_its_colour_in_every_panel():
 
 
 def test_exit_curves_are_the_share_of_rays_still_inside():
-    epsilon = np.array([[0.2, 0.4, 0.6, 3.0]])
-    figure = plots.plot_exit_curves(epsilon, np.array([0.0, 1.0]), np.ones((2, 1)), ["one"])
-    (steps,) = (line for line in figure.axes[0].lines if line.get_drawstyle() == "steps-post")
+    exits = Exits(
+        np.array([[0.2, 2.0, 0.4, 0.6], [2.0] * 4]),
+        np.array([[False, True, False, False], [True] * 4]),
+        np.arange(2),
+    )
+    names = ["one", "all stay"]
+    figure = plots.plot_exit_curves(exits, np.array([0.0, 1.0]), np.ones((2, 2)), names)
+    steps, stay = (line for line in figure.axes[0].lines if line.get_drawstyle() == "steps-post")
     x, y = np.asarray(steps.get_xdata()), np.asarray(steps.get_ydata())
     for theta, inside in ((0.1, 1.0), (0.3, 0.75), (0.5, 0.5), (1.0, 0.25)):
         assert y[np.searchsorted(x, theta, side="right") - 1] == inside
+    assert (x[-1], y[-1]) == (2.0, 0.25)  # followed so far, and never to have left
+    np.testing.assert_array_equal(stay.get_ydata(), 1.0)
+    assert stay.get_xdata()[-1] == 2.0
     plt.close(figure)
 
 

@@ -159,10 +159,7 @@ def _exits(outcome: Outcome, names: Any) -> FigureEntry:
         "with n = 1 on other draws (points). Points far above a line: draws that left the class "
         f"and came back.{remark}",
         plots.plot_exit_curves(
-            judged.exits.epsilon,
-            judged.grid.theta[single],
-            judged.grid.scores.accuracy[single],
-            names,
+            judged.exits, judged.grid.theta[single], judged.grid.scores.accuracy[single], names
         ),
     )
 

@@ -8,6 +8,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Ellipse
 
 from magan_jax.latent.conditional import ConditionalScores
+from magan_jax.latent.exits import Exits
 from magan_jax.plots.style import COLOURS, GREY, class_colours, in_legend, plt
 from magan_jax.plots.training import windows
 
@@ -138,23 +139,25 @@ def plot_one_scale(theta: np.ndarray, num_draws: np.ndarray, scores: Conditional
 
 
 def plot_exit_curves(
-    epsilon: np.ndarray, theta: np.ndarray, accuracy: np.ndarray, class_names: Sequence[str]
+    exits: Exits, theta: np.ndarray, accuracy: np.ndarray, class_names: Sequence[str]
 ) -> Figure:
-    """How many draws are still in their class at every θ.
+    """How many draws are still in their class at every θ, as far as they were followed.
 
     Args:
-        epsilon: `[K, M]`, where each draw first leaves it.
+        exits: `[K, M]`, where each draw first leaves it.
         theta: `[T]`, at which accuracies were measured.
         accuracy: `[T, K]`.
         class_names: K names.
     """
     figure, axis = plt.subplots(figsize=(8.5, 5), layout="constrained")
-    share = 1 - np.arange(1, epsilon.shape[1] + 1) / epsilon.shape[1]
     for k, colour in enumerate(class_colours(len(class_names))):
-        ends = np.concatenate([[0.0], np.sort(epsilon[k])])
+        ends, censored = exits.epsilon[k], exits.censored[k]
+        left = np.sort(ends[~censored])
+        share = 1 - np.arange(len(left) + 1) / len(ends)
+        followed = ends[censored][:1]  # the others are still there
         axis.step(
-            ends,
-            np.concatenate([[1.0], share]),
+            np.concatenate([[0.0], left, followed]),
+            np.append(share, share[-1:].repeat(len(followed))),
             where="post",
             color=colour,
             lw=1.2,

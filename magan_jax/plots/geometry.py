@@ -81,10 +81,8 @@ def draw_dendrogram(
         color_threshold=0,
         above_threshold_color=COLOURS[0],
     )
-    # scipy draws merges in its own order; heights identify them.
-    for x, height in zip(drawn["icoord"], drawn["dcoord"], strict=True):
-        merge = int(np.argmin(np.abs(merges[:, 2] - height[1])))
-        if len(merges) <= 20 and merge < len(merges) - 1:
+    for merge, x, height in zip(_as_drawn(merges), drawn["icoord"], drawn["dcoord"], strict=True):
+        if len(merges) <= 20 and merge < len(merges) - 1 and np.isfinite(support[merge]):
             axis.annotate(
                 f"{support[merge]:.0%}",
                 (np.mean(x[1:3]), height[1]),
@@ -99,6 +97,18 @@ def draw_dendrogram(
     plt.setp(axis.get_xticklabels(), ha="right", rotation_mode="anchor")
     axis.set_ylabel("distance")
     axis.margins(y=0.08)
+
+
+def _as_drawn(merges: np.ndarray) -> list[int]:
+    """Merges in the order in which scipy draws them: below each first its left, then its right."""
+    leaves = len(merges) + 1
+    order, waiting = [], [2 * leaves - 2]
+    while waiting:
+        node = waiting.pop()
+        if node >= leaves:
+            order.append(node - leaves)
+            waiting += merges[node - leaves, :2].astype(int).tolist()
+    return order[::-1]
 
 
 def plot_nearest(analyses: Sequence[Analysis], class_names: Sequence[str]) -> Figure:
