@@ -1,11 +1,14 @@
-"""What all hosts must agree on."""
+"""What all hosts must agree on, and what a run says of its machine."""
+
+import shlex
+import sys
 
 import jax
 import numpy as np
 import pytest
 from jax.experimental import multihost_utils
 
-from magan_jax.runtime import first_host_says, join_hosts
+from magan_jax.runtime import environment, first_host_says, join_hosts
 
 
 def test_a_machine_alone_is_told_what_a_cluster_needs(monkeypatch):
@@ -38,3 +41,9 @@ def test_the_first_hosts_answer_counts(first, monkeypatch):
     monkeypatch.setattr(multihost_utils, "broadcast_one_to_all", broadcast)
     assert first_host_says(not first) is first
     assert given == [not first]  # every host takes part
+
+
+def test_the_command_can_be_given_again(monkeypatch):
+    given = ["experiments/benchmark.py", "--forms", "compiled, in a CUDA graph", "--turns", "3"]
+    monkeypatch.setattr(sys, "argv", given)
+    assert shlex.split(environment()["command"]) == ["benchmark.py", *given[1:]]
