@@ -1,7 +1,5 @@
 """Errors that a caller may want to tell apart, and the check that most functions share."""
 
-import numpy as np
-
 
 class DataError(ValueError):
     """The data cannot be found, read or trusted; the message says which part and what to do."""
@@ -11,7 +9,8 @@ class NetworkOutputError(ValueError):
     """What a network gave for good input cannot be used: not finite, or dark everywhere."""
 
 
-def check_positive(name: str, value: int) -> None:
-    """Refuse a size below one, and a float, which no array can be as long as."""
-    if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < 1:
-        raise ValueError(f"{name} is {value!r}; it must be a whole number (int), at least 1.")
+def check_positive(name: str, value: int) -> int:
+    """A size as an int, whatever its type (1e6 is a whole number, too); refuses one below 1."""
+    if isinstance(value, bool) or not 1 <= value < float("inf") or int(value) != value:
+        raise ValueError(f"{name} is {value}; it must be a whole number, at least 1.")
+    return int(value)

@@ -94,6 +94,17 @@ def test_one_reference_serves_several_sets():
         assert evaluate_against(reference, fake) == alone
 
 
+def test_whole_numbers_may_be_floats():
+    settings = {"real": REAL, "fake": FAKE, "held_out": HELD_OUT}
+    floats = {"k_precision": 3.0, "k_density": 5.0, "batch_size": 1e2}
+    assert evaluate_images(EXTRACTOR, **settings, **floats) == evaluate_images(
+        EXTRACTOR, **settings
+    )
+    sets = {"real": features(REAL), "fake": features(FAKE)}
+    assert precision_recall(**sets, k=3.0) == precision_recall(**sets, k=3)
+    assert density_coverage(**sets, k=5.0) == density_coverage(**sets, k=5)
+
+
 def test_a_reference_made_for_less_is_refused():
     for methods, missing in (
         (["vendi_score"], "frechet_distance"),
@@ -185,8 +196,8 @@ def test_too_few_held_out_images_are_warned_of_and_cost_the_yardstick_alone():
         ({"methods": ["fid"]}, "method is 'fid'; choose among frechet_distance, precision_re"),
         ({"methods": ["frechet_distance_infinity"]}, "key is None, but"),
         ({"k_density": 300}, r"k is 300, but real has 300 row\(s\)"),
-        ({"k_precision": 3.0}, r"k is 3.0; it must be a whole number \(int\), at least 1"),
-        ({"batch_size": 1e2}, "batch_size is 100.0; it must be a whole number"),
+        ({"k_precision": 3.5}, "k_precision is 3.5; it must be a whole number, at least 1"),
+        ({"batch_size": 0.5}, "batch_size is 0.5; it must be a whole number"),
         ({"k_precision": 120}, r"k is 120, but fake has 120 row\(s\)"),
         ({"fake": FAKE[:0]}, r"fake has the shape \(0, 8, 8, 1\)"),
         ({"held_out": HELD_OUT.astype(float)}, "held_out goes from"),

@@ -3,7 +3,15 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from magan_jax import analyze, bisect_epsilon, label_latents
+from magan_jax import (
+    analyze,
+    bisect_epsilon,
+    label_latents,
+    measure_invariance,
+    measure_purity,
+    regions_around_anchors,
+    synthesize,
+)
 from magan_jax.latent.networks import chosen_batch_size, take_apart
 from magan_jax.latent.sampling import as_pytree
 
@@ -138,3 +146,30 @@ def test_a_numpy_function_works_behind_a_callback():
     assert found.num_samples == 1000
     with pytest.raises(ValueError, match=r"key is 0; one key is needed"):
         analyze(0, generate, lambda x: x, **settings)
+
+
+def test_whole_numbers_may_be_floats():
+    """As a user writes 1e6, in every function and not in the first alone."""
+
+    def generate(z):
+        return jnp.tanh(z)[:, :, None, None]
+
+    def classify(x):
+        return x[:, :3, 0, 0]
+
+    analysis = analyze(KEY, generate, classify, latent_dim=4.0, num_classes=3.0, num_samples=1e3)
+    networks = (generate, classify, analysis)
+    exits = measure_invariance(KEY, *networks, num_directions=1e1)
+    assert exits.random.shape == (3, 10)
+    assert measure_purity(KEY, *networks, exits.measured, num_shifts=1e1).total == 10
+    regions = regions_around_anchors(
+        KEY, *networks, num_anchors=3.0, num_directions=4.0, max_draws=1e4
+    )
+    assert 3 <= len(regions.label) <= 9
+    made = synthesize(KEY, generate, classify, regions, num_per_class=1e1)
+    assert len(made.images) == 30
+    for wrong in (0, 2.5, True, float("nan")):
+        with pytest.raises(ValueError, match="num_directions is .*; it must be a whole number"):
+            measure_invariance(KEY, *networks, num_directions=wrong)
+        with pytest.raises(ValueError, match="key is 3; one key is needed"):
+            measure_invariance(3, *networks, num_directions=wrong)

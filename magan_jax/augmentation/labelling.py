@@ -151,7 +151,7 @@ def neighbours_probabilities(
     if not (scale >= 0 and np.isfinite(scale)):
         raise ValueError(f"scale is {scale}; it must be 0 or more, and finite.")
     if num_neighbours:
-        check_positive("num_neighbours", num_neighbours)
+        num_neighbours = check_positive("num_neighbours", num_neighbours)
     z = check_latents(latents)
     yield _probabilities(generate, classify, z)
     for j in range(num_neighbours):

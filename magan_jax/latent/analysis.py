@@ -117,16 +117,15 @@ def analyze(
             finite.
     """
     check_key(key)
-    check_positive("latent_dim", latent_dim)
-    check_positive("num_classes", num_classes)
+    latent_dim = check_positive("latent_dim", latent_dim)
+    num_classes = check_positive("num_classes", num_classes)
     batch_size = chosen_batch_size(batch_size)
-    check_positive("num_samples", num_samples)
+    num_samples = check_positive("num_samples", num_samples)
     if not 2 <= num_samples < 2**31:
         raise ValueError(
             f"num_samples is {num_samples}; a standard deviation needs at least 2, and latents "
             "are numbered below 2³¹."
         )
-    num_samples = int(num_samples)  # it may be 1e6
     if num_permutations < 0:
         raise ValueError(f"num_permutations is {num_permutations}; it must be 0 or more.")
     prior = standard_normal(latent_dim) if prior is None else prior

@@ -85,7 +85,7 @@ def ascend(
             that are not finite on the way.
     """
     latents = check_latents(latents)
-    check_positive("num_steps", num_steps)
+    num_steps = check_positive("num_steps", num_steps)
     batch_size = chosen_batch_size(batch_size)
     if not 0 < step_size < np.inf:
         raise ValueError(f"step_size is {step_size}; it must be positive and finite.")

@@ -94,9 +94,9 @@ def conditional_images(
         ValueError: for θ, numbers or shapes that cannot be.
     """
     check_key(key)
-    check_positive("num_samples", num_samples)
-    check_positive("num_draws", num_draws)
-    num_classes, num_samples, num_draws = len(latents.mean), int(num_samples), int(num_draws)
+    num_samples = check_positive("num_samples", num_samples)
+    num_draws = check_positive("num_draws", num_draws)
+    num_classes = len(latents.mean)
     theta, _ = _samplers(latents, theta, num_draws)
     if len(theta) > 1:
         raise ValueError(f"theta is of {len(theta)} samplers; one is needed, [K, d].")
@@ -140,11 +140,10 @@ def score_conditional(
         NetworkOutputError: for images that are not finite or wholly dark, which have no cosine.
     """
     check_key(key)
-    check_positive("num_samples", num_samples)
+    num_samples = check_positive("num_samples", num_samples)
     if num_samples < 2:
         raise ValueError("num_samples is 1; a pair of images needs 2.")
     theta, draws = _samplers(latents, theta, num_draws)
-    num_samples = int(num_samples)
     num_classes, latent_dim = latents.mean.shape
     weights = (np.arange(draws.max()) < draws[:, None]) / draws[:, None]
     pairs = _score_pairs(

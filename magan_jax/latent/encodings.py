@@ -52,6 +52,7 @@ def class_latents(
         NetworkOutputError: for encodings that are not finite.
     """
     labels, images = np.asarray(labels), np.asarray(images)
+    num_classes = check_positive("num_classes", num_classes)
     count = _checked_counts(images, labels, num_classes)
     mean, log_variance = _encoded(encode, images)
     mean, variance = mean.astype(np.float64), np.exp(log_variance.astype(np.float64))
@@ -69,7 +70,6 @@ def class_latents(
 
 def _checked_counts(images: np.ndarray, labels: np.ndarray, num_classes: int) -> np.ndarray:
     """Images of each class `[K]`; what cannot be is refused in a sentence."""
-    check_positive("num_classes", num_classes)
     if labels.shape != images.shape[:1] or not np.issubdtype(labels.dtype, np.integer):
         raise ValueError(
             f"labels are {labels.dtype} of the shape {labels.shape}; whole numbers "

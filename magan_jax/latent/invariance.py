@@ -109,7 +109,7 @@ def measure_invariance(
         ValueError: for what `bisect_epsilon` refuses, and if no class has statistics.
     """
     check_key(key)
-    check_positive("num_directions", num_directions)
+    num_directions = check_positive("num_directions", num_directions)
     valid = np.flatnonzero(analysis.valid)
     if not len(valid):
         raise ValueError("no class has two latents; draw more of them (num_samples).")
@@ -180,7 +180,7 @@ def measure_purity(
         batch_size, num_devices: see `label_latents`.
     """
     check_key(key)
-    check_positive("num_shifts", num_shifts)
+    num_shifts = check_positive("num_shifts", num_shifts)
     epsilon = np.asarray(epsilon, np.float64)
     if epsilon.shape != analysis.counts.shape or (epsilon < 0).any():
         raise ValueError(

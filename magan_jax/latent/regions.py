@@ -108,9 +108,9 @@ def regions_around_anchors(
         NoRegionError: if no class has statistics, or no anchor room around it.
     """
     check_key(key)
-    sizes = {"num_anchors": num_anchors, "num_directions": num_directions, "max_draws": max_draws}
-    for name, value in sizes.items():
-        check_positive(name, value)
+    num_anchors = check_positive("num_anchors", num_anchors)
+    num_directions = check_positive("num_directions", num_directions)
+    max_draws = check_positive("max_draws", max_draws)
     prior = standard_normal(analysis.mean.shape[1]) if prior is None else prior
     anchor_key, direction_key = jax.random.split(key)
     valid = np.flatnonzero(analysis.valid)

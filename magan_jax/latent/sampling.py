@@ -28,7 +28,7 @@ def sample_images(key: jax.Array, generate: Generate, prior: Prior, n: int) -> n
         prior: `(key, n) -> z [n, d]`.
         n: how many.
     """
-    check_positive("n", n)
+    n = check_positive("n", n)
     function = as_pytree(generate)
     blocks = [
         jax.device_get(_block(function, prior, jax.random.fold_in(key, b)))

@@ -130,7 +130,7 @@ def search_scales(
         ValueError: for a start beside the grid, and a weight or number of sweeps that is not
             positive.
     """
-    check_positive("max_sweeps", max_sweeps)
+    max_sweeps = check_positive("max_sweeps", max_sweeps)
     if not (accuracy_weight > 0 and np.isfinite(accuracy_weight)):
         raise ValueError(f"accuracy_weight is {accuracy_weight}; it must be positive and finite.")
     if not np.isclose(THETAS, start).any():

@@ -87,7 +87,7 @@ def synthesize(
             positive, functions whose shapes do not fit, or images or logits that are not finite.
     """
     check_key(key)
-    check_positive("num_per_class", num_per_class)
+    num_per_class = check_positive("num_per_class", num_per_class)
     if shape not in ("signs", "segment"):
         raise ValueError(f"shape is {shape!r}; choose signs or segment.")
     if not (np.isfinite(regions.epsilon) & (regions.epsilon > 0)).all():

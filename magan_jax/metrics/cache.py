@@ -67,7 +67,7 @@ def real_statistics(real: np.ndarray, *, k: int = 5, folder: Path | None = None)
         ValueError: for features that are not finite `[n, d]`, or a k that is not 1 to n − 1.
     """
     real = checked_features("real", real)
-    check_k("real", len(real), k)
+    k = check_k("real", len(real), k)
     path = None if folder is None else folder / f"real-{_digest(real, k)}.npz"
     if path is not None:
         found = _read(path, real.shape, k)

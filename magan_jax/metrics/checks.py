@@ -52,11 +52,12 @@ def check_same_width(real_width: int, fake_width: int) -> None:
         )
 
 
-def check_k(name: str, num_rows: int, k: int) -> None:
-    """Refuse a k-th neighbour that does not exist: a point is not its own neighbour."""
-    check_positive("k", k)
+def check_k(name: str, num_rows: int, k: int) -> int:
+    """k as an int; refuses a k-th neighbour that does not exist: a point is not its own."""
+    k = check_positive("k", k)
     if k >= num_rows:
         raise ValueError(
             f"k is {k}, but {name} has {num_rows} row(s), so a point has only {num_rows - 1} "
             "neighbour(s); pass a smaller k or more rows."
         )
+    return k

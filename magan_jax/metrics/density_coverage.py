@@ -51,7 +51,7 @@ def density_coverage(
     """
     real, fake = checked_features("real", real), checked_features("fake", fake)
     check_same_width(real.shape[1], fake.shape[1])
-    check_k("real", len(real), k)
+    k = check_k("real", len(real), k)
     near = squared_neighbour_distances(real, k) if real_neighbours is None else real_neighbours
     members = count_members(
         centres=real, squared_radii=near[:, k - 1], points=fake, inclusive=inclusive
@@ -70,6 +70,6 @@ def expected_coverage(num_real: int, num_fake: int, k: int = 5) -> float:
     Raises:
         ValueError: for a k that is not 1 to n − 1.
     """
-    check_k("real", num_real, k)
+    k = check_k("real", num_real, k)
     i = np.arange(1, k + 1)
     return float(1 - np.prod((num_real - i) / (num_fake + num_real - i)))

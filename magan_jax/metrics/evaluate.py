@@ -8,6 +8,7 @@ from typing import NamedTuple
 import jax
 import numpy as np
 
+from magan_jax.errors import check_positive
 from magan_jax.metrics.cache import RealStatistics, real_statistics
 from magan_jax.metrics.checks import check_k, check_same_width
 from magan_jax.metrics.density_coverage import density_coverage
@@ -105,6 +106,8 @@ def reference_of(
 ) -> Reference:
     """What `evaluate_against` compares with; the arguments are those of `evaluate_images`."""
     _check_methods(methods)
+    k_precision = check_positive("k_precision", k_precision)
+    k_density = check_positive("k_density", k_density)
     features = features_of(extractor.function, real, batch_size=batch_size, name="real")
     others = None
     if held_out is not None:

@@ -56,7 +56,7 @@ def features_of(
         ValueError: for images of another shape, type or range, or features that are not finite
             `[n, d]`.
     """
-    check_positive("batch_size", batch_size)
+    batch_size = check_positive("batch_size", batch_size)
     quantised = quantise_images(images, name=name)
 
     def of_batch(batch: np.ndarray) -> np.ndarray:

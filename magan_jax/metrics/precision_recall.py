@@ -52,8 +52,8 @@ def precision_recall(
     """
     real, fake = checked_features("real", real), checked_features("fake", fake)
     check_same_width(real.shape[1], fake.shape[1])
-    check_k("real", len(real), k)
-    check_k("fake", len(fake), k)
+    k = check_k("real", len(real), k)
+    k = check_k("fake", len(fake), k)
     near = squared_neighbour_distances(real, k) if real_neighbours is None else real_neighbours
     fake_near = squared_neighbour_distances(fake, k)
     in_real = count_members(
