@@ -30,12 +30,14 @@ class DatasetSpec(NamedTuple):
         system_folder: where a system package puts the IDX files, if one does.
         digests: SHA-256 of the four uncompressed IDX files (training images and labels, test
             images and labels), if there are any; other files of the same arrays have them too.
+        counts: training and test images, where no digests are known.
         mirrored_alike: an image's mirror image, left for right, is of the same class.
     """
 
     class_names: tuple[str, ...]
     system_folder: Path | None = None
     digests: tuple[str, str, str, str] | None = None
+    counts: tuple[int, int] | None = None
     mirrored_alike: bool = False
 
 
@@ -64,9 +66,11 @@ DATASETS: dict[str, DatasetSpec] = {
             "ff7bcfd416de33731a308c3f266cc351222c34898ecbeaf847f06e48f7ec33f2",
         ),
     ),
-    "kmnist": DatasetSpec(("o", "ki", "su", "tsu", "na", "ha", "ma", "ya", "re", "wo")),
-    "cifar10": DatasetSpec(tuple(_CIFAR.split(", ")), mirrored_alike=True),
-    "svhn_cropped": DatasetSpec(tuple("0123456789")),
+    "kmnist": DatasetSpec(
+        ("o", "ki", "su", "tsu", "na", "ha", "ma", "ya", "re", "wo"), counts=(60_000, 10_000)
+    ),
+    "cifar10": DatasetSpec(tuple(_CIFAR.split(", ")), counts=(50_000, 10_000), mirrored_alike=True),
+    "svhn_cropped": DatasetSpec(tuple("0123456789"), counts=(73_257, 26_032)),
 }
 """Data sets by name; class names of Fashion-MNIST as in Table 1 of the MAGAN paper."""
 
@@ -84,7 +88,8 @@ class Dataset(NamedTuple):
         source: where it came from.
         sha256: digest of the four arrays' bytes, in the order above.
         official: the arrays are, byte for byte and in that order, those of the published IDX
-            files; None where no digest is known, or from TensorFlow Datasets, whose order is not.
+            files; None where no digest is known (but False where there are more or fewer images),
+            or from TensorFlow Datasets, whose order is not.
     """
 
     name: str
@@ -145,8 +150,10 @@ def _from_files(name: str, path: Path) -> Dataset:
     for other, spec in DATASETS.items():
         if other != name and spec.digests == digests:
             raise DataError(f"{path} holds the published {other}; use --dataset {other}.")
-    known = DATASETS[name].digests
-    official = None if known is None else digests == known
+    spec = DATASETS[name]
+    official = None if spec.digests is None else digests == spec.digests
+    if spec.counts not in (None, (len(arrays.train_images), len(arrays.test_images))):
+        official = False
     return _checked(name, arrays, source=str(path), official=official)
 
 
@@ -159,20 +166,18 @@ def _load_own(data_dir: Path | str | None, class_names: tuple[str, ...]) -> Data
         )
     if len(class_names) < 2 or len(set(class_names)) < len(class_names):
         raise DataError(
-            f"--class-names is {' '.join(class_names)}; two or more different names are needed."
+            f"--class-names is {' '.join(class_names)}; two or more names are needed, and none "
+            "twice."
         )
+    for name in class_names:
+        if not name.strip() or not name.isprintable():
+            raise DataError(
+                f"--class-names has the name {name!r}; a name needs letters, and all on one line."
+            )
     path = Path(data_dir)
     arrays = read_files(path)
     name = (path.resolve().stem if path.is_file() else path.resolve().name) or "data"
-    dataset = _checked(name, arrays, class_names=class_names, source=str(path), official=False)
-    for part, labels in (("training", dataset.train_labels), ("test", dataset.test_labels)):
-        missing = sorted(set(range(len(class_names))) - set(labels.tolist()))
-        if missing:
-            raise DataError(
-                f"--class-names has {len(class_names)} names, but {path} has no {part} image of "
-                f"{class_names[missing[0]]} (label {missing[0]}); name the classes that are there."
-            )
-    return dataset
+    return _checked(name, arrays, class_names=class_names, source=str(path), official=False)
 
 
 def _load_tfds(name: str) -> Dataset:
@@ -227,19 +232,29 @@ def _checked(
     """The four arrays as a `Dataset`, if they fit together."""
     class_names = class_names or DATASETS[name].class_names
     num_classes = len(class_names)
-    for part, images, labels in (
-        ("training", arrays.train_images, arrays.train_labels),
-        ("test", arrays.test_images, arrays.test_labels),
+    for part, images, labels, lost in (
+        ("training", arrays.train_images, arrays.train_labels, "nothing can learn such a class"),
+        ("test", arrays.test_images, arrays.test_labels, "how well it is known stays untested"),
     ):
         if images.ndim != 4 or images.shape[-1] not in (1, 3):
             raise DataError(
                 f"{source} has {part} images of the shape {images.shape[1:]}; height, width and "
                 "1 or 3 colours are needed, in this order."
             )
-        if not len(images) or len(images) != len(labels):
+        if not len(images):
+            raise DataError(f"{source} has no {part} images; at least one is needed.")
+        if len(images) != len(labels):
             raise DataError(
                 f"{source} has {len(images)} {part} images but {len(labels)} {part} labels; one "
-                "label for each image is needed, and at least one."
+                "label for each image is needed."
+            )
+        missing = sorted(set(range(num_classes)) - set(labels.tolist()))
+        if missing and not labels.max() >= num_classes:
+            warnings.warn(
+                f"{source} has no {part} image of "
+                f"{', '.join(class_names[k] for k in missing)} (label "
+                f"{', '.join(map(str, missing))}); {lost}.",
+                stacklevel=2,
             )
         for label in (labels.min(), labels.max()):
             if not 0 <= label < num_classes:

@@ -59,7 +59,8 @@ def read_files(path: Path) -> Arrays:
     if path.is_file() and path.suffix == ".npz":
         return _read_npz(path)
     if not path.is_dir():
-        raise DataError(f"--data-dir is {path}, which is not a folder (nor an .npz file).")
+        what = "neither a folder nor an .npz file" if path.exists() else "not there"
+        raise DataError(f"--data-dir is {path}, which is {what}; name a folder or an .npz file.")
     if any((path / name).is_file() for name in CIFAR_FILES):
         return _read_cifar(path)
     return Arrays(*_read_part(path, *IDX_FILES[:2]), *_read_part(path, *IDX_FILES[2:]))
@@ -84,7 +85,8 @@ def _find(folder: Path, *names: str) -> Path:
                 return candidate
     raise DataError(
         f"{folder} has neither {names[0]} nor {names[0]}.gz; it must hold the four IDX files "
-        f"{', '.join(IDX_FILES)}, gzipped or not (idx4 for images with colours)."
+        f"{', '.join(IDX_FILES)}, gzipped or not (idx4 for images with colours); or name an .npz "
+        "file itself."
     )
 
 
@@ -157,8 +159,8 @@ def _read_npz(path: Path) -> Arrays:
         raise
     except (ValueError, EOFError, OSError, zipfile.BadZipFile, zlib.error) as error:
         raise DataError(
-            f"{path} is a broken .npz file, or holds objects, which are not read ({error}); save "
-            "arrays of numbers with numpy.savez."
+            f"{path} is a broken .npz file, or holds objects, which are not read "
+            f"({type(error).__name__}); save arrays of numbers with numpy.savez."
         ) from error
     for name, array in zip(names, arrays, strict=True):
         if "label" in name or name.startswith("y"):

@@ -76,7 +76,7 @@ def load_run(
     seeds = kept.description["seeds"]
     seed = seeds[0] if seed is None else seed
     if seed not in seeds:
-        raise ValueError(f"seed is {seed}; {workdir} has {', '.join(map(str, seeds))}.")
+        raise ValueError(f"seed is {seed!r}; {workdir} has {', '.join(map(str, seeds))}.")
     state = member(kept.states, seeds.index(seed))
     of_vae = "vae" in kept.description
     prior: Prior
@@ -103,8 +103,16 @@ def load_run(
 def _data_of(workdir: Path) -> tuple[Any, tuple[str, ...]]:
     """The shape of an image and the names of the classes."""
     try:
-        data = json.loads((workdir / "results.json").read_text())["dataset"]
+        results = json.loads((workdir / "results.json").read_text())
+        if "budgets" in results:
+            raise CheckpointError(
+                f"{workdir} is of experiments/augmentation.py, whose networks are not loaded; name "
+                "the workdir of a run of fashion.py, mnist_gans.py or mnist_vae.py."
+            )
+        data = results["dataset"]
         return tuple(data["image_shape"]), tuple(data["class_names"])
+    except CheckpointError:
+        raise
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise CheckpointError(
             f"{workdir} holds no results.json of a finished run ({type(error).__name__}); name the "
@@ -127,7 +135,8 @@ def _system_of(workdir: Path, system: str | None) -> str:
     if not found:
         raise CheckpointError(
             f"{workdir / 'checkpoints'} holds no finished training of a generator; name the "
-            "workdir of a run of experiments/fashion.py, mnist_gans.py or mnist_vae.py."
+            "workdir of a run of experiments/fashion.py, mnist_gans.py or mnist_vae.py (of several "
+            "seeds, the folder above seed0, and seed=)."
         )
     if system is None and len(found) > 1:
         raise ValueError(f"system is not given; {workdir} has {', '.join(found)}: name one.")

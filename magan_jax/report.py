@@ -2,6 +2,7 @@
 
 import base64
 import io
+import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -121,16 +122,31 @@ def write_figures(folder: Path, figures: Sequence[FigureEntry]) -> None:
     """Write figures/*.png, and remove those of an earlier run with other settings."""
     place = folder / "figures"
     place.mkdir(parents=True, exist_ok=True)
-    written = set()
+    written, lacking = set(), set[str]()
     for entry in figures:
         buffer = io.BytesIO()
-        entry.figure.savefig(buffer, format="png", dpi=110)
+        with warnings.catch_warnings(record=True) as said:
+            warnings.simplefilter("always")
+            entry.figure.savefig(buffer, format="png", dpi=110)
         plt.close(entry.figure)
+        for warning in said:
+            if str(warning.message).startswith("Glyph"):  # once for each letter and figure
+                lacking.add(entry.name)
+            else:
+                warnings.warn_explicit(
+                    warning.message, warning.category, warning.filename, warning.lineno
+                )
         path = place / f"{entry.name}.png"
         write_bytes(path, buffer.getvalue())
         written.add(path)
     for stale in set(place.glob("*.png")) - written:
         stale.unlink()
+    if lacking:
+        warnings.warn(
+            f"no font here has all letters of the class names: {len(lacking)} figures in {place} "
+            "show boxes in their place; install one (fonts-noto-cjk on Debian) and call again.",
+            stacklevel=2,
+        )
 
 
 def write_page(

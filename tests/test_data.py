@@ -27,7 +27,6 @@ def test_folder_gives_checked_dataset(idx_folder):
     assert found.class_names[9] == "Ankle boot"
     assert found.official is False
     np.testing.assert_array_equal(found.test_labels[:11], [*range(10), 0])
-    assert load(idx_folder, "kmnist").official is None
     assert load(idx_folder).sha256 == found.sha256
 
 
@@ -179,10 +178,11 @@ def test_nothing_found_names_every_way(monkeypatch, tmp_path):
         load_dataset("imagenet")
     with pytest.raises(DataError, match="the folder of its binary version, or an .npz file"):
         load_dataset("cifar10")
-    with pytest.raises(DataError, match="not a folder"):
+    with pytest.raises(DataError, match="not there; name a folder or an .npz file"):
         load_dataset("mnist", tmp_path / "nowhere")
 
 
+@pytest.mark.filterwarnings("ignore:.* has no ")  # twelve made-up images
 @pytest.mark.parametrize(("name", "shape"), [("kmnist", (28, 28, 1)), ("cifar10", (32, 32, 3))])
 def test_prepared_tfds_set_is_read_without_tensorflow(monkeypatch, name, shape):
     import sys
@@ -220,6 +220,20 @@ def test_a_set_of_ones_own_has_its_own_classes_and_its_folder_s_name(idx_folder)
     assert found.sha256 == load(idx_folder).sha256
 
 
+@pytest.mark.filterwarnings("ignore:.* has no test image")
+def test_a_class_without_an_image_is_told_of(idx_folder):
+    with pytest.warns(UserWarning, match=r"training image of one more \(label 10\); nothing"):
+        found = load_dataset("mnist", idx_folder, [*OWN, "one more"])
+    assert len(found.class_names) == 11
+
+
+@pytest.mark.filterwarnings("ignore:.* has no ")
+def test_another_number_of_images_is_not_the_published_set(idx_folder):
+    for name in ("kmnist", "cifar10", "svhn_cropped"):
+        with pytest.warns(UserWarning, match=f"not the published {name}"):
+            assert load_dataset(name, idx_folder).official is False
+
+
 @pytest.mark.parametrize(
     ("names", "folder", "message"),
     [
@@ -229,9 +243,10 @@ def test_a_set_of_ones_own_has_its_own_classes_and_its_folder_s_name(idx_folder)
             "names the classes of a set of your own; name its folder or file with --data-dir",
         ),
         (OWN[:9], True, "has the training label 9; data has the classes 0 to 8"),
-        ([*OWN, "one more"], True, r"no training image of one more \(label 10\)"),
-        (["a", "a"], True, "two or more different names are needed"),
-        (["a"], True, "two or more different names are needed"),
+        (["a", "a"], True, "two or more names are needed, and none twice"),
+        (["a"], True, "two or more names are needed"),
+        ([*OWN[:9], " "], True, "has the name ' '; a name needs letters"),
+        ([*OWN[:9], "two\nlines"], True, "all on one line"),
     ],
 )
 def test_names_that_do_not_fit_are_refused(idx_folder, names, folder, message):

@@ -136,5 +136,8 @@ def test_npz_without_the_four_arrays_is_refused(tmp_path):
 
 
 def test_neither_folder_nor_file(tmp_path):
-    with pytest.raises(DataError, match=r"not a folder \(nor an \.npz file\)"):
+    with pytest.raises(DataError, match=r"which is not there; name a folder or an \.npz file"):
         read_files(Path(tmp_path / "nowhere"))
+    (tmp_path / "text").write_text("text")
+    with pytest.raises(DataError, match=r"neither a folder nor an \.npz file"):
+        read_files(tmp_path / "text")

@@ -169,7 +169,7 @@ def snapshot(workdir):
         (["--seed=1"], "another seed"),
         (["--seed=-1"], "seed is -1"),
         (["--seed=4294967296"], "seed is 4294967296"),
-        (["--data-dir=/nowhere"], "not a folder"),
+        (["--data-dir=/nowhere"], "--data-dir is /nowhere, which is not there"),
         (["--preset=fast"], "--preset is 'fast'; choose one of auto, paper, quick"),
         (["--num-devices=7"], "num_devices is 7"),
     ],

@@ -183,6 +183,19 @@ def test_a_folder_without_a_finished_run_is_refused(tmp_path):
         load_run(str(tmp_path), 0, "gan")
 
 
+def test_a_run_of_few_labels_is_refused(tmp_path):
+    (tmp_path / "results.json").write_text(json.dumps({"budgets": [], "dataset": {}}))
+    with pytest.raises(CheckpointError, match="is of experiments/augmentation.py, whose netw"):
+        load_run(tmp_path)
+
+
+def test_images_of_ones_own_must_be_scaled(trained):
+    found = load_run(trained[0])
+    for wrong in (IMAGES, IMAGES[..., 0] / 255.0):
+        with pytest.raises(ValueError, match=r"floats \[N, H, W, C\] in \[-1, 1\] are needed"):
+            found.classify(wrong)
+
+
 def test_a_run_without_its_classifier_is_refused(trained, tmp_path):
     workdir = tmp_path / "run"
     shutil.copytree(trained[0], workdir)

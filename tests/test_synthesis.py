@@ -1,5 +1,7 @@
 """Labelled images from regions, on a generator whose classes are known in closed form."""
 
+import warnings
+
 import chex
 import jax
 import jax.numpy as jnp
@@ -16,6 +18,7 @@ from magan_jax.latent.regions import (
 from magan_jax.latent.synthesis import synthesize
 
 KEY = jax.random.key(0)
+pytestmark = pytest.mark.filterwarnings("ignore:class 3 of 4 has no region")
 
 
 def generate(z):
@@ -90,6 +93,14 @@ def test_images_are_those_of_the_shifts_that_the_provenance_tells(analysis):
     # ε is the exit of the worst direction: every shift inside keeps its class, but for the
     # bracket's width.
     assert np.mean(judged == made.labels) > 0.99
+
+
+def test_a_class_without_a_region_is_told_of(analysis):
+    regions = regions_around_means(analysis, np.full(4, 0.5))
+    with pytest.warns(UserWarning, match="class 3 of 4 has no region .* no images are made of it"):
+        synthesize(KEY, generate, classify, regions, num_per_class=2)
+    with warnings.catch_warnings(action="error"):
+        synthesize(KEY, generate, classify, regions, num_per_class=2, classes=(0, 1, 2))
 
 
 def test_a_segment_has_one_sign_for_all_dimensions(analysis):

@@ -12,6 +12,8 @@ from magan_jax.data_files import read_idx
 from magan_jax.latent.regions import Regions
 from magan_jax.latent.synthesis import synthesize
 
+pytestmark = pytest.mark.filterwarnings("ignore:class 1 of 3 has no region")
+
 NAMES = ("zero", "one", "two")
 REGIONS = Regions(np.array([0, 2]), np.zeros((2, 4)), np.full((2, 4), 0.5), np.array([0.3, 0.6]))
 
@@ -94,6 +96,9 @@ def test_every_image_can_be_made_again_from_its_provenance(made, tmp_path):
 def test_what_cannot_be_written_is_refused(made, tmp_path):
     with pytest.raises(ValueError, match="class_names has 2 names, but a label is 2"):
         write_synthetic(tmp_path, made, REGIONS, NAMES[:2])
+    with pytest.raises(ValueError, match="class_names is a, b, a; .* needs different names"):
+        write_synthetic(tmp_path / "new", made, REGIONS, ["a", "b", "a"])
+    assert not (tmp_path / "new").exists()
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(ValueError, match="cannot be written to"):
         write_synthetic(tmp_path / "file", made, REGIONS, NAMES)

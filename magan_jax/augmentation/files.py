@@ -34,7 +34,7 @@ def write_synthetic(
 
     Raises:
         ValueError: for a folder that cannot be written to, images without colours last, a label
-            without a name, or more labels than a byte can tell.
+            without a name, one name of two classes, or more labels than a byte can tell.
     """
     folder = Path(folder)
     if made.images.ndim != 4 or made.images.shape[-1] not in (1, 3, 4):
@@ -47,6 +47,10 @@ def write_synthetic(
         raise ValueError(
             f"class_names has {len(class_names)} names, but a label is {largest}; each label needs "
             "a name, and IDX files hold labels 0 to 255."
+        )
+    if len(set(class_names)) < len(class_names):
+        raise ValueError(
+            f"class_names is {', '.join(class_names)}; TensorFlow Datasets needs different names."
         )
     check_writable(folder, "folder")
     pixels = made.images[..., 0] if made.images.shape[-1] == 1 else made.images

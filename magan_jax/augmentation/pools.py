@@ -271,13 +271,15 @@ def _softly_labelled(
 def _from_regions(
     key: jax.Array, sources: Sources, regions: Regions, shape: Shape = "signs"
 ) -> SoftBatch:
-    per_class = -(-sources.config.num_images // len(np.unique(regions.label)))
+    classes = tuple(map(int, np.unique(regions.label)))  # where labels are few, not all
+    per_class = -(-sources.config.num_images // len(classes))
     made = synthesize(
         jax.random.fold_in(key, _SHIFTS),
         sources.generate,
         sources.classify,
         regions,
         num_per_class=per_class,
+        classes=classes,
         shape=shape,
     )
     return SoftBatch(made.images, np.eye(sources.num_classes)[made.labels])

@@ -144,10 +144,13 @@ def _explored(
     if ascent is not None and starts is not None:
         generate = trained[exploration.ascent_of].judged[0].gan.generate
         k = len(class_names)
-        shown = 8 * k  # each start has one row: itself, then its end for every class
+        count = min(8, len(starts) // k)
+        shown = count * k  # each start has one row: itself, then its end for every class
         ends = images_of(generate, ascent.latents[:shown])
         before = images_of(generate, starts[:shown:k])
-        rows = [np.concatenate([before[i : i + 1], ends[i * k : (i + 1) * k]]) for i in range(8)]
+        rows = [
+            np.concatenate([before[i : i + 1], ends[i * k : (i + 1) * k]]) for i in range(count)
+        ]
         entries.append(
             FigureEntry(
                 "ascent",
@@ -155,7 +158,7 @@ def _explored(
                 f"latent, then where it ends for each class wanted ({', '.join(class_names)}).",
                 plots.plot_image_rows(
                     rows,
-                    [f"latent {i + 1}" for i in range(8)],
+                    [f"latent {i + 1}" for i in range(count)],
                     f"{exploration.ascent_of}: before, and where the ascent to each class ends",
                     ["before", *class_names],
                 ),

@@ -171,7 +171,7 @@ def _latent_entry(judged: Sequence[Judged]) -> dict[str, Any] | None:
         there = values[np.isfinite(values)]
         return float(there.mean()) if len(there) else float("nan")
 
-    own = [float(np.mean(a.mean_label[a.valid] == np.flatnonzero(a.valid))) for a in analyses]
+    own = [float(np.mean(a.mean_label == np.arange(len(a.counts)))) for a in analyses]
     return {
         "num_samples": analyses[0].num_samples,
         "means_with_own_label": over_seeds(own),

@@ -1,5 +1,6 @@
 """Labelled images: shifts inside the regions that a class fills (MAGAN, Sections 4 and 5)."""
 
+import warnings
 from typing import Any, Literal, NamedTuple
 
 import jax
@@ -111,6 +112,13 @@ def synthesize(
         raise ValueError(
             f"classes go from {wanted.min()} to {wanted.max()}, but classify gives logits for "
             f"{num_classes} classes; use regions that were found with this classifier."
+        )
+    without = sorted(set(range(num_classes)) - set(there.tolist()))
+    if without and classes is None:
+        warnings.warn(
+            f"class {', '.join(map(str, without))} of {num_classes} has no region (no latents in "
+            "the analysis, or an epsilon of 0), so no images are made of it.",
+            stacklevel=2,
         )
     parts = [
         _draw(jax.random.fold_in(key, int(k)), regions, k, num_per_class, shape) for k in wanted

@@ -11,6 +11,7 @@ from magan_jax.plots.style import (
     COLOURS,
     GREY,
     class_colours,
+    clipped,
     image_rows,
     in_legend,
     log_scale,
@@ -80,7 +81,7 @@ def plot_differences(
         baselines: by labels per class, the title of what is subtracted.
     """
     rows = list(dict.fromkeys(title for found in differences.values() for title in found))
-    figure, axes = _panels(len(differences), width=3.6, height=0.42 * len(rows) + 1.4)
+    figure, axes = _panels(len(differences), width=4.0, height=0.42 * len(rows) + 1.4)
     for axis, (n, found) in zip(axes, differences.items(), strict=True):
         for title, ends in found.items():
             mean, low, high = 100 * np.array(ends)
@@ -90,7 +91,7 @@ def plot_differences(
             axis.plot(mean, place, "o", color=COLOURS[0], ms=5)
         axis.axvline(0, color=GREY, lw=1)
         axis.set_title(f"{n} labels per class", fontsize=10)
-        axis.set_xlabel(f"points over {baselines[n]}")
+        axis.set_xlabel(f"points over {baselines[n]}", fontsize=9)
         axis.grid(alpha=0.3, axis="x")
     axes[0].set_yticks(range(len(rows)), rows)
     axes[0].invert_yaxis()
@@ -112,7 +113,7 @@ def plot_pools(
     for row, (images, labels) in zip(axes, pools.values(), strict=True):
         for axis, image, label in zip(row, images, labels, strict=False):
             show(axis, image / 127.5 - 1)
-            axis.set_title(names[int(label)], fontsize=6, pad=2)
+            axis.set_title(clipped(names[int(label)]), fontsize=6, pad=2)
     figure.suptitle(title, fontsize=10)
     return figure
 

@@ -80,7 +80,7 @@ def plot_epsilon(
         ylabel="ε [standard deviations], log scale",
     )
     axis.grid(alpha=0.3, axis="y")
-    axis.legend(fontsize=8, ncol=2, loc="upper center", bbox_to_anchor=(0.5, -0.22))
+    figure.legend(fontsize=8, ncol=2, loc="outside lower center")
     return figure
 
 

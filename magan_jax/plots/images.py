@@ -6,7 +6,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from magan_jax.latent.analysis import Analysis
-from magan_jax.plots.style import COLOURS, plt, show
+from magan_jax.plots.style import COLOURS, clipped, plt, show
 
 
 def plot_samples(images: np.ndarray, title: str, columns: int = 10) -> Figure:
@@ -71,7 +71,7 @@ def plot_shifts(
     """
     count = len(class_names)
     figure, axes = plt.subplots(
-        3, count, figsize=(1.25 * count + 0.9, 5.0), squeeze=False, layout="constrained"
+        3, count, figsize=(max(1.25 * count + 0.9, 9.0), 5.0), squeeze=False, layout="constrained"
     )
     for row, name in enumerate(("μ − εσ", "μ", "μ + εσ")):
         for k in range(count):
@@ -84,13 +84,15 @@ def plot_shifts(
                 show(axis, images[row, k])
                 same = labels[row, k] == k
                 axis.set_xlabel(
-                    class_names[labels[row, k]], fontsize=7, color="black" if same else COLOURS[1]
+                    clipped(class_names[labels[row, k]]),
+                    fontsize=7,
+                    color="black" if same else COLOURS[1],
                 )
                 for spine in axis.spines.values():
                     spine.set(edgecolor="black" if same else COLOURS[1], linewidth=1 if same else 3)
             if row == 0:
                 shown = f"ε = {epsilon[k]:.3f}" if np.isfinite(epsilon[k]) else "no ε"
-                axis.set_title(f"{class_names[k]}\n{shown}", fontsize=8)
+                axis.set_title(f"{clipped(class_names[k])}\n{shown}", fontsize=8)
         axes[row, 0].set_ylabel(name, fontsize=10)
     figure.suptitle(
         f"{title}; below each image C's label, orange where it is another class", fontsize=10

@@ -70,7 +70,8 @@ def plot_distances_of_seeds(
         (axes[1], over_known(partial(np.std, ddof=1), distances, 2), "standard deviation"),
     ):
         draw_distances(axis, matrix, class_names)
-        axis.set_title(f"{title} over {len(distances)} seeds, N = {num_samples:,}")
+        of_some = ", of those that have the class" if np.isnan(distances).any() else ""
+        axis.set_title(f"{title} over {len(distances)} seeds{of_some}, N = {num_samples:,}")
     return figure
 
 
@@ -167,7 +168,7 @@ def plot_epsilon_of_seeds(series: Mapping[str, np.ndarray], class_names: Sequenc
         ylabel="ε [standard deviations], log scale",
     )
     axis.grid(alpha=0.3, axis="y")
-    axis.legend(fontsize=8, ncol=2, loc="upper center", bbox_to_anchor=(0.5, -0.22))
+    figure.legend(fontsize=8, ncol=2, loc="outside lower center")
     return figure
 
 

@@ -53,6 +53,11 @@ def log_scale(axis: XAxis | YAxis) -> None:
     axis.set_minor_formatter(_WrittenOut(minor_thresholds=(1, 0.4)))
 
 
+def clipped(name: str, longest: int = 14) -> str:
+    """A class's name where there is room for few letters."""
+    return name if len(name) <= longest else f"{name[: longest - 1]}…"
+
+
 def in_legend(name: str) -> str:
     """A class's name where a legend would leave it out for its first letter."""
     return f" {name}" if name.startswith("_") else name

@@ -10,6 +10,7 @@ from magan_jax.plots.style import (
     COLOURS,
     GREY,
     class_colours,
+    clipped,
     image_rows,
     in_legend,
     log_scale,
@@ -177,7 +178,7 @@ def plot_image_rows(
         for axis, image in zip(line, row, strict=False):
             show(axis, image)
     for axis, head in zip(axes[0], heads, strict=False):
-        axis.set_title(head, fontsize=7)
+        axis.set_title(clipped(head, 11), fontsize=7)
     figure.suptitle(title, fontsize=10)
     return figure
 

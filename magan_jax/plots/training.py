@@ -45,10 +45,12 @@ def plot_training(
     )
     test = classifier["test_accuracy"]
     axes[2].plot(np.arange(1, len(test) + 1), test, "o-", ms=3, color=COLOURS[2], label="test")
+    _, seen = windows(classifier["train_accuracy"], classifier_steps_per_epoch)
+    lowest = float(min(test.min(), seen.min()))
     axes[2].set(
         title=f"classifier: {test[-1]:.4f} on the test set",
         ylabel="accuracy",
-        ylim=(max(0.0, min(0.8, float(test.min()) - 0.02)), 1.0),
+        ylim=(max(0.0, min(0.8, lowest - 0.02)), 1.0),
     )
     for axis in axes:
         axis.set_xlabel("epoch")

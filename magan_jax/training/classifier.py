@@ -275,6 +275,11 @@ def classifier_in_use(width: int, num_classes: int) -> Callable[[Any, jax.Array]
     network = Classifier(num_classes, width)
 
     def classify(variables: Any, images: jax.Array) -> jax.Array:
+        if images.ndim != 4 or not jnp.issubdtype(images.dtype, jnp.floating):
+            raise ValueError(
+                f"images are {images.dtype} of the shape {images.shape}; floats [N, H, W, C] in "
+                "[-1, 1] are needed, which of uint8 are images / 127.5 - 1."
+            )
         logits = network.apply(variables, images)
         assert isinstance(logits, jax.Array)
         return logits
