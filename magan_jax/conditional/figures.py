@@ -139,7 +139,7 @@ def _samples(outcome: Outcome, names: Any) -> list[FigureEntry]:
                 f"samples_{sampler.kind}",
                 f"{outcome.system.title}, {kind}, chosen where the accuracy weighs "
                 f"{sampler.accuracy_weight:g}: the image of each class mean, then images drawn "
-                "around it, not selected.",
+                f"around it, not selected; seed {judged.seed}, as are the numbers above them.",
                 plots.plot_image_rows(rows, names, title, ["mean"]),
             )
         )
