@@ -183,7 +183,8 @@ def test_how_far_a_pool_shifts(monkeypatch, pool, expected):
     exits = SimpleNamespace(measured=np.array([0.4, 0.8]))
     anchors = Regions(np.array([0, 0, 1]), np.zeros((3, 4)), np.ones((3, 4)), np.r_[0.6, 0.6, 1.0])
 
-    def synthesize(key, generate, classify, regions, *, num_per_class, shape):
+    def synthesize(key, generate, classify, regions, *, num_per_class, classes, shape):
+        assert classes == (0, 1)
         seen.append((regions.epsilon, shape))
         return SimpleNamespace(images=REAL[:2], labels=np.array([0, 1]))
 
