@@ -37,15 +37,15 @@ def plot_class_means(images: np.ndarray, analysis: Analysis, class_names: Sequen
     for axis in axes.flat:
         axis.axis("off")
     for k, axis in zip(range(len(images)), axes.flat, strict=False):
+        name = clipped(class_names[k], 18)
         if not analysis.valid[k]:
-            axis.set_title(f"{class_names[k]}\n{analysis.counts[k]} latents: no mean", fontsize=8)
+            axis.set_title(f"{name}\n{analysis.counts[k]} latents: no mean", fontsize=8)
             continue
         show(axis, images[k])
         label = int(analysis.mean_label[k])
-        verdict = "own label" if label == k else f"labelled {class_names[label]}"
+        verdict = "own label" if label == k else f"labelled {clipped(class_names[label], 18)}"
         axis.set_title(
-            f"{class_names[k]} (n = {analysis.counts[k]})\n{verdict}, "
-            f"{analysis.mean_confidence[k]:.2f}",
+            f"{name} (n = {analysis.counts[k]})\n{verdict}, {analysis.mean_confidence[k]:.2f}",
             fontsize=8,
             color="black" if label == k else COLOURS[1],
         )
