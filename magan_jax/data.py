@@ -103,6 +103,11 @@ class Dataset(NamedTuple):
     official: bool | None
 
 
+def is_published(dataset: Dataset, name: str) -> bool:
+    """Whether this is the published set of that name, as far as that is known."""
+    return dataset.name == name and dataset.official is not False
+
+
 def load_dataset(
     name: str, data_dir: Path | str | None = None, class_names: Sequence[str] = ()
 ) -> Dataset:

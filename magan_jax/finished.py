@@ -104,20 +104,19 @@ def _data_of(workdir: Path) -> tuple[Any, tuple[str, ...]]:
     """The shape of an image and the names of the classes."""
     try:
         results = json.loads((workdir / "results.json").read_text())
-        if "budgets" in results:
-            raise CheckpointError(
-                f"{workdir} is of experiments/augmentation.py, whose networks are not loaded; name "
-                "the workdir of a run of fashion.py, mnist_gans.py or mnist_vae.py."
-            )
         data = results["dataset"]
-        return tuple(data["image_shape"]), tuple(data["class_names"])
-    except CheckpointError:
-        raise
+        found = tuple(data["image_shape"]), tuple(data["class_names"])
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise CheckpointError(
             f"{workdir} holds no results.json of a finished run ({type(error).__name__}); name the "
             "workdir of one of experiments/fashion.py, mnist_gans.py or mnist_vae.py."
         ) from error
+    if "budgets" in results:
+        raise CheckpointError(
+            f"{workdir} is of experiments/augmentation.py, whose networks are not loaded; name the "
+            "workdir of a run of fashion.py, mnist_gans.py or mnist_vae.py."
+        )
+    return found
 
 
 def _system_of(workdir: Path, system: str | None) -> str:

@@ -13,6 +13,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from magan_jax.across_seeds import combine, compare_seeds, comparison_entry, paper_numbers
 from magan_jax.claims.claim import Claim, claims_markdown
+from magan_jax.data import Dataset, is_published
 from magan_jax.figures import FigureEntry, seeds_figures, study_figures
 from magan_jax.files import jsonable, write_arrays, write_bytes, write_csv, write_json
 from magan_jax.findings import Findings
@@ -110,6 +111,13 @@ def report_seeds(run: Run, findings: Sequence[Findings]) -> None:
         )
         + f"{results['seconds']['total']:.0f} s in all; read {folder / 'report.html'}"
     )
+
+
+def of_other_data(dataset: Dataset) -> str:
+    """A word where what a report says of MNIST is looked at on other data."""
+    if is_published(dataset, "mnist"):
+        return ""
+    return f" (made of MNIST, looked at on {dataset.name})"
 
 
 def _interval_of(likeness: Likeness) -> str:

@@ -184,7 +184,9 @@ def test_a_folder_without_a_finished_run_is_refused(tmp_path):
 
 
 def test_a_run_of_few_labels_is_refused(tmp_path):
-    (tmp_path / "results.json").write_text(json.dumps({"budgets": [], "dataset": {}}))
+    (tmp_path / "results.json").write_text(
+        json.dumps({"budgets": [], "dataset": {"image_shape": [8, 8, 1], "class_names": ["a"]}})
+    )
     with pytest.raises(CheckpointError, match="is of experiments/augmentation.py, whose netw"):
         load_run(tmp_path)
 

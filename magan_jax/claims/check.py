@@ -20,7 +20,7 @@ from magan_jax.claims.means import (
     own_labels,
 )
 from magan_jax.claims.study import Study
-from magan_jax.data import Dataset
+from magan_jax.data import Dataset, is_published
 
 DATASET = "fashion_mnist"
 
@@ -43,7 +43,7 @@ PAPER_NUMBERS: tuple[tuple[str, float, Callable[[Study], float]], ...] = (
 
 def speaks_of(dataset: Dataset) -> bool:
     """Whether the paper's claims are about these data: Fashion-MNIST as published."""
-    return dataset.name == DATASET and dataset.official is not False
+    return is_published(dataset, DATASET)
 
 
 def check_claims(small: Study, large: Study, class_names: Sequence[str]) -> list[Claim]:

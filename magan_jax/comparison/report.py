@@ -8,9 +8,9 @@ from magan_jax.comparison.figures import systems_figures
 from magan_jax.comparison.outcome import Exploration, Outcome
 from magan_jax.comparison.results import orders_markdown, systems_markdown, systems_results
 from magan_jax.comparison.systems import ORDERS
-from magan_jax.data import Dataset
+from magan_jax.data import is_published
 from magan_jax.files import jsonable, write_arrays, write_bytes, write_csv, write_json
-from magan_jax.report import write_figures, write_page
+from magan_jax.report import of_other_data, write_figures, write_page
 from magan_jax.results import metrics_table, run_results
 from magan_jax.run import Run
 from magan_jax.runtime import is_first_host
@@ -26,7 +26,7 @@ def report_systems(
         return
     folder = run.workdir
     results = run_results(run) | systems_results(outcomes, ORDERS, exploration)
-    results |= {"extractor": extractor}
+    results |= {"extractor": extractor, "on_mnist": is_published(run.dataset, "mnist")}
     write_figures(folder, figures)
     write_json(folder / "config.json", results["config"])
     write_json(folder / "results.json", results)
@@ -43,17 +43,11 @@ def report_systems(
     verdicts = [order["verdict"] for order in results["orders"]]
     lines = [f"{one.system.title}: {_line(one)}" for one in outcomes.values()]
     run.say(
-        "\n".join(lines) + f"\norders of the reports{_of_other_data(run.dataset)}: "
+        "\n".join(lines) + f"\norders of the reports{of_other_data(run.dataset)}: "
         f"{verdicts.count('holds')} hold, "
         f"{verdicts.count('does not hold')} do not, {verdicts.count('open')} are open\n"
         f"{results['seconds']['total']:.0f} s in all; read {folder / 'report.html'}"
     )
-
-
-def _of_other_data(dataset: Dataset) -> str:
-    """A word where the data are not those that are spoken of."""
-    theirs = dataset.name == "mnist" and dataset.official is not False
-    return "" if theirs else f" (made of MNIST, looked at on {dataset.name})"
 
 
 def _line(outcome: Outcome) -> str:

@@ -8,10 +8,10 @@ from magan_jax.conditional.claims import check_claims, claims_table
 from magan_jax.conditional.figures import samplers_figures
 from magan_jax.conditional.outcome import Outcome, Outcomes
 from magan_jax.conditional.results import latents_markdown, samplers_markdown, samplers_results
-from magan_jax.data import Dataset
+from magan_jax.data import is_published
 from magan_jax.files import jsonable, write_arrays, write_bytes, write_csv, write_json
 from magan_jax.latent.conditional import ConditionalScores
-from magan_jax.report import write_figures, write_page
+from magan_jax.report import of_other_data, write_figures, write_page
 from magan_jax.results import metrics_table, run_results
 from magan_jax.run import Run
 from magan_jax.runtime import is_first_host
@@ -37,6 +37,7 @@ def report_samplers(
     folder = run.workdir
     results = run_results(run) | samplers_results(outcomes, claims)
     results |= {
+        "on_mnist": is_published(run.dataset, "mnist"),
         "judge": {"test_accuracy": judge.test_accuracy},
         "real": {"cosine": real.cosine[0], "accuracy": real.accuracy[0]},
     }
@@ -59,17 +60,11 @@ def report_samplers(
     verdicts = [claim.verdict for claim in claims]
     lines = [f"{one.system.title}: {_line(one)}" for one in outcomes.values()]
     run.say(
-        "\n".join(lines) + f"\nclaims of the report{_of_other_data(run.dataset)}: "
+        "\n".join(lines) + f"\nclaims of the report{of_other_data(run.dataset)}: "
         f"{verdicts.count('holds')} hold, "
         f"{verdicts.count('does not hold')} do not, {verdicts.count('open')} are open\n"
         f"{results['seconds']['total']:.0f} s in all; read {folder / 'report.html'}"
     )
-
-
-def _of_other_data(dataset: Dataset) -> str:
-    """A word where the data are not those that are spoken of."""
-    theirs = dataset.name == "mnist" and dataset.official is not False
-    return "" if theirs else f" (made of MNIST, looked at on {dataset.name})"
 
 
 def _line(outcome: Outcome) -> str:

@@ -14,7 +14,12 @@ from magan_jax.metrics.checks import check_k, check_same_width
 from magan_jax.metrics.density_coverage import density_coverage
 from magan_jax.metrics.diversity import mean_pairwise_cosine, vendi_score
 from magan_jax.metrics.features import Extractor, features_of
-from magan_jax.metrics.frechet import FeatureStatistics, frechet_distance, frechet_distance_infinity
+from magan_jax.metrics.frechet import (
+    NUM_SIZES,
+    FeatureStatistics,
+    frechet_distance,
+    frechet_distance_infinity,
+)
 from magan_jax.metrics.precision_recall import PrecisionRecall, precision_recall
 
 METHODS = (
@@ -337,8 +342,8 @@ def _yardstick(
     needed = {
         "frechet_distance": 2,
         "precision_recall": reference.k_precision + 1,
-        # Subsets of fifteen sizes, the smallest with more rows than features.
-        "frechet_distance_infinity": width + 15,
+        # Subsets of so many sizes, the smallest with more rows than features.
+        "frechet_distance_infinity": width + NUM_SIZES,
     }
     possible = [method for method in methods if rows >= needed.get(method, 1)]
     with warnings.catch_warnings():  # said above, or of as many generated ones already

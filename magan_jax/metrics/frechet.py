@@ -111,12 +111,16 @@ def frechet_distance(
     return _distance(first, second)
 
 
+NUM_SIZES = 15
+"""Subsets behind FD∞."""
+
+
 def frechet_distance_infinity(
     key: jax.Array,
     *,
     real: ArrayLike | FeatureStatistics,
     fake: ArrayLike,
-    num_sizes: int = 15,
+    num_sizes: int = NUM_SIZES,
     smallest: int | None = None,
 ) -> FrechetInfinity:
     """FD∞: the distance without its bias in the number of generated samples.
