@@ -182,7 +182,7 @@ def check_systems(
 def _check_constants(
     names: Sequence[str], base: GANConfig, epochs: int | None, default: Constants
 ) -> None:
-    """Refuse a constant that no system reads; those that do not, have it in no equation."""
+    """Refuse a constant that no system reads. One is enough: no other's equations have it."""
     read = {
         constant
         for name in names

@@ -137,10 +137,10 @@ def scale_to_plane(distance: np.ndarray) -> tuple[np.ndarray, float]:
 
 
 def _classical_places(distance: np.ndarray) -> np.ndarray:
-    """Classical multidimensional scaling: `[V, 2]`, the two longest principal axes.
+    """Classical multidimensional scaling of distances `[V, V]` (Torgerson, 1952): `[V, 2]`.
 
-    Means on a line have one axis; of the other rounding leaves an eigenvalue that may be negative,
-    and is none.
+    scikit-learn's takes the root of each eigenvalue as it is. Means on a line have one axis, and
+    of the other rounding may leave a negative eigenvalue, which is 0 here.
     """
     centre = np.eye(len(distance)) - 1 / len(distance)
     values, vectors = np.linalg.eigh(-0.5 * centre @ distance**2 @ centre)

@@ -99,13 +99,15 @@ def plot_rays(rays: RayLabels, invariance: Invariance, class_names: Sequence[str
         ],
         axis=1,
     )
+    palette = ListedColormap(colours)
+    norm = BoundaryNorm(np.arange(len(class_names) + 1) - 0.5, len(class_names))
     for k, label in enumerate(rays.label):
         axis.pcolormesh(
             _edges(rays.position, exits[k]),
             [k - 0.5, k + 0.5],
             np.ma.masked_less(label[None], 0),
-            cmap=ListedColormap(colours),
-            norm=BoundaryNorm(np.arange(len(class_names) + 1) - 0.5, len(class_names)),
+            cmap=palette,
+            norm=norm,
         )
     axis.vlines([0], -0.5, len(class_names) - 0.5, color="black", lw=1, ls=":")
     places, ends = np.nonzero(np.isfinite(exits))
