@@ -17,6 +17,7 @@ from magan_jax.metrics import (
     vendi_score,
 )
 from magan_jax.metrics.__main__ import main
+from magan_jax.metrics.methods import Method, Number
 from magan_jax.metrics.selftest import checks
 from magan_jax.training.classifier import ClassifierConfig, feature_function, init_classifier
 from magan_jax.training.images import scale_images
@@ -92,6 +93,20 @@ def test_one_reference_serves_several_sets():
     for fake in (FAKE, some_images(90, 5)):
         alone = evaluate_images(EXTRACTOR, real=REAL, fake=fake, held_out=HELD_OUT)
         assert evaluate_against(reference, fake) == alone
+
+
+def test_a_metric_is_a_line_of_the_table(monkeypatch):
+    def largest(real, fake, key):
+        return (Number(real.features.max() - fake.max()),)
+
+    monkeypatch.setitem(METHODS, "largest", Method(("gap",), largest))
+    found = evaluate_images(
+        EXTRACTOR, real=REAL, fake=FAKE, held_out=HELD_OUT[:120], methods=["largest"]
+    )
+    assert list(found) == ["gap"]
+    assert found["gap"].value == features(REAL).max() - features(FAKE).max()
+    assert found["gap"].yardstick == features(REAL).max() - features(HELD_OUT[:120]).max()
+    assert (found["gap"].k, found["gap"].num_real, found["gap"].num_fake) == (None, 300, 120)
 
 
 def test_whole_numbers_may_be_floats():

@@ -9,7 +9,6 @@ from magan_jax.metrics.cache import RealStatistics, real_statistics, statistics_
 from magan_jax.metrics.density_coverage import DensityCoverage, density_coverage, expected_coverage
 from magan_jax.metrics.diversity import mean_pairwise_cosine, vendi_score
 from magan_jax.metrics.evaluate import (
-    METHODS,
     Reference,
     Score,
     Scores,
@@ -26,6 +25,7 @@ from magan_jax.metrics.frechet import (
     frechet_distance,
     frechet_distance_infinity,
 )
+from magan_jax.metrics.methods import METHODS
 from magan_jax.metrics.precision_recall import PrecisionRecall, precision_recall
 
 __all__ = [
