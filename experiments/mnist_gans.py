@@ -36,13 +36,12 @@ from magan_jax.metrics import (
 from magan_jax.parallel import check_num_devices
 from magan_jax.run import Run, RunConfig, start_run
 from magan_jax.training.classifier import (
-    ClassifierConfig,
     TrainedClassifier,
-    check_classifier_config,
     feature_function,
     layer_features,
     train_classifiers,
 )
+from magan_jax.training.classifier_config import ClassifierConfig, check_classifier_config
 from magan_jax.training.gan import TrainedGAN, generator_function, train_gans
 from magan_jax.training.gan_config import GANConfig, check_gan_config
 from magan_jax.training.gan_step import init_gan

@@ -42,13 +42,12 @@ from magan_jax.metrics import Extractor, Reference, evaluate_against, evenly_spa
 from magan_jax.parallel import check_num_devices
 from magan_jax.run import Run, RunConfig, start_run
 from magan_jax.training.classifier import (
-    ClassifierConfig,
     TrainedClassifier,
     accuracy_function,
-    check_classifier_config,
     feature_function,
     train_classifier,
 )
+from magan_jax.training.classifier_config import ClassifierConfig, check_classifier_config
 from magan_jax.training.engine import Batch
 from magan_jax.training.images import scale_images
 from magan_jax.training.vae import (

@@ -10,7 +10,9 @@ from magan_jax.conditional.systems import classifier_stage
 from magan_jax.latent.networks import Classify, Generate
 from magan_jax.latent.prior import Prior, standard_normal
 from magan_jax.training.checkpoints import CheckpointError, load_arrays, read_stage
-from magan_jax.training.classifier import ClassifierConfig, ClassifierState, classifier_function
+from magan_jax.training.classifier import classifier_function
+from magan_jax.training.classifier_config import ClassifierConfig
+from magan_jax.training.classifier_step import ClassifierState
 from magan_jax.training.ensemble import member
 from magan_jax.training.gan import GANState, encoder_function, generator_function
 from magan_jax.training.gan_config import GANConfig, prior_in_use

@@ -10,7 +10,8 @@ import pytest
 from jax import export
 
 from magan_jax.parallel import DEVICES
-from magan_jax.training.classifier import ClassifierConfig, train_classifier, train_classifiers
+from magan_jax.training.classifier import train_classifier, train_classifiers
+from magan_jax.training.classifier_config import ClassifierConfig
 from magan_jax.training.engine import Batch, chunk_function, train
 from magan_jax.training.ensemble import member, over_seeds, stacked
 from magan_jax.training.gan import train_gan, train_gans

@@ -19,7 +19,9 @@ from magan_jax.metrics import (
 from magan_jax.metrics.__main__ import main
 from magan_jax.metrics.methods import Method, Number
 from magan_jax.metrics.selftest import checks
-from magan_jax.training.classifier import ClassifierConfig, feature_function, init_classifier
+from magan_jax.training.classifier import feature_function
+from magan_jax.training.classifier_config import ClassifierConfig
+from magan_jax.training.classifier_step import init_classifier
 from magan_jax.training.images import scale_images
 
 RANDOM = np.random.default_rng(0)

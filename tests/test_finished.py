@@ -14,7 +14,8 @@ from magan_jax.conditional.systems import classifier_stage
 from magan_jax.files import jsonable
 from magan_jax.objectives import Constants
 from magan_jax.training.checkpoints import CheckpointError
-from magan_jax.training.classifier import ClassifierConfig, train_classifiers
+from magan_jax.training.classifier import train_classifiers
+from magan_jax.training.classifier_config import ClassifierConfig
 from magan_jax.training.engine import Batch
 from magan_jax.training.gan import train_gans
 from magan_jax.training.gan_config import GANConfig

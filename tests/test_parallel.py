@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from magan_jax.parallel import DEVICES, collective_bytes, on_devices
-from magan_jax.training.classifier import ClassifierConfig, classifier_step, init_classifier
+from magan_jax.training.classifier_config import ClassifierConfig
+from magan_jax.training.classifier_step import classifier_step, init_classifier
 from magan_jax.training.engine import Batch, chunk_function
 from magan_jax.training.gan_config import GANConfig
 from magan_jax.training.gan_step import gan_step, init_gan

@@ -19,7 +19,8 @@ from magan_jax.models import NETWORKS
 from magan_jax.objectives import OBJECTIVES
 from magan_jax.objectives.variational import DIVERGENCES
 from magan_jax.parallel import DEVICES
-from magan_jax.training.classifier import ClassifierConfig, classifier_step, init_classifier
+from magan_jax.training.classifier_config import ClassifierConfig
+from magan_jax.training.classifier_step import classifier_step, init_classifier
 from magan_jax.training.engine import Batch, chunk_function
 from magan_jax.training.ensemble import stacked
 from magan_jax.training.gan_config import GANConfig, compares_features

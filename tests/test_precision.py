@@ -10,13 +10,9 @@ import numpy as np
 import pytest
 
 from magan_jax.parallel import DEVICES
-from magan_jax.training.classifier import (
-    ClassifierConfig,
-    accuracy_function,
-    classifier_function,
-    classifier_step,
-    init_classifier,
-)
+from magan_jax.training.classifier import accuracy_function, classifier_function
+from magan_jax.training.classifier_config import ClassifierConfig
+from magan_jax.training.classifier_step import classifier_step, init_classifier
 from magan_jax.training.engine import Batch, chunk_function
 from magan_jax.training.gan import generator_function
 from magan_jax.training.gan_config import GANConfig

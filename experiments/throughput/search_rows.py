@@ -12,7 +12,8 @@ import numpy as np
 from magan_jax import Exits, analyze, bisect_epsilon
 from magan_jax.latent.labels import logits_and_finite
 from magan_jax.latent.networks import Classify, Generate
-from magan_jax.training.classifier import classifier_function, classifier_step, init_classifier
+from magan_jax.training.classifier import classifier_function
+from magan_jax.training.classifier_step import classifier_step, init_classifier
 from magan_jax.training.engine import Batch, train
 from magan_jax.training.gan import generator_function
 from magan_jax.training.gan_step import gan_step, init_gan

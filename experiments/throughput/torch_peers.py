@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from magan_jax.training.classifier import ClassifierConfig
+from magan_jax.training.classifier_config import ClassifierConfig
 from magan_jax.training.gan_config import GANConfig
 from throughput.turns import Work
 

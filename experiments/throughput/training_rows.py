@@ -10,7 +10,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from magan_jax.parallel import on_devices
-from magan_jax.training.classifier import classifier_step, init_classifier, train_classifier
+from magan_jax.training.classifier import train_classifier
+from magan_jax.training.classifier_step import classifier_step, init_classifier
 from magan_jax.training.engine import Batch, Step, chunk_function
 from magan_jax.training.ensemble import over_seeds, stacked
 from magan_jax.training.gan import train_gan

@@ -1,148 +1,21 @@
-"""Training of the classifier on real, labelled images."""
+"""Training of the classifier on real, labelled images, and what it is as a function afterwards."""
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from functools import cache, partial
+from collections.abc import Callable
+from functools import cache
 from typing import Any, NamedTuple
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
 
 from magan_jax.models import Classifier
-from magan_jax.models.classifier import check_classifiable
-from magan_jax.parallel import DEVICES, device_count, local_part
-from magan_jax.training.engine import Batch, Info, Progress, Step, check_batch_size
+from magan_jax.training.classifier_config import ClassifierConfig, check_classifier_config
+from magan_jax.training.classifier_step import ClassifierState, classifier_step, init_classifier
+from magan_jax.training.engine import Batch, Progress
 from magan_jax.training.ensemble import member, stacked
-from magan_jax.training.images import random_moves, scale_images
-from magan_jax.training.optimizers import adamw_cosine
-from magan_jax.training.precision import ActivationDtype, activation_dtype, check_dtype
+from magan_jax.training.images import scale_images
 from magan_jax.training.stage import Stage, train_stage
-
-
-@dataclass(frozen=True)
-class ClassifierConfig:
-    """The classifier and its training."""
-
-    epochs: int = 100
-    """Passes over the training images."""
-    batch_size: int = 128
-    """Images per step, all devices together."""
-    width: int = 32
-    """Channels of the first convolution."""
-    dropout: float = 0.3
-    """Dropout rate in training."""
-    max_shift: int = 1
-    """Training images are shifted by up to so many pixels in each direction."""
-    mirror: bool | None = None
-    """Half of the training images are mirrored; None: if the data set's classes survive that."""
-    learning_rate: float = 2e-3
-    """AdamW's peak step size; it falls to zero along a cosine."""
-    weight_decay: float = 1e-2
-    """AdamW's decay."""
-    dtype: ActivationDtype | None = None
-    """Activations in training; None: as --dtype."""
-
-
-class ClassifierState(NamedTuple):
-    """All that the classifier's training carries from step to step.
-
-    Attributes:
-        parameters: C's parameters.
-        optimizer: AdamW's moments and step count.
-    """
-
-    parameters: Any
-    optimizer: Any
-
-
-def check_classifier_config(
-    config: ClassifierConfig, images_shape: Sequence[int], num_devices: int | None = None
-) -> None:
-    """Refuse settings that cannot work on such images, naming the field and the mend.
-
-    Args:
-        config: the settings.
-        images_shape: of the training images, `(N, H, W, C)`.
-        num_devices: see `magan_jax.parallel.on_devices`.
-
-    Raises:
-        ValueError: for the first thing that cannot work.
-    """
-    check_classifiable(images_shape)
-    for name in ("epochs", "width"):
-        if getattr(config, name) < 1:
-            raise ValueError(
-                f"classifier.{name} is {getattr(config, name)}; it must be at least 1."
-            )
-    if not config.learning_rate > 0:
-        raise ValueError(
-            f"classifier.learning_rate is {config.learning_rate}; it must be positive."
-        )
-    if not 0 <= config.dropout < 1:
-        raise ValueError(f"classifier.dropout is {config.dropout}; it must lie in [0, 1).")
-    if config.max_shift < 0 or config.weight_decay < 0:
-        raise ValueError(
-            f"classifier.max_shift is {config.max_shift} and classifier.weight_decay is "
-            f"{config.weight_decay}; neither may be negative."
-        )
-    check_dtype("classifier.dtype", config.dtype)
-    check_batch_size(
-        config.batch_size, images_shape[0], device_count(num_devices), "classifier.batch_size"
-    )
-
-
-@partial(jax.jit, static_argnames=("config", "image_shape", "num_classes", "num_steps"))
-def init_classifier(
-    key: jax.Array,
-    config: ClassifierConfig,
-    image_shape: tuple[int, int, int],
-    num_classes: int,
-    num_steps: int,
-) -> ClassifierState:
-    """A fresh state for a training of `num_steps` steps."""
-    network = _network(config, num_classes)
-    parameters = network.init(key, jnp.zeros((1, *image_shape)))["params"]
-    return ClassifierState(parameters, _optimizer(config, num_steps).init(parameters))
-
-
-def classifier_step(config: ClassifierConfig, num_classes: int, num_steps: int) -> Step:
-    """One AdamW step on the cross-entropy of randomly moved images.
-
-    Returns:
-        `step(state, batch, key) -> (state, info)` for `magan_jax.training.engine.train`.
-    """
-    network = _network(config, num_classes)
-    optimizer = _optimizer(config, num_steps)
-
-    def step(state: ClassifierState, batch: Batch, key: jax.Array) -> tuple[Any, Info]:
-        # Keys for every image of the whole batch: each device takes those of its images.
-        shift_keys, dropout_keys, mirror_keys = (
-            local_part(jax.random.split(k, config.batch_size)) for k in jax.random.split(key, 3)
-        )
-        images = random_moves(
-            shift_keys,
-            mirror_keys,
-            scale_images(batch.images),
-            config.max_shift,
-            bool(config.mirror),
-        )
-
-        def loss(parameters: Any) -> tuple[jax.Array, jax.Array]:
-            logits: Any = network.apply({"params": parameters}, images, dropout_keys)
-            losses = optax.softmax_cross_entropy_with_integer_labels(logits, batch.labels)
-            return jnp.mean(losses), logits
-
-        (value, logits), gradient = jax.value_and_grad(loss, has_aux=True)(state.parameters)
-        gradient = jax.lax.pmean(gradient, DEVICES)
-        updates, optimizer_state = optimizer.update(gradient, state.optimizer, state.parameters)
-        info = {"loss": value, "train_accuracy": jnp.mean(jnp.argmax(logits, -1) == batch.labels)}
-        new_state = ClassifierState(optax.apply_updates(state.parameters, updates), optimizer_state)
-        return new_state, jax.lax.pmean(info, DEVICES)
-
-    return step
 
 
 class TrainedClassifier(NamedTuple):
@@ -345,11 +218,3 @@ def last_layer_in_use(width: int, num_classes: int) -> Callable[[Any, jax.Array]
             return layers(variables, images)[-1]
 
     return last_layer
-
-
-def _network(config: ClassifierConfig, num_classes: int) -> Classifier:
-    return Classifier(num_classes, config.width, config.dropout, activation_dtype(config.dtype))
-
-
-def _optimizer(config: ClassifierConfig, num_steps: int) -> optax.GradientTransformation:
-    return adamw_cosine(config.learning_rate, config.weight_decay, num_steps)

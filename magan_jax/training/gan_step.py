@@ -4,6 +4,7 @@ Losses, the last layer of the discriminator and what else they need are the obje
 (`magan_jax.objectives`); the step is the same for all.
 """
 
+from collections.abc import Callable
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -13,11 +14,11 @@ import optax
 
 from magan_jax.latent.prior import ClusteredPrior
 from magan_jax.models import Encoder
-from magan_jax.objectives import Judged, Made
+from magan_jax.objectives import Judged, Made, Objective
 from magan_jax.parallel import DEVICES, local_part
 from magan_jax.training.engine import Batch, Info, Step
 from magan_jax.training.gan_config import GANConfig, training_prior
-from magan_jax.training.gan_networks import networks_of, objective_of
+from magan_jax.training.gan_networks import Networks, networks_of, objective_of
 from magan_jax.training.images import scale_images
 from magan_jax.training.optimizers import OPTIMIZERS
 
@@ -105,49 +106,8 @@ def gan_step(config: GANConfig, image_shape: tuple[int, int, int], features: Any
         and of fake images that D takes for real (f > 0), before its last update and after it,
         respectively; a Wasserstein critic is free to put any number in the place of 0.
     """
-    networks, objective = networks_of(config, image_shape), objective_of(config)
-    optimizer, prior = _optimizer(config), training_prior(config)
-    split = prior.split if isinstance(prior, ClusteredPrior) else None
+    players, prior = _players_of(config, image_shape, features), training_prior(config)
     batch_size, critic_steps = config.batch_size, config.critic_steps
-
-    def generate(statistics: Any, latents: jax.Array, parameters: Any) -> tuple[jax.Array, Any]:
-        variables = {"params": parameters, "batch_stats": statistics}
-        fake, updates = networks.generator.apply(
-            variables, latents, training=True, mutable=["batch_stats"]
-        )
-        return fake, updates.get("batch_stats", {})
-
-    def judge_batches(parameters: Any, *batches: jax.Array) -> list[Judged]:
-        """Several batches of equal size in one pass, each normalised by itself."""
-        features, _ = networks.trunk.apply(
-            {"params": parameters["trunk"]},
-            jnp.concatenate(batches),
-            batches=len(batches),
-            mutable=["batch_stats"],
-        )
-        logits = objective.last.logits(parameters["last"], features)
-        parts = (jnp.split(x, len(batches)) for x in (features, logits))
-        return [
-            Judged(images, own_features, parameters["last"], own_logits)
-            for images, own_features, own_logits in zip(batches, *parts, strict=True)
-        ]
-
-    def judge(parameters: Any, images: jax.Array) -> Judged:
-        return judge_batches(parameters, images)[0]
-
-    def update_discriminator(
-        critic: tuple[Any, Any], real: jax.Array, fake: jax.Array, key: jax.Array
-    ) -> tuple[tuple[Any, Any], tuple[jax.Array, jax.Array]]:
-        parameters, moments = critic
-
-        def loss(parameters: Any) -> tuple[jax.Array, jax.Array]:
-            judged = judge_batches(parameters, real, fake)
-            value = objective.discriminator(key, partial(judge, parameters), *judged)
-            return value, judged[0].logits
-
-        found, gradient = jax.value_and_grad(loss, has_aux=True)(parameters)
-        parameters, moments = _update(optimizer, gradient, moments, parameters)
-        return (objective.constrain(parameters), moments), found
 
     def step(state: GANState, batch: Batch, key: jax.Array) -> tuple[GANState, Info]:
         # [images of an update, updates, …], so that each device has its part of every update.
@@ -159,8 +119,8 @@ def gan_step(config: GANConfig, image_shape: tuple[int, int, int], features: Any
 
         def critic_step(carry: Any, seen: Any) -> tuple[Any, None]:
             (critic, statistics), (images, z, objective_key) = carry, seen
-            fake, statistics = generate(statistics, z, state.generator)
-            critic, _ = update_discriminator(critic, images, fake, objective_key)
+            fake, statistics = _generate(players, statistics, z, state.generator)
+            critic, _ = _update_discriminator(players, critic, images, fake, objective_key)
             return (critic, statistics), None
 
         critic = state.discriminator, state.discriminator_optimizer
@@ -174,23 +134,16 @@ def gan_step(config: GANConfig, image_shape: tuple[int, int, int], features: Any
 
         # Made once for both updates: G does not change in between.
         fake, pull_back, statistics = jax.vjp(
-            partial(generate, statistics, latents), state.generator, has_aux=True
+            partial(_generate, players, statistics, latents), state.generator, has_aux=True
         )
-        critic, (loss_d, real_logits) = update_discriminator(critic, real, fake, keys[-1])
+        critic, (loss_d, real_logits) = _update_discriminator(players, critic, real, fake, keys[-1])
 
-        def generator_loss(images: jax.Array, encoder: Any) -> tuple[jax.Array, jax.Array]:
-            judged = judge(critic[0], images)
-            encode = _encode(networks.encoder, encoder)
-            frozen = None if features is None else features.unflatten(state.frozen)
-            made = Made(judged, real, latents, split, encode, frozen)
-            return objective.generator(made), judged.logits
+        def judged(images: jax.Array, encode: Any, frozen: Any) -> Made:
+            in_turn = _judge(players, critic[0], images)
+            return Made(in_turn, real, latents, players.split, encode, frozen)
 
-        (loss_g, fake_logits), (towards, encoder_gradient) = jax.value_and_grad(
-            generator_loss, argnums=(0, 1), has_aux=True
-        )(fake, state.encoder)
-        gradient = (*pull_back(towards), encoder_gradient)
-        (generator, encoder), moments = _update(
-            optimizer, gradient, state.generator_optimizer, (state.generator, state.encoder)
+        trained, moments, (loss_g, fake_logits) = _update_generator(
+            players, state, judged, fake, pull_back
         )
         info = {
             "discriminator_loss": loss_d,
@@ -198,10 +151,123 @@ def gan_step(config: GANConfig, image_shape: tuple[int, int, int], features: Any
             "real_taken_for_real": jnp.mean(real_logits > 0),
             "fake_taken_for_real": jnp.mean(fake_logits > 0),
         }
-        new_state = GANState(generator, encoder, statistics, moments, *critic, state.frozen)
+        new_state = GANState(*trained, statistics, moments, *critic, state.frozen)
         return new_state, jax.lax.pmean(info, DEVICES)
 
     return step
+
+
+class _Players(NamedTuple):
+    """Who plays, for what, and how they learn: all that the parameters of a state do not say.
+
+    Attributes:
+        networks: G, the trunk of D, E.
+        objective: their losses, and D's last layer.
+        optimizer: of all of them.
+        split: z to its parts; None where the prior has no clusters.
+        features: structure of the frozen network; None where the objective needs none.
+    """
+
+    networks: Networks
+    objective: Objective
+    optimizer: optax.GradientTransformation
+    split: Callable[[jax.Array], Any] | None
+    features: Any
+
+
+def _players_of(config: GANConfig, image_shape: tuple[int, int, int], features: Any) -> _Players:
+    prior = training_prior(config)
+    return _Players(
+        networks_of(config, image_shape),
+        objective_of(config),
+        _optimizer(config),
+        prior.split if isinstance(prior, ClusteredPrior) else None,
+        features,
+    )
+
+
+def _generate(
+    players: _Players, statistics: Any, latents: jax.Array, parameters: Any
+) -> tuple[jax.Array, Any]:
+    """G(z), normalised by the batch, and G's running statistics after it."""
+    fake, updates = players.networks.generator.apply(
+        {"params": parameters, "batch_stats": statistics},
+        latents,
+        training=True,
+        mutable=["batch_stats"],
+    )
+    return fake, updates.get("batch_stats", {})
+
+
+def _judge_batches(players: _Players, parameters: Any, *batches: jax.Array) -> list[Judged]:
+    """D on several batches of equal size in one pass, each normalised by itself."""
+    features, _ = players.networks.trunk.apply(
+        {"params": parameters["trunk"]},
+        jnp.concatenate(batches),
+        batches=len(batches),
+        mutable=["batch_stats"],
+    )
+    logits = players.objective.last.logits(parameters["last"], features)
+    parts = (jnp.split(x, len(batches)) for x in (features, logits))
+    return [
+        Judged(images, own_features, parameters["last"], own_logits)
+        for images, own_features, own_logits in zip(batches, *parts, strict=True)
+    ]
+
+
+def _judge(players: _Players, parameters: Any, images: jax.Array) -> Judged:
+    return _judge_batches(players, parameters, images)[0]
+
+
+def _update_discriminator(
+    players: _Players, critic: tuple[Any, Any], real: jax.Array, fake: jax.Array, key: jax.Array
+) -> tuple[tuple[Any, Any], tuple[jax.Array, jax.Array]]:
+    """One step of D, whose parameters and moments `critic` are; its loss and f of the real."""
+    objective = players.objective
+
+    def loss(parameters: Any) -> tuple[jax.Array, jax.Array]:
+        judged = _judge_batches(players, parameters, real, fake)
+        value = objective.discriminator(key, partial(_judge, players, parameters), *judged)
+        return value, judged[0].logits
+
+    parameters, moments = critic
+    found, gradient = jax.value_and_grad(loss, has_aux=True)(parameters)
+    parameters, moments = _update(players.optimizer, gradient, moments, parameters)
+    return (objective.constrain(parameters), moments), found
+
+
+def _update_generator(
+    players: _Players,
+    state: GANState,
+    judged: Callable[..., Made],
+    fake: jax.Array,
+    pull_back: Callable[[jax.Array], tuple[Any]],
+) -> tuple[tuple[Any, Any], Any, tuple[jax.Array, jax.Array]]:
+    """One step of G and E, by the gradient in the images `fake` and from there back through G.
+
+    Args:
+        players: see there.
+        state: before the step.
+        judged: `(images, encode, frozen)` to what the loss looks at.
+        fake: G(z).
+        pull_back: of G at these z: from the gradient in the images to that in its parameters.
+
+    Returns:
+        New parameters of G and E, their moments, and the loss with f(G(z)).
+    """
+
+    def loss(images: jax.Array, encoder: Any) -> tuple[jax.Array, jax.Array]:
+        encode = _encode(players.networks.encoder, encoder)
+        frozen = None if players.features is None else players.features.unflatten(state.frozen)
+        made = judged(images, encode, frozen)
+        return players.objective.generator(made), made.fake.logits
+
+    found, (towards, encoder_gradient) = jax.value_and_grad(loss, argnums=(0, 1), has_aux=True)(
+        fake, state.encoder
+    )
+    gradient = (*pull_back(towards), encoder_gradient)
+    parameters = state.generator, state.encoder
+    return *_update(players.optimizer, gradient, state.generator_optimizer, parameters), found
 
 
 def images_per_step(config: GANConfig) -> int:
