@@ -170,6 +170,26 @@ class _Lanes(NamedTuple):
     finite: jax.Array
 
 
+def _begun(place: jax.Array) -> _Lanes:
+    """Lanes before the first scan point of the rays at these places of the queue."""
+    whole, real = jnp.zeros_like(place), jnp.zeros(place.shape)
+    return _Lanes(place, whole + 1, whole, real, real, jnp.ones(place.shape, bool))
+
+
+def _looked(now: _Lanes, t: jax.Array, holds: jax.Array, finite: jax.Array) -> _Lanes:
+    """Lanes after a look at `t`, a scan point or the middle of a bracket: a ray is scanned until
+    it loses its label, and from then on its bracket is halved."""
+    scanning = now.point > 0
+    return _Lanes(
+        place=now.place,
+        point=jnp.where(scanning & holds, now.point + 1, 0),
+        halved=now.halved + ~scanning,
+        low=jnp.where(holds, t, now.low),
+        high=jnp.where(holds, now.high, t),
+        finite=now.finite & finite,
+    )
+
+
 class _Found(NamedTuple):
     """What is known of all rays, `[R]` each."""
 
@@ -210,45 +230,33 @@ def _compiled_search(
         # Device i of D takes the places i, i + D, i + 2D, … of the queue.
         devices, device = jax.lax.axis_size(DEVICES), jax.lax.axis_index(DEVICES)
 
-        def begin(place: jax.Array) -> _Lanes:
-            whole, real = jnp.zeros(lanes, jnp.int32), jnp.zeros(lanes)
-            return _Lanes(place, whole + 1, whole, real, real, jnp.ones(lanes, bool))
-
         def follow(state: tuple[_Lanes, jax.Array, _Found]) -> tuple[_Lanes, jax.Array, _Found]:
             now, next_place, found = state
             ray = queue[jnp.minimum(now.place, num_rays - 1)]
-            scanning = now.point > 0
-            t = jnp.where(scanning, now.point * step, (now.low + now.high) / 2)
+            t = jnp.where(now.point > 0, now.point * step, (now.low + now.high) / 2)
             logits, finite_image = logits_and_finite_image(
                 generate, classify, mean[ray // directions] + t[:, None] * shifts[ray]
             )
             holds, finite = keeps_label(logits, target[ray // directions])
-            low = jnp.where(holds, t, now.low)
-            after = _Lanes(
-                place=now.place,
-                point=jnp.where(scanning & holds, now.point + 1, 0),
-                halved=now.halved + ~scanning,
-                low=low,
-                high=jnp.where(holds, now.high, t),
-                finite=now.finite & finite & finite_image,
-            )
+            after = _looked(now, t, holds, finite & finite_image)
             censored = after.point > scan_points
             done = censored | ((after.point == 0) & (after.halved == halvings))
             # Where nothing is written: beyond the last ray.
             where = jnp.where(done & (now.place < waiting), ray, num_rays)
             found = _Found(
-                found.epsilon.at[where].set(jnp.where(censored, upper, low), mode="drop"),
+                found.epsilon.at[where].set(jnp.where(censored, upper, after.low), mode="drop"),
                 found.censored.at[where].set(censored, mode="drop"),
                 found.finite.at[where].set(after.finite, mode="drop"),
             )
+            # A lane that is done takes the next ray of the queue.
             taken = jnp.cumsum(done.astype(jnp.int32))
-            fresh = begin(next_place + (taken - 1) * devices)
+            fresh = _begun(next_place + (taken - 1) * devices)
             now = jax.tree.map(lambda new, old: jnp.where(done, new, old), fresh, after)
             return now, next_place + taken[-1] * devices, found
 
         none = jnp.zeros(num_rays, bool)
         state = (
-            begin(device + jnp.arange(lanes, dtype=jnp.int32) * devices),
+            _begun(device + jnp.arange(lanes, dtype=jnp.int32) * devices),
             device + lanes * devices,
             _Found(jnp.zeros(num_rays), none, none),
         )

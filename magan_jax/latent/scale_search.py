@@ -1,5 +1,6 @@
 """Which θ makes a sampler's images differ most and still be of their class (VAE report, 3.5)."""
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import jax
@@ -151,37 +152,56 @@ def search_scales(
         found = scores.objective(accuracy_weight)
         return found if per_class else np.broadcast_to(found.mean(1, keepdims=True), found.shape)
 
-    theta = np.full((num_classes, latent_dim), float(start))
     if len(THETAS) ** latent_dim <= WHOLE_GRID:
-        grid = np.stack(np.meshgrid(*[THETAS] * latent_dim, indexing="ij"), -1)
-        grid = grid.reshape(-1, latent_dim)
-        every = np.broadcast_to(grid[:, None], (len(grid), num_classes, latent_dim))
-        found = objective(every)
-        first = found[np.isclose(grid, start).all(axis=1).argmax()]
-        history = [float(first.mean()), float(found.min(axis=0).mean())]
-        return ScaleSearch(grid[found.argmin(axis=0)], np.array(history), found.size)
-    history = []
-    evaluations = 0
+        return _whole_grid(objective, start, num_classes, latent_dim)
     with tqdm(
         total=max_sweeps * latent_dim, desc=title, unit=" dimensions", disable=quiet, leave=False
     ) as bar:
-        for _ in range(max_sweeps):
-            before = theta.copy()
-            for d in range(latent_dim):
-                tried = np.tile(theta, (len(THETAS), 1, 1))
-                tried[:, :, d] = THETAS[:, None]
-                found = objective(tried)
-                evaluations += found.size
-                place = np.abs(THETAS[:, None] - theta[:, d]).argmin(axis=0)
-                current = np.take_along_axis(found, place[None], axis=0)[0]
-                if not history:
-                    history.append(float(current.mean()))
-                # Where others are as good, θ stays: descent must end.
-                least = found.min(axis=0)
-                theta[:, d] = np.where(least < current, THETAS[found.argmin(axis=0)], theta[:, d])
-                current = np.minimum(least, current)
-                bar.update()
-            history.append(float(current.mean()))
-            if np.array_equal(theta, before):
-                break
+        theta = np.full((num_classes, latent_dim), float(start))
+        return _descent(objective, theta, max_sweeps, bar.update)
+
+
+ScaleObjective = Callable[[np.ndarray], np.ndarray]
+"""From the θ of M samplers `[M, K, d]` to the objective of each and each class, `[M, K]`."""
+
+
+def _whole_grid(
+    objective: ScaleObjective, start: float, num_classes: int, latent_dim: int
+) -> ScaleSearch:
+    grid = np.stack(np.meshgrid(*[THETAS] * latent_dim, indexing="ij"), -1)
+    grid = grid.reshape(-1, latent_dim)
+    found = objective(np.broadcast_to(grid[:, None], (len(grid), num_classes, latent_dim)))
+    first = found[np.isclose(grid, start).all(axis=1).argmax()]
+    history = [float(first.mean()), float(found.min(axis=0).mean())]
+    return ScaleSearch(grid[found.argmin(axis=0)], np.array(history), found.size)
+
+
+def _descent(
+    objective: ScaleObjective,
+    start: np.ndarray,
+    max_sweeps: int,
+    after_dimension: Callable[[], object],
+) -> ScaleSearch:
+    """Dimension by dimension from the θ `[K, d]` of `start`."""
+    theta, evaluations = start, 0
+    history: list[float] = []
+    for _ in range(max_sweeps):
+        before = theta
+        for d in range(theta.shape[1]):
+            tried = np.tile(theta, (len(THETAS), 1, 1))
+            tried[:, :, d] = THETAS[:, None]
+            found = objective(tried)
+            evaluations += found.size
+            place = np.abs(THETAS[:, None] - theta[:, d]).argmin(axis=0)
+            current = np.take_along_axis(found, place[None], axis=0)[0]
+            if not history:
+                history.append(float(current.mean()))
+            # Where others are as good, θ stays: descent must end.
+            least = found.min(axis=0)
+            theta = theta.copy()
+            theta[:, d] = np.where(least < current, THETAS[found.argmin(axis=0)], theta[:, d])
+            after_dimension()
+        history.append(float(np.minimum(least, current).mean()))
+        if np.array_equal(theta, before):
+            break
     return ScaleSearch(theta, np.array(history), evaluations)

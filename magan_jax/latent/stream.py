@@ -118,30 +118,15 @@ def compiled_stream(
             latents = jax.vmap(draw, (None, 0))(latent_key, index)
             found, finite = label(arrays, latents)
             wanted = index < end
-            group = jnp.where(wanted & finite, found, num_classes)  # num_classes: in no class
-            replicates = add_rows(
-                so_far.replicates,
-                latents.reshape(-1, REPLICATES, latent_dim),
-                group.reshape(-1, REPLICATES),
-            )
-            total = jnp.sum(replicates.count, axis=0)
-            here = total - jnp.sum(so_far.replicates.count, axis=0)
-            share = (here / jnp.maximum(total, 1))[:, None]
-            centred = latents - centre
-            square = jnp.sum(centred**2, axis=-1, keepdims=True)
-            permuted = _permuted_means(
+            so_far = so_far._replace(nonfinite=so_far.nonfinite + jnp.sum(wanted & ~finite))
+            return _with_latents(
+                so_far,
+                latents,
+                jnp.where(wanted & finite, found, num_classes),  # num_classes: in no class
+                wanted,
+                centre,
                 permutation_key,
                 first // BLOCK,
-                jnp.concatenate([centred, square], axis=-1),
-                group,
-                wanted,
-                here,
-                num_permutations,
-            )
-            return LabelledStream(
-                replicates,
-                so_far.permuted_mean + (permuted - so_far.permuted_mean) * share,
-                so_far.nonfinite + jnp.sum(wanted & ~finite),
             )
 
         if devices > 1:  # the first device goes on from there, the others begin anew
@@ -152,6 +137,50 @@ def compiled_stream(
         return _over_devices(mine)
 
     return on_devices(segment, num_devices=num_devices, donate_last=True)
+
+
+def _with_latents(
+    so_far: LabelledStream,
+    latents: jax.Array,
+    group: jax.Array,
+    wanted: jax.Array,
+    centre: jax.Array,
+    permutation_key: jax.Array,
+    first_block: jax.Array,
+) -> LabelledStream:
+    """The stream with the moments of further latents.
+
+    Args:
+        so_far: before them.
+        latents: `[n, d]`, whole blocks.
+        group: int `[n]`, of each the class; the number of classes where it is in none.
+        wanted: bool `[n]`, whether the latent belongs to the stream; those that do come first.
+        centre: `[d]`, see `LabelledStream`.
+        permutation_key: of all permutations.
+        first_block: number of the first block in the stream.
+    """
+    num_permutations, _, width = so_far.permuted_mean.shape
+    replicates = add_rows(
+        so_far.replicates, latents.reshape(-1, REPLICATES, width - 1), group.reshape(-1, REPLICATES)
+    )
+    total = jnp.sum(replicates.count, axis=0)
+    here = total - jnp.sum(so_far.replicates.count, axis=0)
+    share = (here / jnp.maximum(total, 1))[:, None]
+    centred = latents - centre
+    square = jnp.sum(centred**2, axis=-1, keepdims=True)
+    permuted = _permuted_means(
+        permutation_key,
+        first_block,
+        jnp.concatenate([centred, square], axis=-1),
+        group,
+        wanted,
+        here,
+        num_permutations,
+    )
+    return so_far._replace(
+        replicates=replicates,
+        permuted_mean=so_far.permuted_mean + (permuted - so_far.permuted_mean) * share,
+    )
 
 
 def label_stream(
