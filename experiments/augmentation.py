@@ -20,11 +20,12 @@ from tqdm import tqdm
 from magan_jax import analyze
 from magan_jax.augmentation.arms import (
     ARMS,
-    BASELINES,
     BY_AUTOENCODER,
     BY_FEATURES,
     OF_NEIGHBOURHOODS,
     SHARES,
+    any_of,
+    check_arms,
 )
 from magan_jax.augmentation.bounds import BOUNDS, Known, draft_bounds
 from magan_jax.augmentation.budget import Budget, check_budgets, draw_budget
@@ -38,6 +39,7 @@ from magan_jax.augmentation.networks import (
     GAN_DIGEST,
     autoencoder_of,
     autoencoder_stage,
+    check_unlabelled_normal,
     contrast_stage,
     features_of,
     generator_of,
@@ -59,7 +61,7 @@ from magan_jax.runtime import first_host_says, is_first_host
 from magan_jax.training.contrast import ContrastConfig, check_contrast_config
 from magan_jax.training.engine import Batch
 from magan_jax.training.gan import TrainedGAN
-from magan_jax.training.gan_config import GANConfig, check_gan_config, compares_features
+from magan_jax.training.gan_config import GANConfig, check_gan_config
 from magan_jax.training.stage import check_stage
 from magan_jax.training.standardised import Features
 from magan_jax.training.vae import TrainedVAE, VAEConfig, check_vae_config
@@ -116,11 +118,11 @@ def main() -> None:
     with run.timed("gan"):
         gan = generator_of(run)
     features: list[Features] = []
-    if set(config.arms) & set(BY_FEATURES):
+    if any_of(config.arms, BY_FEATURES):
         with run.timed("features"):
             features = features_of(run, gan)
     autoencoder = None
-    if set(config.arms) & set(BY_AUTOENCODER):
+    if any_of(config.arms, BY_AUTOENCODER):
         with run.timed("autoencoder"):
             autoencoder = autoencoder_of(run)
 
@@ -243,7 +245,7 @@ def draft_of(
     known = begun.known._replace(train_set=Batch(others, labels))
     bounds = draft_bounds(own(_BOUNDS), known, few)
     studied = None
-    if set(config.arms) & set(OF_NEIGHBOURHOODS):
+    if any_of(config.arms, OF_NEIGHBOURHOODS):
         studied = study_neighbourhoods(own(_NEIGHBOURS), sources, begun.judge)
     return Draft(seed, n, sources.num_classes, budget, arms, bounds, studied)
 
@@ -303,9 +305,9 @@ def trials_of(run: Run) -> TrialsFolder:
         "fitting": asdict(config.fitting),
         "synthesis": asdict(config.synthesis),
         "gan": asdict(config.gan),
-        "contrast": asdict(config.contrast) if set(config.arms) & set(BY_FEATURES) else None,
+        "contrast": asdict(config.contrast) if any_of(config.arms, BY_FEATURES) else None,
     }
-    if set(config.arms) & set(BY_AUTOENCODER):
+    if any_of(config.arms, BY_AUTOENCODER):
         settings["vae"] = asdict(config.vae)
     folder = run.workdir / ("trials-restarted" if config.restart else "trials")
     return TrialsFolder(folder, settings, config.fitting.width, others_replaced=config.restart)
@@ -314,13 +316,7 @@ def trials_of(run: Run) -> TrialsFolder:
 def prepare() -> Run:
     """Command line, data and folder; what could be refused later is refused here."""
     preset, config = parse(PRESETS, __doc__.splitlines()[0])
-    unknown = [name for name in config.arms if name not in ARMS]
-    missing = [name for name in BASELINES if name not in config.arms]
-    if unknown or missing:
-        raise ValueError(
-            f"--arms is {' '.join(config.arms)}; choose among {', '.join(ARMS)}, and keep "
-            f"{' and '.join(BASELINES)}, which the others are held against."
-        )
+    check_arms(config.arms)
     dataset = load_dataset(config.dataset, config.data_dir, config.class_names)
     config = replace(
         config,
@@ -334,30 +330,19 @@ def prepare() -> Run:
     check_fitting_config(config.fitting, dataset.train_images.shape)
     check_synthesis_config(config.synthesis, len(dataset.class_names), dataset.train_images.shape)
     check_gan_config(config.gan, dataset.train_images.shape, config.num_devices)
-    if set(config.arms) & set(BY_FEATURES):
+    check_unlabelled_normal(config.gan)
+    if any_of(config.arms, BY_FEATURES):
         check_contrast_config(config.contrast, dataset.train_images.shape, config.num_devices)
-    if set(config.arms) & set(BY_AUTOENCODER):
+    if any_of(config.arms, BY_AUTOENCODER):
         check_vae_config(config.vae, dataset.train_images.shape, config.num_devices)
-    if compares_features(config.gan):
-        raise ValueError(
-            f"gan.objective is {config.gan.objective}, which needs a classifier's features; the "
-            "GAN must see no labels, not even so: choose another objective."
-        )
-    for name in ("prior", "sampling_prior"):
-        prior = getattr(config.gan, name)
-        if prior not in ("normal", None):
-            raise ValueError(
-                f"gan.{name} is {prior}; neighbourhoods are those of the normal prior: leave "
-                f"--gan.{name.replace('_', '-')} out."
-            )
     if config.seeds_at_once is not None and config.seeds_at_once < 1:
         raise ValueError(f"seeds_at_once is {config.seeds_at_once}; it must be at least 1.")
     if config.judge_steps < 1:
         raise ValueError(f"judge_steps is {config.judge_steps}; it must be at least 1.")
     run = start_run("augmentation", preset, config, dataset, trainings={})
-    if set(config.arms) & set(BY_FEATURES):
+    if any_of(config.arms, BY_FEATURES):
         check_stage(contrast_stage(run), unknown=(GAN_DIGEST,))
-    if set(config.arms) & set(BY_AUTOENCODER):
+    if any_of(config.arms, BY_AUTOENCODER):
         check_stage(autoencoder_stage(run))
     # Those of other settings are refused before anything is trained.
     kept_trials(trials_of(run), config.budgets, run.seeds)

@@ -5,7 +5,7 @@ several variants is that variant which does best on the budget's validation imag
 so are chosen how much of a batch is synthetic, a threshold, ε or s, and how images are moved.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from typing import NamedTuple
 
@@ -222,3 +222,19 @@ with the other and without."""
 
 BASELINES = ("real", "classical")
 """What the others are held against."""
+
+
+def any_of(arms: Iterable[str], group: Iterable[str]) -> bool:
+    """Whether one of the arms belongs to a group such as `BY_FEATURES`."""
+    return not set(arms).isdisjoint(group)
+
+
+def check_arms(arms: Sequence[str]) -> None:
+    """Refuse arms that do not exist, and a choice without the baselines."""
+    unknown = [name for name in arms if name not in ARMS]
+    missing = [name for name in BASELINES if name not in arms]
+    if unknown or missing:
+        raise ValueError(
+            f"--arms is {' '.join(arms)}; choose among {', '.join(ARMS)}, and keep "
+            f"{' and '.join(BASELINES)}, which the others are held against."
+        )

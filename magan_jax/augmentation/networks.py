@@ -19,6 +19,7 @@ from magan_jax.training.classifier import last_layer_in_use
 from magan_jax.training.contrast import train_contrast
 from magan_jax.training.discriminator import discriminator_features
 from magan_jax.training.gan import TrainedGAN, train_gan
+from magan_jax.training.gan_config import GANConfig, compares_features
 from magan_jax.training.stage import Stage, is_finished
 from magan_jax.training.standardised import Features
 from magan_jax.training.vae import TrainedVAE, train_vaes
@@ -51,6 +52,22 @@ def generator_of(run: Run) -> TrainedGAN:
         stage=stage,
         num_devices=config.num_devices,
     )
+
+
+def check_unlabelled_normal(config: GANConfig) -> None:
+    """Refuse a GAN that has been told of classes, or whose latents are not normal."""
+    if compares_features(config):
+        raise ValueError(
+            f"gan.objective is {config.objective}, which needs a classifier's features; the "
+            "GAN must see no labels, not even so: choose another objective."
+        )
+    for name in ("prior", "sampling_prior"):
+        prior = getattr(config, name)
+        if prior not in ("normal", None):
+            raise ValueError(
+                f"gan.{name} is {prior}; neighbourhoods are those of the normal prior: leave "
+                f"--gan.{name.replace('_', '-')} out."
+            )
 
 
 def features_of(run: Run, gan: TrainedGAN) -> list[Features]:
