@@ -19,6 +19,7 @@ FIRST = "d(T-shirt/top, trousers) = 2.26"
 NEAREST = "the nearest class of T-shirt/top is shirt, at distance 2"
 EPSILON = "ε of T-shirt/top = 0.2010"
 ALONG = "the shift ±ε·σ, and any part of it, keeps the class"
+BEYOND = "beyond ±ε·σ the class is another"
 SIGNS = "the latent space is invariant to shifts p·u∘σ, p uniform in [0, ε], u random signs"
 DISTINCT = "the class means are distinct points, so that distances between them mean something"
 LINKAGE = "average linkage keeps the distances best, at 0.71; single linkage is the worst"
@@ -77,7 +78,7 @@ def around(key, n):
 def test_every_claim_is_decided_and_shows_both_sizes(pair):
     found = claims_of(*pair)
     assert list(found) == [
-        OWN_LABEL, FIRST, NEAREST, EPSILON, ALONG, SIGNS, DISTINCT, LINKAGE, WARD, MAP
+        OWN_LABEL, FIRST, NEAREST, EPSILON, ALONG, BEYOND, SIGNS, DISTINCT, LINKAGE, WARD, MAP
     ]  # fmt: skip
     assert all(c.holds is not None and c.large and c.reason for c in found.values())
     assert found[OWN_LABEL].ours == found[OWN_LABEL].large == "10 of 10"
@@ -133,6 +134,29 @@ def test_one_early_exit_along_sigma_refutes_the_claim(pair):
     open_claim = small._replace(invariance=small.invariance._replace(prototype_label=unknown))
     found = claims_of(open_claim, large)[ALONG]
     assert (found.holds, found.ours) == (None, "18 of 20 directions, 2 not known")
+
+
+def test_one_class_kept_beyond_epsilon_refutes_that_the_class_ends_there(pair):
+    small, large = pair
+    found = small.invariance
+    epsilon, nowhere = small.analysis.epsilon, np.zeros(10, bool)
+    at_border = found._replace(
+        plus=epsilon.copy(), minus=epsilon.copy(), plus_censored=nowhere, minus_censored=nowhere
+    )
+    ends = claims_of(small._replace(invariance=at_border), large)[BEYOND]
+    assert (ends.holds, ends.ours) == (True, "20 of 20 directions")
+    minus = epsilon.copy()
+    minus[[3, 5]] *= 2.5, 4
+    further = small._replace(invariance=at_border._replace(minus=minus))
+    kept = claims_of(further, large)[BEYOND]
+    assert (kept.holds, kept.ours) == (False, "18 of 20 directions")
+    assert kept.reason.endswith("the middle one to 3.2 times ε, Sandal −σ to 4.0 times")
+    # Not followed beyond ε: nothing is known of what comes there.
+    censored = at_border._replace(plus=epsilon / 2, plus_censored=~nowhere)
+    unknown = claims_of(small._replace(invariance=censored), large)[BEYOND]
+    assert (unknown.holds, unknown.ours) == (None, "10 of 20 directions, 10 not known")
+    # Classes of a real classifier do not end at ε.
+    assert claims_of(small, large)[BEYOND].holds is False
 
 
 def test_a_ray_followed_less_far_than_epsilon_does_not_confirm_the_claim(pair):
@@ -217,4 +241,4 @@ def test_numbers_keep_their_zeros():
 
 def test_data_that_no_claim_is_about_are_not_counted_as_none_of_none(pair):
     assert "not tested on these data" in _claims_line([])
-    assert _claims_line(check_claims(*pair, NAMES)).endswith(" of 10")
+    assert _claims_line(check_claims(*pair, NAMES)).endswith(" of 11")

@@ -9,7 +9,7 @@ from magan_jax.claims.clusters import (
     map_clusters,
     ward_clusters,
 )
-from magan_jax.claims.invariance import along_sigma, random_signs
+from magan_jax.claims.invariance import along_sigma, beyond_epsilon, random_signs
 from magan_jax.claims.means import (
     TOP,
     TROUSERS,
@@ -63,6 +63,7 @@ def check_claims(small: Study, large: Study, class_names: Sequence[str]) -> list
         nearest_of_top(small.analysis, large.analysis, class_names),
         epsilon_of_top(small.analysis, large.analysis),
         along_sigma(small, large, class_names),
+        beyond_epsilon(small, large, class_names),
         random_signs(small.purity, large.purity, class_names),
         distinct_means(small.analysis, large.analysis),
         linkages(*pair, small.analysis.num_samples),

@@ -1,6 +1,7 @@
 """Claims about shifts inside ε: along ±σ, and with random signs."""
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 
@@ -9,52 +10,117 @@ from magan_jax.claims.study import Study
 from magan_jax.latent.invariance import Purity
 
 
+class _Direction(NamedTuple):
+    """One way out of a class mean, +σ or −σ.
+
+    Attributes:
+        title: class and sign.
+        epsilon: the paper's ε of the class.
+        end: how far the class was seen to be kept.
+        censored: it was not followed further than that.
+        place: where it leaves, in words.
+    """
+
+    title: str
+    epsilon: float
+    end: float
+    censored: bool
+    place: str
+
+
+def _directions(study: Study, names: Sequence[str]) -> list[_Direction]:
+    """Of the classes that have an ε and a mean."""
+    found = []
+    for k, name in enumerate(names):
+        epsilon, label = study.analysis.epsilon[k], study.invariance.prototype_label[k]
+        if label < 0 or not np.isfinite(epsilon):
+            continue
+        for sign, end, censored in (
+            ("+", study.invariance.plus[k], study.invariance.plus_censored[k]),
+            ("−", study.invariance.minus[k], study.invariance.minus_censored[k]),
+        ):
+            place = f"at {sign}{end:.3f}σ" if label == k else f"towards {sign}σ at the mean itself"
+            found.append(_Direction(f"{name} {sign}σ", epsilon, end, censored, f"{name} {place}"))
+    return found
+
+
+def _shown(count: int, unknown: int, total: int) -> str:
+    return f"{count} of {total} directions{f', {unknown} not known' if unknown else ''}"
+
+
 def along_sigma(small: Study, large: Study, names: Sequence[str]) -> Claim:
     """Whether the segment from −ε·σ to +ε·σ keeps every class (Equations 3 and 4)."""
+    total = 2 * len(names)
 
-    def leaving(study: Study) -> tuple[list[str], int]:
+    def leaving(study: Study) -> tuple[list[_Direction], int]:
         """Directions that leave before ε, and of how many others it is not known."""
-        left, unknown = [], 0
-        for k, name in enumerate(names):
-            epsilon, known = study.analysis.epsilon[k], study.invariance.prototype_label[k] >= 0
-            if not (known and np.isfinite(epsilon)):
-                unknown += 2
-                continue
-            for sign, end, censored in (
-                ("+", study.invariance.plus[k], study.invariance.plus_censored[k]),
-                ("−", study.invariance.minus[k], study.invariance.minus_censored[k]),
-            ):
-                if censored:  # followed to `end` only
-                    unknown += int(end < epsilon)
-                elif end < epsilon:
-                    own = study.invariance.prototype_label[k] == k
-                    place = f"at {sign}{end:.3f}σ" if own else f"towards {sign}σ at the mean itself"
-                    left.append(f"{name} {place} (ε {epsilon:.3f})")
-        return left, unknown
+        known = _directions(study, names)
+        short = [one for one in known if one.end < one.epsilon]
+        left = [one for one in short if not one.censored]
+        return left, total - len(known) + len(short) - len(left)
 
-    count = 2 * len(names)
-
-    def shown(left: list[str], unknown: int) -> str:
-        of_others = f", {unknown} not known" if unknown else ""
-        return f"{count - len(left) - unknown} of {count} directions{of_others}"
+    def shown(left: list[_Direction], unknown: int) -> str:
+        return _shown(total - len(left) - unknown, unknown, total)
 
     here, unknown = leaving(small)
+    if here:
+        places = ", ".join(f"{one.place} (ε {one.epsilon:.3f})" for one in here)
+        reason = f"ε is made of distances and knows nothing of labels; left early: {places}"
+    elif unknown:
+        reason = f"{unknown} directions were not followed to ε, or their class has too few latents"
+    else:
+        reason = "no class leaves before its ε"
     return Claim(
         "the shift ±ε·σ, and any part of it, keeps the class",
         "Equations 3 and 4, Section 5, Figure 13",
-        f"all {count} directions",
+        f"all {total} directions",
         shown(here, unknown),
         None,
         None,
         shown(*leaving(large)),
         False if here else (None if unknown else True),
-        "ε is made of distances and knows nothing of labels; left early: " + ", ".join(here)
-        if here
-        else (
-            f"{unknown} directions were not followed to ε, or their class has too few latents"
-            if unknown
-            else "no class leaves before its ε"
-        ),
+        reason,
+    )
+
+
+def beyond_epsilon(small: Study, large: Study, names: Sequence[str]) -> Claim:
+    """Whether ε is where the class ends: Equation 4 has another class "otherwise", and Section 4
+    keeps the class of T-shirt/top "until" its ε."""
+    total = 2 * len(names)
+
+    def keeping(study: Study) -> tuple[list[_Direction], int]:
+        """Directions that keep the class beyond ε, and of how many others it is not known."""
+        known = _directions(study, names)
+        kept = [one for one in known if one.end > one.epsilon]
+        short = [one for one in known if one.censored and one.end <= one.epsilon]
+        return kept, total - len(known) + len(short)
+
+    def shown(kept: list[_Direction], unknown: int) -> str:
+        return _shown(total - len(kept) - unknown, unknown, total)
+
+    here, unknown = keeping(small)
+    if here:
+        times = [one.end / one.epsilon for one in here]
+        furthest = here[int(np.argmax(times))]
+        reason = (
+            f"no border lies at ε: {len(here)} directions keep the class beyond it, the middle one "
+            f"to {np.median(times):.1f} times ε, {furthest.title} to {max(times):.1f} times"
+        )
+        reason += " at least" if furthest.censored else ""
+    elif unknown:
+        reason = f"{unknown} directions were not followed to ε, or their class has too few latents"
+    else:
+        reason = "every class has ended at its ε"
+    return Claim(
+        "beyond ±ε·σ the class is another",
+        "Equation 4, Section 4",
+        f"all {total} directions",
+        shown(here, unknown),
+        None,
+        None,
+        shown(*keeping(large)),
+        False if here else (None if unknown else True),
+        reason,
     )
 
 

@@ -84,7 +84,7 @@ def nearest_of_top(small: Analysis, large: Analysis, names: Sequence[str]) -> Cl
 
 
 def epsilon_of_top(small: Analysis, large: Analysis) -> Claim:
-    """ε of T-shirt/top, Equation 2 (Figure 12)."""
+    """ε of T-shirt/top, Equation 3 (Algorithm 1, line 10; Figure 12)."""
     return claim_of_number(
         "ε of T-shirt/top = 0.2010",
         "Section 4, Figure 12",
