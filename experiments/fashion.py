@@ -82,16 +82,14 @@ def main() -> None:
             stage=run.stage("classifier"),
             num_devices=config.num_devices,
         )
+    states = [one.progress.state for one in classifiers]
     with run.timed("gan"):
         gans = train_gans(
             run.keys(1),
             config.gan,
             run.dataset.train_images,
-            stage=run.stage("gan"),
-            features=[
-                layer_features(config.classifier, num_classes, one.progress.state)
-                for one in classifiers
-            ],
+            stage=run.stage("gan", given=states if compares_features(config.gan) else None),
+            features=[layer_features(config.classifier, num_classes, state) for state in states],
             num_devices=config.num_devices,
         )
 

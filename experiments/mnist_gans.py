@@ -16,12 +16,13 @@ import numpy as np
 
 from magan_jax import analyze, measure_invariance
 from magan_jax.cli import one_sentence, parse
-from magan_jax.comparison.exploration import explore
+from magan_jax.comparison.exploration import check_exploration, explore
 from magan_jax.comparison.outcome import Judged, Outcome
 from magan_jax.comparison.report import report_systems
 from magan_jax.comparison.settings import JudgingConfig, check_judging_config
 from magan_jax.comparison.systems import SYSTEMS, check_systems, chosen_config
 from magan_jax.data import DatasetName, load_dataset
+from magan_jax.errors import NetworkOutputError
 from magan_jax.latent.partition import PartitionScores, partition_scores
 from magan_jax.latent.sampling import sample_images
 from magan_jax.latent.settings import DirectionsConfig, check_latent_space_config
@@ -143,12 +144,12 @@ def study(
     config, num_classes = run.config, len(run.dataset.class_names)
     gan_config = chosen_config(name, config.gan, config.epochs)
     # All systems start from the same keys: what they share, they share to the bit.
-    keys, judging = run.keys(1), run.keys(2)
+    keys, judging, for_curves = run.keys(1), run.keys(2), run.keys(5)
 
     curve_of = reference._replace(held_out=None)  # the yardstick does not change over epochs
 
-    def metrics(generate: Any, prior: Any) -> dict[str, float]:
-        images = sample_images(judging[0], generate, prior, config.judging.num_images)
+    def metrics(index: int, generate: Any, prior: Any) -> dict[str, float]:
+        images = sample_images(for_curves[index], generate, prior, config.judging.num_images)
         scores = evaluate_against(
             curve_of, images, methods=("frechet_distance", "precision_recall")
         )
@@ -160,20 +161,20 @@ def study(
                 keys,
                 gan_config,
                 run.dataset.train_images,
-                stage=run.stage(name),
+                stage=run.stage(name, given=(judge.progress.state, guide.progress.state)),
                 features=[layer_features(config.classifier, num_classes, guide.progress.state)]
                 * len(keys),
                 evaluate=metrics,
                 num_devices=config.num_devices,
                 title=SYSTEMS[name].title,
             )
-    except FloatingPointError as error:
+        with run.timed("judging"):
+            judged = [
+                judged_gan(run, key, gan, reference, judge)
+                for key, gan in zip(judging, gans, strict=True)
+            ]
+    except (FloatingPointError, NetworkOutputError) as error:
         return Outcome(SYSTEMS[name], [], str(error))
-    with run.timed("judging"):
-        judged = [
-            judged_gan(run, key, gan, reference, judge)
-            for key, gan in zip(judging, gans, strict=True)
-        ]
     return Outcome(SYSTEMS[name], judged)
 
 
@@ -242,6 +243,7 @@ def prepare() -> Run:
         )
     check_latent_space_config(config.analysis)
     check_judging_config(config.judging)
+    check_exploration(config.num_points, config.num_starts)
     # The curves over epochs are kept with a training, so how they are measured decides it too.
     judged = {"classifier": config.classifier, "judging": config.judging}
     trainings = {"classifier": {"classifier": config.classifier}} | {

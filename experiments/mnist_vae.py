@@ -257,7 +257,7 @@ def classifier_of(
             train_set,
             test_set,
             num_classes=num_classes,
-            stage=run.stage(classifier_stage(name, run.seeds[index])),
+            stage=run.stage(classifier_stage(name, run.seeds[index]), given=vae.progress.state),
             num_devices=config.num_devices,
         )
         accuracy = accuracy_function(config.classifier, num_classes)

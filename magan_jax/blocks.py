@@ -1,10 +1,17 @@
-"""Functions of many rows, a block at a time."""
+"""Many rows: some of them, or all, a block at a time."""
 
 from collections.abc import Callable
 from typing import Any
 
 import jax
 import numpy as np
+
+
+def evenly_spaced(rows: np.ndarray, count: int) -> np.ndarray:
+    """At most `count` rows, spread over all of them: a set may be sorted by class."""
+    if len(rows) <= count:
+        return rows
+    return rows[np.arange(count) * len(rows) // count]
 
 
 def in_blocks(function: Callable[[np.ndarray], Any], rows: np.ndarray, size: int) -> Any:

@@ -6,7 +6,6 @@ Nothing is executed and nothing unpickled; what is broken is refused before anyt
 import gzip
 import hashlib
 import math
-import zipfile
 import zlib
 from pathlib import Path
 from typing import NamedTuple
@@ -14,6 +13,7 @@ from typing import NamedTuple
 import numpy as np
 
 from magan_jax.errors import DataError
+from magan_jax.files import DAMAGE
 
 IDX_FILES = (
     "train-images-idx3-ubyte",
@@ -157,7 +157,7 @@ def _read_npz(path: Path) -> Arrays:
             arrays = [file[name] for name in names]
     except DataError:
         raise
-    except (ValueError, EOFError, OSError, zipfile.BadZipFile, zlib.error) as error:
+    except DAMAGE as error:
         raise DataError(
             f"{path} is a broken .npz file, or holds objects, which are not read "
             f"({type(error).__name__}); save arrays of numbers with numpy.savez."

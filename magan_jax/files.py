@@ -1,6 +1,7 @@
 """Files that are either whole or absent: written under a temporary name, then renamed."""
 
 import csv
+import glob
 import hashlib
 import io
 import json
@@ -8,12 +9,27 @@ import math
 import os
 import shutil
 import stat
+import zipfile
+import zlib
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import jax
 import numpy as np
+
+DAMAGE = (
+    OSError,
+    ValueError,
+    KeyError,
+    TypeError,
+    EOFError,
+    NotImplementedError,  # zipfile's, for a compression that a flipped bit names
+    RuntimeError,  # and for an encryption
+    zipfile.BadZipFile,
+    zlib.error,
+)
+"""What reading a damaged archive of arrays may end in."""
 
 
 def write_bytes(path: Path, content: bytes) -> None:
@@ -54,13 +70,18 @@ def write_json(path: Path, value: Any) -> None:
 
 def write_arrays(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
     """Write arrays as a compressed `.npz` without pickle."""
+    write_bytes(path, arrays_as_bytes(arrays))
+
+
+def arrays_as_bytes(arrays: Mapping[str, np.ndarray]) -> bytes:
+    """The content of a compressed `.npz` without pickle."""
     for name, array in arrays.items():
         if np.asarray(array).dtype.hasobject:
             raise TypeError(f"array {name} holds Python objects, which would need pickle.")
     buffer = io.BytesIO()
     plain: dict[str, Any] = {name: np.asarray(a) for name, a in arrays.items()}
     np.savez_compressed(buffer, **plain)
-    write_bytes(path, buffer.getvalue())
+    return buffer.getvalue()
 
 
 def write_csv(path: Path, header: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
@@ -73,9 +94,14 @@ def write_csv(path: Path, header: Sequence[str], rows: Iterable[Sequence[Any]]) 
 
 
 def replace_folder(new: Path, target: Path) -> None:
-    """Put the folder `new` in place of `target`; the old one goes only once the new one stands."""
+    """Put the folder `new` in place of `target`; the old one goes only once the new one stands.
+
+    Between the two renames neither is in place: `restore_folder` is to be asked before reading.
+    """
     old = target.with_name(f".{target.name}.{os.getpid()}.old")
+    restore_folder(target)
     if target.exists():
+        shutil.rmtree(old, ignore_errors=True)
         os.replace(target, old)
     try:
         os.replace(new, target)
@@ -84,6 +110,16 @@ def replace_folder(new: Path, target: Path) -> None:
             os.replace(old, target)
         raise
     shutil.rmtree(old, ignore_errors=True)
+
+
+def restore_folder(target: Path) -> None:
+    """What `replace_folder` left where it was killed: the old folder back in its place, if nothing
+    is there, and otherwise out of the way."""
+    for old in sorted(target.parent.glob(f".{glob.escape(target.name)}.*.old")):
+        if target.exists():
+            shutil.rmtree(old, ignore_errors=True)
+        else:
+            os.replace(old, target)
 
 
 def check_writable(folder: Path, name: str) -> None:

@@ -129,10 +129,11 @@ def _system_of(workdir: Path, system: str | None) -> str:
         settings = stage.get("description", {})
         trained = settings.get("gan") or settings.get("vae")
         classifies = "vae" in settings and "classifier" in settings
-        if trained is None or classifies or path.parent.name.endswith("-restarted"):
+        name = path.parent.name
+        if trained is None or classifies or name.startswith(".") or name.endswith("-restarted"):
             continue
         if stage["steps"] >= trained["epochs"] * stage["steps_per_epoch"]:
-            found.append(path.parent.name)
+            found.append(name)
     if not found:
         raise CheckpointError(
             f"{workdir / 'checkpoints'} holds no finished training of a generator; name the "

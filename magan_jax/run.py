@@ -13,7 +13,7 @@ import jax.numpy as jnp
 
 from magan_jax.compilation import keep_compiled
 from magan_jax.data import Dataset, DatasetName
-from magan_jax.files import check_writable, jsonable
+from magan_jax.files import check_writable, digest_of, jsonable
 from magan_jax.runtime import is_first_host
 from magan_jax.training.engine import Batch
 from magan_jax.training.precision import ActivationDtype
@@ -50,6 +50,9 @@ class RunConfig:
     distributed: bool = False
     """Join the hosts that run this same command; see README."""
 
+
+GIVEN = "parameters of the networks it was given"
+"""By this name a checkpoint remembers the networks that its training was given."""
 
 Trainings = Mapping[str, Mapping[str, Any]]
 
@@ -100,13 +103,21 @@ class Run:
         own = [len(self.config.class_names)] if self.config.class_names else []
         return [self.dataset.name, self.dataset.sha256, *own]
 
-    def stage(self, name: str) -> Stage:
-        """The training called `name`, one of `trainings`."""
+    def stage(self, name: str, given: Any = None) -> Stage:
+        """The training called `name`, one of `trainings`.
+
+        Args:
+            name: of the training.
+            given: a pytree of trained networks that decide its result besides settings and data,
+                since a training of the same settings elsewhere gives others; None for none.
+        """
         description = {
             **{of: dataclasses.asdict(settings) for of, settings in self.trainings[name].items()},
             "seeds": list(self.seeds),
             "data": self.data_description,
         }
+        if given is not None:
+            description[GIVEN] = digest_of(given)
         folder = self.workdir / "checkpoints" / name
         return Stage(folder, jsonable(description), self.config.restart)
 
@@ -152,7 +163,7 @@ def start_run(
         for folder in (workdir, workdir / "checkpoints", workdir / "figures"):
             check_writable(folder, "--workdir")
         for name in trainings:
-            check_stage(run.stage(name))
+            check_stage(run.stage(name), unknown=(GIVEN,))
     if config.compilation_cache and keep_compiled() is None:
         run.say(
             "compiled programs are not kept: ~/.cache/magan_jax is not a private folder of yours"

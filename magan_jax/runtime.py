@@ -75,6 +75,15 @@ def first_host_says(answer: bool) -> bool:
     return bool(multihost_utils.broadcast_one_to_all(np.int32(answer)))
 
 
+def first_host_sends(content: bytes) -> bytes:
+    """The first host's bytes, on all of them; what the others pass is not looked at."""
+    if jax.process_count() == 1:
+        return content
+    size = int(multihost_utils.broadcast_one_to_all(np.int32(len(content))))
+    mine = np.frombuffer(content, np.uint8) if is_first_host() else np.zeros(size, np.uint8)
+    return np.asarray(multihost_utils.broadcast_one_to_all(mine)).tobytes()
+
+
 def environment() -> dict[str, Any]:
     """Versions, backend, devices and the commit that a result came from, as plain JSON."""
     versions = {"python": platform.python_version()}

@@ -32,10 +32,14 @@ def test_what_seeds_leave_open_stays_open() -> None:
     assert np.isnan(alone.low)
 
 
-def test_no_deviation_is_a_point() -> None:
+def test_numbers_without_any_deviation_say_nothing_about_it() -> None:
     found = difference(np.ones(3), np.zeros(3))
-    assert found == (1.0, 1.0, 1.0, "holds")
+    assert (found.mean, found.verdict) == (1.0, "open")
+    assert np.isnan([found.low, found.high]).all()
     assert difference(np.ones(3), np.ones(3)).verdict == "open"
+    one = np.array([1.0, 1.1, 1.2])  # of one sample without deviation
+    half = t.ppf(0.975, 2) * np.sqrt(0.01 / 3)
+    assert difference(one, np.zeros(3))[:3] == pytest.approx((1.1, 1.1 - half, 1.1 + half))
 
 
 def test_a_diverged_seed_is_not_compared() -> None:

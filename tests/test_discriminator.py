@@ -55,6 +55,13 @@ def test_a_constant_feature_is_zero():
     assert np.isfinite(np.asarray(features(SCALED))).all()
 
 
+def test_the_reference_of_a_set_sorted_by_class_has_all_of_them():
+    alike = np.repeat(IMAGES[:1], 2500, axis=0)
+    features, _ = features_of("mlp", np.concatenate([alike, np.tile(IMAGES, (50, 1, 1, 1))]))
+    found = np.asarray(features(SCALED))
+    assert (found.std(axis=0) > 0.5).mean() > 0.5
+
+
 def test_other_parameters_compile_nothing_new():
     (first, _), (second, _) = features_of("dcgan"), features_of("dcgan", IMAGES[:30])
     assert isinstance(first, jax.tree_util.Partial)

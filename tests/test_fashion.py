@@ -240,16 +240,15 @@ def test_an_error_ends_the_command_with_one_sentence(tmp_path):
     assert found.stderr.startswith("error: --data-dir is")
 
 
-def test_two_hosts_find_what_one_host_finds(finished, tmp_path):
-    """Two processes of two devices each, joined over gloo, against four devices of one process."""
-    folder, workdir = finished
+def on_two_hosts(folder, workdir):
+    """What both printed: two processes of two devices each, joined over gloo."""
     with socket.socket() as free:
         free.bind(("localhost", 0))
         port = free.getsockname()[1]
     processes = [
         subprocess.Popen(
             [sys.executable, SCRIPT, *TINY_FASHION, f"--data-dir={folder}",
-             f"--workdir={tmp_path / 'two'}", "--distributed"],
+             f"--workdir={workdir}", "--distributed"],
             env=environment(
                 JAX_COORDINATOR_ADDRESS=f"localhost:{port}", JAX_NUM_PROCESSES="2",
                 JAX_PROCESS_ID=str(i), JAX_NUM_CPU_DEVICES="2",
@@ -261,12 +260,23 @@ def test_two_hosts_find_what_one_host_finds(finished, tmp_path):
     ]  # fmt: skip
     outputs = [process.communicate(timeout=400) for process in processes]
     assert [process.returncode for process in processes] == [0, 0], outputs
+    return [output for output, _ in outputs]
+
+
+def test_two_hosts_find_what_one_host_finds(finished, tmp_path):
+    """Against four devices of one process; and again, with what is kept."""
+    folder, workdir = finished
+    outputs = on_two_hosts(folder, tmp_path / "two")
     # Gloo's ranks share the stream, and write into each other's lines.
     gloo = "[Gloo]", "peer ranks"
-    lines = outputs[1][0].splitlines()
+    lines = outputs[1].splitlines()
     said = [line for line in lines if line and not any(words in line for words in gloo)]
     assert said == []  # the first host speaks
     alone, together = read_results(workdir), read_results(tmp_path / "two")
+    first, second = on_two_hosts(folder, tmp_path / "two")
+    assert first.count("kept from") == 2
+    assert "kept from" not in second
+    assert read_results(tmp_path / "two")["analyses"] == together["analyses"]
     assert together["environment"]["hosts"] == 2
     assert together["classifier"]["test_accuracy"] == alone["classifier"]["test_accuracy"]
     for a, b in zip(alone["analyses"], together["analyses"], strict=True):

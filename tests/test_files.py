@@ -1,5 +1,6 @@
 import json
 import os
+import shutil
 import stat
 
 import jax
@@ -12,6 +13,7 @@ from magan_jax.files import (
     digest_of,
     jsonable,
     replace_folder,
+    restore_folder,
     write_arrays,
     write_bytes,
     write_csv,
@@ -113,6 +115,32 @@ def test_folders_are_replaced_whole(tmp_path):
         (tmp_path / name / name).write_text(name)
     replace_folder(tmp_path / "new", tmp_path / "old")
     assert [p.name for p in tmp_path.rglob("*")] == ["old", "new"]
+
+
+def test_a_folder_is_not_lost_where_replacing_it_was_killed(tmp_path, monkeypatch):
+    for name in ("old", "new"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / name).write_text(name)
+    real, calls = os.replace, []
+
+    def killed(source, target):
+        calls.append(source)
+        if len(calls) > 1:  # the second rename, and the one that would undo the first
+            raise KeyboardInterrupt
+        real(source, target)
+
+    monkeypatch.setattr(os, "replace", killed)
+    with pytest.raises(KeyboardInterrupt):
+        replace_folder(tmp_path / "new", tmp_path / "old")
+    monkeypatch.setattr(os, "replace", real)
+    assert not (tmp_path / "old").exists()
+    restore_folder(tmp_path / "old")
+    assert (tmp_path / "old" / "old").read_text() == "old"
+    # Killed while the old folder was removed, by a process of the same number.
+    shutil.copytree(tmp_path / "old", tmp_path / f".old.{os.getpid()}.old")
+    replace_folder(tmp_path / "new", tmp_path / "old")
+    assert [p.name for p in tmp_path.rglob("*")] == ["old", "new"]
+    restore_folder(tmp_path / "nothing" / "there")
 
 
 def test_a_folder_that_cannot_be_written_to_is_refused(tmp_path):

@@ -67,6 +67,18 @@ def test_a_changed_byte_is_noticed(tmp_path):
     assert calls == [1]
 
 
+@pytest.mark.parametrize(("field", "value"), [(8, 1), (10, 99)])  # encrypted; compressed by 99
+def test_a_changed_byte_of_the_archives_index_is_noticed(tmp_path, field, value):
+    path = tmp_path / "one.npz"
+    kept_search(path, DESCRIPTION, searched)
+    content = bytearray(path.read_bytes())
+    content[content.find(b"PK\x01\x02") + field] = value
+    path.write_bytes(content)
+    second = kept_search(path, DESCRIPTION, searched)
+    again = kept_search(path, DESCRIPTION, lambda: pytest.fail("searched again"))
+    chex.assert_trees_all_equal(again[0], second[0])
+
+
 def test_nothing_is_loaded_that_could_run_code(tmp_path):
     path = tmp_path / "one.npz"
     np.savez(path, description=np.array([{"a": 1}], dtype=object))

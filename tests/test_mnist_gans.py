@@ -1,13 +1,17 @@
 """The comparison of GANs on a tiny data set: what it leaves, and what it refuses."""
 
 import csv
+import shutil
 import warnings
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from conftest import read_results, run_experiment
 
-from magan_jax.comparison.systems import ORDERS, SYSTEMS, chosen_config
+from magan_jax.comparison.systems import ORDERS, SYSTEMS, check_systems, chosen_config
+from magan_jax.errors import NetworkOutputError
+from magan_jax.latent import partition
 from magan_jax.report import write_page
 from magan_jax.training.gan_config import GANConfig, check_gan_config
 
@@ -137,6 +141,26 @@ def test_a_training_that_diverges_says_so_and_the_others_go_on(tiny_folder, tmp_
     assert methods["vanilla"]["failure"] in (workdir / "report.html").read_text()
 
 
+def test_images_that_cannot_be_judged_cost_their_system_only(
+    finished, tiny_folder, tmp_path, monkeypatch
+):
+    shutil.copytree(finished / "checkpoints", tmp_path / "run" / "checkpoints")
+    calls = []
+
+    def scores(*arguments):
+        calls.append(arguments)
+        raise NetworkOutputError("2 images are not finite")
+
+    monkeypatch.setattr(partition, "partition_scores", scores)  # asked of cluster_20 alone
+    assert run(tiny_folder, tmp_path / "run", "--methods", *METHODS, "--num-seeds=2") is None
+    methods = read_results(tmp_path / "run")["methods"]
+    assert methods["cluster_20"]["failure"] == "2 images are not finite"
+    assert methods["vanilla"] | {"seconds": 0} == (
+        read_results(finished)["methods"]["vanilla"] | {"seconds": 0}
+    )
+    assert len(calls) == 1
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -156,7 +180,12 @@ def test_a_training_that_diverges_says_so_and_the_others_go_on(tiny_folder, tmp_
             "--gan.network is dcgan, which is what a system's name",
         ),
         (["--methods", "vanilla", "--gan.generator-width=16"], "but vanilla would not heed it"),
-        (["--methods", "wasserstein", "--gan.beta1=0.9"], "but wasserstein would not heed it"),
+        (
+            ["--methods", "wasserstein_gp", "--gan.beta1=0.9"],
+            "but wasserstein_gp would not heed it",
+        ),
+        (["--methods", "vanilla", "--num-points=30"], "num_points is 30; t-SNE needs at least 31"),
+        (["--methods", "vanilla", "--num-starts=0"], "num_starts is 0; it must be at least 1"),
         (["--methods", "vanilla", "--gan.num-clusters=7"], "but vanilla would not heed it"),
         (
             ["--methods", "vanilla", "--gan.constants.clip=0.1"],
@@ -174,6 +203,14 @@ def test_what_cannot_work_is_refused_before_training(tiny_folder, tmp_path, argu
         )
     assert message in failure
     assert not list(workdir.glob("checkpoints/*"))
+
+
+def test_a_flag_that_a_system_heeds_is_not_refused():
+    default = GANConfig(network="mlp")
+    base = replace(default, optimizer="rmsprop", beta2=0.95)  # its decay
+    check_systems(["vanilla"], base, 1, default)
+    with pytest.raises(ValueError, match="--gan.beta1 is 0.1, but vanilla would not heed it"):
+        check_systems(["vanilla"], replace(base, beta1=0.1), 1, default)
 
 
 def test_every_system_is_a_configuration_that_works():

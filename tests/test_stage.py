@@ -6,6 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from magan_jax.run import GIVEN
 from magan_jax.training import stage as module
 from magan_jax.training.checkpoints import (
     CheckpointError,
@@ -122,6 +123,27 @@ def test_a_finished_stage_is_kept(tmp_path, capsys):
     np.testing.assert_array_equal(again.history["first"], first.history["first"])
     assert 0 < again.seconds <= first.seconds  # the first one's, without its last checkpoint
     assert "kept from" in capsys.readouterr().out
+
+
+def test_all_hosts_have_the_whole_progress_of_the_first(tmp_path):
+    """Of one host here; the figures of a repeated call need the history on every one."""
+    first = run(Stage(tmp_path / "toy", {}))
+    kept = module._load(Stage(tmp_path / "toy", {}), first.state)
+    for one in (kept, kept._replace(images_per_second=float("nan"))):
+        sent = module._on_all_hosts(one, first.state)
+        chex.assert_trees_all_equal(sent.state, one.state)
+        chex.assert_trees_all_equal(sent.history, one.history)
+        nothing = {"state": None, "history": None, "images_per_second": None}
+        assert sent._replace(**nothing) == one._replace(**nothing)
+        np.testing.assert_equal(sent.images_per_second, one.images_per_second)
+
+
+def test_networks_of_another_training_are_noticed_by_what_learned_from_them(tmp_path):
+    plain = {"x": {"epochs": 3}}
+    run(Stage(tmp_path / "toy", plain | {GIVEN: "a"}))
+    check_stage(Stage(tmp_path / "toy", plain), unknown=(GIVEN,))  # before these are there
+    with pytest.raises(CheckpointError, match="another parameters of the networks it was given"):
+        run(Stage(tmp_path / "toy", plain | {GIVEN: "b"}))
 
 
 def test_an_interrupted_stage_goes_on_to_the_same_bits(tmp_path, monkeypatch):

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from magan_jax.files import check_writable, replace_folder, write_arrays, write_set
+from magan_jax.files import arrays_as_bytes, check_writable, replace_folder, write_set
 from magan_jax.latent.regions import Regions
 from magan_jax.latent.synthesis import Synthetic
 
@@ -56,12 +56,14 @@ def write_synthetic(
     pixels = made.images[..., 0] if made.images.shape[-1] == 1 else made.images
     labels = folder / "train-labels-idx1-ubyte.gz"
     images, other = (folder / _IMAGES.format(n) for n in (pixels.ndim, 7 - pixels.ndim))
-    write_set({images: _idx(pixels), labels: _idx(made.labels)}, key=labels, without=[other])
     of_regions = {f"regions_{name}": value for name, value in regions._asdict().items()}
-    write_arrays(
-        folder / "provenance.npz",
-        {**made.provenance._asdict(), "labels": made.labels, "latents": made.latents} | of_regions,
-    )
+    provenance = {**made.provenance._asdict(), "labels": made.labels, "latents": made.latents}
+    files = {
+        images: _idx(pixels),
+        labels: _idx(made.labels),
+        folder / "provenance.npz": arrays_as_bytes(provenance | of_regions),
+    }
+    write_set(files, key=labels, without=[other])
     _write_tfds(folder / "tfds", made, class_names)
 
 

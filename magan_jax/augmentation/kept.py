@@ -4,8 +4,6 @@ import itertools
 import json
 import os
 import shutil
-import zipfile
-import zlib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -16,7 +14,7 @@ import numpy as np
 from magan_jax.augmentation.judging import PoolJudgement
 from magan_jax.augmentation.neighbourhoods import Neighbourhoods
 from magan_jax.augmentation.trial import ArmTrial, Trial
-from magan_jax.files import digest_of, jsonable, write_arrays
+from magan_jax.files import DAMAGE, digest_of, jsonable, write_arrays
 from magan_jax.runtime import is_first_host
 from magan_jax.training.classifier import classifier_in_use
 
@@ -159,26 +157,12 @@ def load_trial(
             other = "networks (another GAN or encoder of the same settings)"
         if other is None:
             return _trial_of(arrays, width)
-    except _DAMAGE as error:
+    except DAMAGE as error:
         raise ValueError(f"{path} cannot be read ({error}); delete it to make it anew.") from error
     raise ValueError(
         f"{path} holds a trial of other {other}; delete it, make everything anew with --restart, "
         "or name another --workdir."
     )
-
-
-_DAMAGE = (
-    OSError,
-    ValueError,
-    KeyError,
-    TypeError,
-    EOFError,
-    NotImplementedError,  # zipfile's, for a compression that a flipped bit names
-    RuntimeError,  # and for an encryption
-    zipfile.BadZipFile,
-    zlib.error,
-)
-"""What reading a damaged archive may end in."""
 
 
 def _content(arrays: Mapping[str, Any]) -> str:

@@ -14,6 +14,20 @@ from magan_jax.latent.prior import Prior
 from magan_jax.latent.sampling import images_of
 from magan_jax.metrics import Extractor, features_of
 
+# Streams of the key: what is drawn of one system does not depend on which others there are.
+_UNTRAINED, _PLAIN, _CLUSTERED, _STARTS = range(4)
+
+
+def check_exploration(num_points: int, num_starts: int) -> None:
+    """Refuse numbers of points and starts that cannot work; to be called before any training."""
+    least = int(TSNE().perplexity) + 1
+    if num_points < least:
+        raise ValueError(
+            f"num_points is {num_points}; t-SNE needs at least {least}, more than its perplexity."
+        )
+    if num_starts < 1:
+        raise ValueError(f"num_starts is {num_starts}; it must be at least 1.")
+
 
 def explore(
     key: jax.Array,
@@ -46,17 +60,18 @@ def explore(
     trained = [one for one in outcomes.values() if one.judged]
     plain = [one for one in trained if one.judged[0].gan.encode is None]
     clustered = [one for one in trained if one.judged[0].gan.encode is not None]
-    looked_into: dict[str, tuple[Generate, Prior]] = {}
+    looked_into: dict[str, tuple[int, Generate, Prior]] = {}
     if plain:
         prior = plain[0].judged[0].gan.prior
-        looked_into["before training"] = untrained, prior
-    for one in (*plain[:1], *clustered[:1]):
-        gan = one.judged[0].gan
-        looked_into[one.system.title] = gan.generate, gan.prior
+        looked_into["before training"] = _UNTRAINED, untrained, prior
+    for stream, one in ((_PLAIN, plain), (_CLUSTERED, clustered)):
+        if one:
+            gan = one[0].judged[0].gan
+            looked_into[one[0].system.title] = stream, gan.generate, gan.prior
     of_latents: dict[str, Embedding] = {}
     of_features: dict[str, Embedding] = {}
-    for number, (title, (generate, prior)) in enumerate(looked_into.items()):
-        latents = np.asarray(prior(jax.random.fold_in(key, number), num_points))
+    for title, (stream, generate, prior) in looked_into.items():
+        latents = np.asarray(prior(jax.random.fold_in(key, stream), num_points))
         labels = label_latents(generate, classify, latents, num_devices=num_devices).label
         features = features_of(extractor.function, images_of(generate, latents))
         of_latents[f"latents, {title}"] = Embedding(_plane(latents), labels)
@@ -65,7 +80,7 @@ def explore(
     if not plain:
         return Exploration(None, None, "", embeddings)
     gan = plain[0].judged[0].gan
-    starts = np.asarray(gan.prior(jax.random.fold_in(key, len(looked_into)), num_starts))
+    starts = np.asarray(gan.prior(jax.random.fold_in(key, _STARTS), num_starts))
     every = np.repeat(starts, num_classes, axis=0)
     wanted = np.tile(np.arange(num_classes), num_starts)
     ascent = ascend(gan.generate, classify, every, wanted, num_devices=num_devices)

@@ -31,7 +31,8 @@ class Difference(NamedTuple):
 
     Attributes:
         mean: of the one minus the other, mean over seeds.
-        low: end of the 95 % interval; NaN with fewer than two seeds of either.
+        low: end of the 95 % interval; NaN with fewer than two seeds of either, or without any
+            deviation, of which equal numbers (recalls of 0, say) tell nothing.
         high: its other end.
         verdict: `holds` if the whole interval is above zero, `does not hold` if it is below,
             `open` otherwise.
@@ -61,14 +62,11 @@ def difference(more: np.ndarray, less: np.ndarray) -> Difference:
         if values.ndim != 1 or not values.size or not np.isfinite(values).all():
             raise ValueError(f"{name} is {values}; at least one finite number, [S], is needed.")
     mean = float(more.mean() - less.mean())
-    if min(len(more), len(less)) < 2:
+    if min(len(more), len(less)) < 2 or not (np.ptp(more) or np.ptp(less)):
         return Difference(mean, float("nan"), float("nan"), "open")
-    if not (np.ptp(more) or np.ptp(less)):  # no deviation at all: the interval is a point
-        low = high = mean
-    else:
-        with warnings.catch_warnings():  # of one sample without deviation, which is allowed here
-            warnings.simplefilter("ignore", RuntimeWarning)
-            ends = ttest_ind(more, less, equal_var=False).confidence_interval(0.95)
-        low, high = float(ends.low), float(ends.high)
+    with warnings.catch_warnings():  # of one sample without deviation, which is allowed here
+        warnings.simplefilter("ignore", RuntimeWarning)
+        ends = ttest_ind(more, less, equal_var=False).confidence_interval(0.95)
+    low, high = float(ends.low), float(ends.high)
     verdict: Verdict = "holds" if low > 0 else "does not hold" if high < 0 else "open"
     return Difference(mean, low, high, verdict)

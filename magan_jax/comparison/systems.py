@@ -138,7 +138,7 @@ def _heeds(config: GANConfig, name: str) -> bool:
     """Whether a field of it has any effect on a system's configuration."""
     if name in ("generator_width", "discriminator_width"):
         return config.network == "dcgan"
-    if name in ("beta1", "beta2"):
+    if name == "beta1":
         return config.optimizer == "adam"
     if name == "num_clusters":
         return {config.prior, config.sampling_prior} - {None, "normal"} != set()

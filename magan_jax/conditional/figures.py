@@ -6,6 +6,7 @@ import jax
 import numpy as np
 
 from magan_jax import plots
+from magan_jax.blocks import evenly_spaced
 from magan_jax.conditional.outcome import Judged, Outcome, Outcomes
 from magan_jax.conditional.results import keeps_mean
 from magan_jax.conditional.systems import SAMPLERS, TABLE_4
@@ -195,7 +196,7 @@ def _by_separation(judged: Judged) -> np.ndarray:
 def _plane(outcome: Outcome, run: Run) -> FigureEntry:
     """Two latent dimensions can be seen as they are."""
     judged = outcome.judged[0]
-    images = scale_images(run.dataset.test_images[:5000])
+    images = scale_images(evenly_spaced(run.dataset.test_images, 5000))
     points = np.asarray(jax.jit(lambda x: judged.vae.encode(x)[0])(images))
     return FigureEntry(
         "plane",
@@ -203,7 +204,7 @@ def _plane(outcome: Outcome, run: Run) -> FigureEntry:
         "(ellipses), and the images that a grid of latents gives.",
         plots.plot_plane(
             points,
-            run.dataset.test_labels[:5000],
+            evenly_spaced(run.dataset.test_labels, 5000),
             judged.latents.mean,
             judged.latents.std,
             lambda z: images_of(judged.vae.generate, z),

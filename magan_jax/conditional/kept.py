@@ -1,8 +1,6 @@
 """Searches on disk: a call that was interrupted, or that only judges anew, does not repeat them."""
 
 import json
-import zipfile
-import zlib
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -11,7 +9,7 @@ import jax
 import numpy as np
 
 from magan_jax.conditional.samplers import Chosen
-from magan_jax.files import jsonable, write_arrays
+from magan_jax.files import DAMAGE, jsonable, write_arrays
 from magan_jax.latent.conditional import ConditionalScores
 from magan_jax.latent.scale_search import SimpleSearch
 
@@ -63,7 +61,7 @@ def _load(path: Path, text: str) -> Found | None:
             scores = ConditionalScores(file["accuracy"], file["cosine"])
             grid = SimpleSearch(file["theta"], file["num_draws"], scores)
             columns = [file[f"chosen/{field}"] for field in Chosen._fields]
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error):
+    except DAMAGE:
         return None
     return grid, [
         Chosen(str(kind), float(weight), theta, int(num_draws), float(searched))

@@ -5,6 +5,7 @@ knows nothing of the networks behind them. `python -m magan_jax.metrics selftest
 numbers on this machine.
 """
 
+from magan_jax.blocks import evenly_spaced
 from magan_jax.metrics.cache import RealStatistics, real_statistics, statistics_folder
 from magan_jax.metrics.density_coverage import DensityCoverage, density_coverage, expected_coverage
 from magan_jax.metrics.diversity import mean_pairwise_cosine, vendi_score
@@ -14,7 +15,6 @@ from magan_jax.metrics.evaluate import (
     Scores,
     evaluate_against,
     evaluate_images,
-    evenly_spaced,
     reference_of,
 )
 from magan_jax.metrics.features import Extractor, features_of, quantise_images

@@ -7,14 +7,12 @@ classifier trained anew has another file, and nothing stale can be read.
 
 import contextlib
 import hashlib
-import zipfile
-import zlib
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
-from magan_jax.files import private_folder, write_arrays
+from magan_jax.files import DAMAGE, private_folder, write_arrays
 from magan_jax.metrics.checks import check_k, checked_features
 from magan_jax.metrics.frechet import FeatureStatistics, feature_statistics
 from magan_jax.metrics.neighbours import squared_neighbour_distances
@@ -100,7 +98,7 @@ def _read(path: Path, shape: tuple[int, ...], k: int) -> RealStatistics | None:
     try:
         with np.load(path, allow_pickle=False) as file:
             arrays = {name: file[name] for name in expected}
-    except (OSError, KeyError, ValueError, EOFError, zipfile.BadZipFile, zlib.error):
+    except DAMAGE:
         return None
     for name, array in arrays.items():
         if array.shape != expected[name] or array.dtype != np.float64:

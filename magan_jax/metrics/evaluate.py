@@ -8,6 +8,7 @@ from typing import NamedTuple
 import jax
 import numpy as np
 
+from magan_jax.blocks import evenly_spaced
 from magan_jax.errors import check_positive
 from magan_jax.metrics.cache import real_statistics
 from magan_jax.metrics.checks import check_k, check_same_width
@@ -276,10 +277,3 @@ def _yardstick(
         missing = Number(float("nan"), reason=reason)
         found |= dict.fromkeys(METHODS[method].names, missing)
     return found
-
-
-def evenly_spaced(rows: np.ndarray, count: int) -> np.ndarray:
-    """At most `count` rows, spread over all of them: a set may be sorted by class."""
-    if len(rows) <= count:
-        return rows
-    return rows[np.arange(count) * len(rows) // count]

@@ -16,6 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
+from magan_jax.blocks import evenly_spaced
 from magan_jax.latent.networks import Generate
 from magan_jax.latent.prior import Prior, standard_normal
 from magan_jax.models.contrastive import ContrastiveEncoder
@@ -152,7 +153,7 @@ def train_contrast(
         title="contrast",
     )
     variables = {"params": progress.state.parameters}
-    real = scale_images(jnp.asarray(images[:NUM_REFERENCE]))
+    real = scale_images(jnp.asarray(evenly_spaced(images, NUM_REFERENCE)))
     return standardised(_features_in_use(config.width), variables, real)
 
 

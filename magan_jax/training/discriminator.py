@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from magan_jax.blocks import evenly_spaced
 from magan_jax.parallel import DEVICES
 from magan_jax.training.gan_config import GANConfig
 from magan_jax.training.gan_networks import networks_of
@@ -20,8 +21,9 @@ from magan_jax.training.standardised import NUM_REFERENCE, Features, standardise
 def discriminator_features(config: GANConfig, images: np.ndarray, state: GANState) -> Features:
     """What the last layer of a trained discriminator is given, each image by itself.
 
-    Labels have no part in it. BatchNorm takes the statistics of the first 2000 of `images`, and
-    over these every feature has mean 0 and standard deviation 1 (0, where it is constant).
+    Labels have no part in it. BatchNorm takes the statistics of 2000 of `images`, evenly spaced
+    (a set may be sorted by class), and over these every feature has mean 0 and standard deviation
+    1 (0, where it is constant).
 
     Args:
         config: of the training.
@@ -34,7 +36,7 @@ def discriminator_features(config: GANConfig, images: np.ndarray, state: GANStat
     """
     shape: Any = images.shape[1:]
     trunk = networks_of(config, shape, jnp.float32).trunk
-    real = scale_images(jnp.asarray(images[:NUM_REFERENCE]))
+    real = scale_images(jnp.asarray(evenly_spaced(images, NUM_REFERENCE)))
     parameters = {"params": state.discriminator["trunk"]}
     variables = parameters | _statistics(trunk, parameters, real)
     return standardised(_trunk_in_use(trunk), variables, real)

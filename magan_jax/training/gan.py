@@ -26,8 +26,8 @@ from magan_jax.training.stage import Stage, train_stage
 Features = Callable[[jax.Array], tuple[jax.Array, ...]]
 """A frozen network: images `[N, H, W, C]` to its features, one array `[N, ...]` per layer."""
 
-Evaluate = Callable[[Callable[[jax.Array], jax.Array], Prior], dict[str, float]]
-"""From a generator and its prior to numbers."""
+Evaluate = Callable[[int, Callable[[jax.Array], jax.Array], Prior], dict[str, float]]
+"""From the number of a key, its generator and the prior to numbers."""
 
 
 class TrainedGAN(NamedTuple):
@@ -102,7 +102,7 @@ def train_gans(
         assert evaluate is not None
         prior = prior_in_use(config)
         found = [
-            evaluate(generator_function(config, image_shape, member(states, i)), prior)
+            evaluate(i, generator_function(config, image_shape, member(states, i)), prior)
             for i in range(len(keys))
         ]
         return {name: np.array([one[name] for one in found]) for name in found[0]}

@@ -1,5 +1,7 @@
 """A training that survives: finished ones are kept, interrupted ones go on where they stopped."""
 
+import io
+import json
 import shutil
 import time
 from collections.abc import Callable, Sequence
@@ -10,8 +12,8 @@ import jax
 import numpy as np
 from jax.experimental import multihost_utils
 
-from magan_jax.files import jsonable
-from magan_jax.runtime import environment, is_first_host
+from magan_jax.files import arrays_as_bytes, jsonable, restore_folder
+from magan_jax.runtime import first_host_says, first_host_sends, is_first_host
 from magan_jax.training.checkpoints import (
     CheckpointError,
     check_digests,
@@ -24,6 +26,9 @@ from magan_jax.training.engine import Batch, Progress, State, Step, train
 
 CHECKPOINT_SECONDS = 60.0
 """An interrupted training loses at most so much work, and the epoch under way."""
+
+
+_REST = "all but the state and the history"
 
 
 class Stage(NamedTuple):
@@ -114,6 +119,7 @@ def check_stage(stage: Stage, unknown: Sequence[str] = ()) -> None:
     """
     if stage.folder is None or stage.restart or not is_first_host():
         return
+    restore_folder(stage.folder)
     found = read_stage(stage.folder)
     if found is None:
         return
@@ -157,6 +163,7 @@ def _load(stage: Stage, like: State) -> Progress | None:
     progress = None
     if stage.folder is not None and is_first_host():
         folder = _underway(stage.folder) if stage.restart else stage.folder
+        restore_folder(folder)
         found = read_stage(folder)
         if found is not None and stage.restart:  # an interrupted restart of this same training?
             same = not same_stage(found.get("description"), jsonable(stage.description))
@@ -173,16 +180,25 @@ def _load(stage: Stage, like: State) -> Progress | None:
                 float("nan") if rate is None else rate,
                 found["trained_with"],
             )
-    if jax.process_count() == 1:
-        return progress
-    steps = np.array([0, 0] if progress is None else [progress.steps, progress.steps_per_epoch])
-    done, per_epoch = map(int, multihost_utils.broadcast_one_to_all(steps))
-    if not done:
+    if not first_host_says(progress is not None):
         return None
-    # Other hosts need the state and the position; history and clocks are the first host's.
-    state = multihost_utils.broadcast_one_to_all(
-        jax.device_get(like if progress is None else progress.state)
-    )
+    return progress if jax.process_count() == 1 else _on_all_hosts(progress, like)
+
+
+def _on_all_hosts(progress: Progress | None, like: State) -> Progress:
+    """The first host's progress, whole: the others draw the same figures from it, since what they
+    ask of the devices in between all must ask."""
+    state = jax.device_get(like if progress is None else progress.state)
+    content = b""
     if progress is not None:
-        return progress._replace(state=state)
-    return Progress(state, done, per_epoch, {}, 0.0, float("nan"), environment())
+        plain = {name: np.asarray(values) for name, values in progress.history.items()}
+        rest = jsonable(progress._replace(state=None, history={})._asdict())
+        content = arrays_as_bytes(plain | {_REST: np.array(json.dumps(rest))})
+    with np.load(io.BytesIO(first_host_sends(content)), allow_pickle=False) as file:
+        history = {name: file[name] for name in file.files}
+    rest = json.loads(history.pop(_REST).item())
+    if rest["images_per_second"] is None:
+        rest["images_per_second"] = float("nan")
+    return Progress(
+        **rest | {"state": multihost_utils.broadcast_one_to_all(state), "history": history}
+    )
