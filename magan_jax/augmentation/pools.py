@@ -131,7 +131,7 @@ def sure(
 
 
 def paper_shifts(key: jax.Array, sources: Sources, *, debiased: bool = False) -> SoftBatch:
-    """μ ± pσ with p up to the paper's ε (MAGAN, Section 4), or to that without its bias."""
+    """μ ± pσ with p up to the paper's ε (MAGAN, Section 3), or to that without its bias."""
     analysis = sources.analysis
     epsilon = analysis.epsilon_debiased if debiased else analysis.epsilon
     return _from_regions(key, sources, regions_around_means(analysis, epsilon), shape="segment")

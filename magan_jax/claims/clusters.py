@@ -83,7 +83,10 @@ def ward_clusters(
 
 
 def map_clusters(small: Clustering | None, large: Clustering | None, names: Sequence[str]) -> Claim:
-    """Three clusters of the ten classes on the plane of multidimensional scaling (Figure 10)."""
+    """Three clusters of the ten classes on the plane of multidimensional scaling (Figure 10).
+
+    The paper sees them by eye; here the map is cut by average linkage.
+    """
 
     def cut(clustering: Clustering) -> np.ndarray:
         return cut_map(clustering.map, 3)

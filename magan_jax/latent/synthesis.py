@@ -1,4 +1,4 @@
-"""Labelled images: shifts inside the regions that a class fills (MAGAN, Sections 4 and 5)."""
+"""Labelled images: shifts inside the regions that a class fills (MAGAN, Sections 3 and 5)."""
 
 import warnings
 from typing import Any, Literal, NamedTuple

@@ -1,7 +1,8 @@
-"""The networks of dense layers to which the two MNIST reports hold fast.
+"""The networks of dense layers of the two MNIST reports.
 
-The generator 100→256→512→1024→784 with tanh and the discriminator 784→1024→512→256→1, leaky
-rectifiers of slope 0.2 between the layers and no BatchNorm. The reports do not name an
+Their fixed generator 100→256→512→1024→784 with tanh and the discriminator 784→1024→512→256→1, leaky
+rectifiers of slope 0.2 between the layers and no BatchNorm (the SAN report has a smaller
+discriminator for all but its SAN, see `magan_jax.comparison.systems`). The reports do not name an
 initialisation: He's before a rectifier here, Flax's (LeCun's) before the tanh.
 """
 
