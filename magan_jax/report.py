@@ -34,10 +34,11 @@ def report(run: Run, findings: Sequence[Findings]) -> None:
     """
     if len(findings) == 1:
         report_study(run, findings[0], run.workdir)
-        return
-    for one in findings:
-        report_study(run, one, run.workdir / f"seed{one.seed}")
-    report_seeds(run, findings)
+    else:
+        for one in findings:
+            report_study(run, one, run.workdir / f"seed{one.seed}")
+        report_seeds(run, findings)
+    run.finish()
 
 
 def report_study(run: Run, findings: Findings, folder: Path) -> None:

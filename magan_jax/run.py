@@ -17,7 +17,7 @@ from magan_jax.files import check_writable, digest_of, jsonable
 from magan_jax.runtime import is_first_host
 from magan_jax.training.engine import Batch
 from magan_jax.training.precision import ActivationDtype
-from magan_jax.training.stage import Stage, check_stage
+from magan_jax.training.stage import Stage, check_stage, forget_restarts
 
 
 @dataclass(frozen=True)
@@ -129,6 +129,11 @@ class Run:
         passed = time.perf_counter() - began
         self.seconds[name] = self.seconds.get(name, 0.0) + passed
         self.say(f"{name}: {passed:.1f} s")
+
+    def finish(self) -> None:
+        """All is done and written: another `--restart` trains anew what this run has trained."""
+        if is_first_host():
+            forget_restarts(self.workdir / "checkpoints")
 
     def say(self, message: str) -> None:
         """Print on the first host."""

@@ -39,6 +39,7 @@ def report_augmentation(run: Run, trials: Sequence[Trial], judge: Judge, test_se
         "\n".join(_line(entry) for entry in entries)
         + f"\n{results['seconds']['total']:.0f} s in all; read {folder / 'report.html'}"
     )
+    run.finish()
 
 
 def _line(entry: Mapping[str, Any]) -> str:

@@ -65,6 +65,7 @@ def report_samplers(
         f"{verdicts.count('does not hold')} do not, {verdicts.count('open')} are open\n"
         f"{results['seconds']['total']:.0f} s in all; read {folder / 'report.html'}"
     )
+    run.finish()
 
 
 def _line(outcome: Outcome) -> str:

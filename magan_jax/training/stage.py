@@ -12,7 +12,7 @@ import jax
 import numpy as np
 from jax.experimental import multihost_utils
 
-from magan_jax.files import arrays_as_bytes, jsonable, restore_folder
+from magan_jax.files import arrays_as_bytes, jsonable, restore_folder, write_bytes
 from magan_jax.runtime import first_host_says, first_host_sends, is_first_host
 from magan_jax.training.checkpoints import (
     CheckpointError,
@@ -29,6 +29,7 @@ CHECKPOINT_SECONDS = 60.0
 
 
 _REST = "all but the state and the history"
+_RESTARTED, _DONE = "-restarted", "done"
 
 
 class Stage(NamedTuple):
@@ -40,6 +41,8 @@ class Stage(NamedTuple):
             checkpoint of another description is refused.
         restart: train anew even if a checkpoint is there. The old one stays until the new
             training is finished; until then that is kept beside it, and goes on when interrupted.
+            A finished one is not repeated before `forget_restarts`: a run may have other trainings
+            to restart after it.
     """
 
     folder: Path | None
@@ -136,9 +139,28 @@ def check_stage(stage: Stage, unknown: Sequence[str] = ()) -> None:
     check_digests(stage.folder)
 
 
+def forget_restarts(folder: Path) -> None:
+    """After the last training of a run, whose checkpoints lie in `folder`: from now on a restart
+    trains all of them anew."""
+    for path in folder.glob(f"*{_RESTARTED}"):
+        shutil.rmtree(path, ignore_errors=True)
+
+
 def _underway(folder: Path) -> Path:
-    """Where a restarted training is kept until it is finished."""
-    return folder.with_name(f"{folder.name}-restarted")
+    """Where a restarted training is kept until it is finished, and then a note that it is."""
+    return folder.with_name(f"{folder.name}{_RESTARTED}")
+
+
+def _restarted_in_place(stage: Stage) -> bool:
+    """Whether this very training was restarted and finished, in a run that is not."""
+    assert stage.folder is not None
+    note = _underway(stage.folder) / _DONE
+    if not note.is_file():
+        return False
+    found = read_stage(stage.folder)
+    return found is not None and not same_stage(
+        found.get("description"), jsonable(stage.description)
+    )
 
 
 def _save(stage: Stage, progress: Progress, finished: bool) -> None:
@@ -156,13 +178,16 @@ def _save(stage: Stage, progress: Progress, finished: bool) -> None:
     save_checkpoint(folder, progress.state, progress.history, description)
     if stage.restart and finished:
         shutil.rmtree(_underway(stage.folder), ignore_errors=True)
+        _underway(stage.folder).mkdir()
+        write_bytes(_underway(stage.folder) / _DONE, b"")
 
 
 def _load(stage: Stage, like: State) -> Progress | None:
     """The checkpoint's progress, equal on all hosts; None where there is none."""
     progress = None
     if stage.folder is not None and is_first_host():
-        folder = _underway(stage.folder) if stage.restart else stage.folder
+        aside = stage.restart and not _restarted_in_place(stage)
+        folder = _underway(stage.folder) if aside else stage.folder
         restore_folder(folder)
         found = read_stage(folder)
         if found is not None and stage.restart:  # an interrupted restart of this same training?
