@@ -23,14 +23,13 @@ from magan_jax import (
 from magan_jax.claims.check import check_claims, speaks_of
 from magan_jax.claims.study import Study
 from magan_jax.cli import one_sentence, parse
-from magan_jax.data import DATASETS
 from magan_jax.findings import Findings
 from magan_jax.latent.sampling import sample_images
 from magan_jax.latent.settings import AnalysisConfig, check_analysis_config
 from magan_jax.metrics import METHODS, Extractor, evaluate_images, evenly_spaced
 from magan_jax.parallel import check_num_devices
 from magan_jax.report import report
-from magan_jax.run import Run, RunConfig, Trainings, start_run
+from magan_jax.run import Run, RunConfig, Trainings, decided_classifier, start_run
 from magan_jax.training.classifier import (
     TrainedClassifier,
     feature_function,
@@ -202,15 +201,11 @@ def prepare() -> Run:
 
 def decided(config: Config) -> Config:
     """The settings with what was left to the data set and to `--dtype` filled in."""
-    classifier, gan = config.classifier, config.gan
-    if classifier.mirror is None:  # of a set of one's own nobody knows
-        mirror = not config.class_names and DATASETS[config.dataset].mirrored_alike
-        classifier = replace(classifier, mirror=mirror)
-    if classifier.dtype is None:
-        classifier = replace(classifier, dtype=config.dtype)
-    if gan.dtype is None:
-        gan = replace(gan, dtype=config.dtype)
-    return replace(config, classifier=classifier, gan=gan)
+    return replace(
+        config,
+        classifier=decided_classifier(config.classifier, config),
+        gan=replace(config.gan, dtype=config.gan.dtype or config.dtype),
+    )
 
 
 if __name__ == "__main__":

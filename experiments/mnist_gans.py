@@ -35,7 +35,7 @@ from magan_jax.metrics import (
     reference_of,
 )
 from magan_jax.parallel import check_num_devices
-from magan_jax.run import Run, RunConfig, start_run
+from magan_jax.run import Run, RunConfig, decided_classifier, start_run
 from magan_jax.training.classifier import (
     TrainedClassifier,
     feature_function,
@@ -226,11 +226,10 @@ def prepare() -> Run:
         )
     check_systems(config.methods, config.gan, config.epochs, PRESETS[preset].gan)
     dataset = load_dataset(config.dataset, config.data_dir, config.class_names)
-    classifier = config.classifier
     config = replace(
         config,
         methods=tuple(dict.fromkeys(config.methods)),
-        classifier=replace(classifier, mirror=False, dtype=classifier.dtype or config.dtype),
+        classifier=decided_classifier(config.classifier, config),
         gan=replace(config.gan, dtype=config.gan.dtype or config.dtype),
     )
     check_num_devices(config.num_devices)

@@ -40,7 +40,7 @@ from magan_jax.latent.sampling import sample_images
 from magan_jax.latent.settings import LatentSpaceConfig, check_latent_space_config
 from magan_jax.metrics import Extractor, Reference, evaluate_against, evenly_spaced, reference_of
 from magan_jax.parallel import check_num_devices
-from magan_jax.run import Run, RunConfig, start_run
+from magan_jax.run import Run, RunConfig, decided_classifier, start_run
 from magan_jax.training.classifier import (
     TrainedClassifier,
     accuracy_function,
@@ -324,9 +324,7 @@ def prepare() -> Run:
     config = replace(
         config,
         systems=tuple(dict.fromkeys(config.systems)),
-        classifier=replace(
-            config.classifier, mirror=False, dtype=config.classifier.dtype or config.dtype
-        ),
+        classifier=decided_classifier(config.classifier, config),
         vae=replace(config.vae, dtype=config.vae.dtype or config.dtype),
     )
     check_num_devices(config.num_devices)

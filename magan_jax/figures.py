@@ -55,9 +55,9 @@ def study_figures(
         *_shift_figures(findings, names, batch_size, num_devices),
         FigureEntry(
             "label_along_ray",
-            "What the classifier sees along the ray μ + pσ of each class, and "
-            "where it first leaves the class.",
-            plots.plot_rays(findings.rays, invariance, names),
+            f"What the classifier sees along the ray μ + pσ of each class (N = "
+            f"{analyses[-1].num_samples:,}), and where it first leaves the class.",
+            plots.plot_rays(findings.rays, invariance, names, analyses[-1].num_samples),
         ),
     ]
 
@@ -124,7 +124,7 @@ def _geometry_figures(
         FigureEntry(
             "figure_09_nearest",
             "Figure 9: distance from each class mean to the nearest other, as "
-            "the paper computes it and with the sampling noise taken out.",
+            "the paper computes it and with the sampling noise taken out (lines: 95 % intervals).",
             plots.plot_nearest(analyses, names),
         )
     )
@@ -164,7 +164,7 @@ def _shift_figures(
         ),
         (
             "figure_13_shifts_measured",
-            f"shifts by the smaller measured exit along ±σ, N = {large.num_samples:,}",
+            f"shifts to just inside the smaller measured exit along ±σ, N = {large.num_samples:,}",
             large,
             np.fmin(invariance.plus, invariance.minus),
         ),
@@ -211,7 +211,9 @@ def seeds_figures(
     series = {
         f"paper's ε, N = {small[0].num_samples:,}": np.stack([a.epsilon for a in small]),
         f"debiased ε, N = {n:,}": np.stack([a.epsilon_debiased for a in large]),
-        "measured: 5 % of random directions have left": np.stack([e.measured for e in exits]),
+        f"measured: 5 % of random directions have left (at {exits[0].upper:g}: fewer)": np.stack(
+            [e.measured for e in exits]
+        ),
     }
     means = np.stack(
         [

@@ -45,12 +45,10 @@ def on_devices(
         return function(*arguments)
 
     compiled: dict[int, Callable[..., Any]] = {}
-    mesh = Mesh(np.array(jax.local_devices()[:count]), (DEVICES,))
-    everywhere = NamedSharding(mesh, PartitionSpec())
 
     def call(*arguments: Any) -> Any:
         # Placed as results are: otherwise a state's second call would be traced and compiled anew.
-        arguments = jax.device_put(arguments, everywhere)
+        arguments = everywhere(arguments, num_devices)
         # One pmap per number of arguments: `in_axes` has an entry for each.
         if len(arguments) not in compiled:
             donated = [1] * donate_first + [len(arguments)] * donate_last
@@ -64,6 +62,16 @@ def on_devices(
         return compiled[len(arguments)](jnp.arange(count), *arguments)
 
     return call
+
+
+def everywhere(arrays: Any, num_devices: int | None = None) -> Any:
+    """A pytree with a copy of every array on each device that `on_devices` uses.
+
+    What many calls are given is to be placed once: the calls would copy it anew.
+    """
+    count = jax.local_device_count() if num_devices is None else num_devices
+    mesh = Mesh(np.array(jax.local_devices()[:count]), (DEVICES,))
+    return jax.device_put(arrays, NamedSharding(mesh, PartitionSpec()))
 
 
 def check_num_devices(num_devices: int | None) -> None:

@@ -216,6 +216,8 @@ def invariance_entry(
                         "interval": _pair(purity.interval, k),
                         "reason": None
                         if np.isfinite(purity.fraction[k])
+                        else "ε is 0, since the image of the class mean has another label"
+                        if purity.epsilon[k] == 0
                         else "the class has no ε of this kind",
                     }
                     for name, purity in purities.items()

@@ -12,9 +12,10 @@ import jax
 import jax.numpy as jnp
 
 from magan_jax.compilation import keep_compiled
-from magan_jax.data import Dataset, DatasetName
+from magan_jax.data import DATASETS, Dataset, DatasetName
 from magan_jax.files import check_writable, digest_of, jsonable
 from magan_jax.runtime import is_first_host
+from magan_jax.training.classifier_config import ClassifierConfig
 from magan_jax.training.engine import Batch
 from magan_jax.training.precision import ActivationDtype
 from magan_jax.training.stage import Stage, check_stage, forget_restarts
@@ -53,6 +54,15 @@ class RunConfig:
 
 GIVEN = "parameters of the networks it was given"
 """By this name a checkpoint remembers the networks that its training was given."""
+
+
+def decided_classifier(classifier: ClassifierConfig, config: RunConfig) -> ClassifierConfig:
+    """The classifier's settings with what was left to the data set and to `--dtype` filled in."""
+    mirror = classifier.mirror
+    if mirror is None:  # of a set of one's own nobody knows
+        mirror = not config.class_names and DATASETS[config.dataset].mirrored_alike
+    return dataclasses.replace(classifier, mirror=mirror, dtype=classifier.dtype or config.dtype)
+
 
 Trainings = Mapping[str, Mapping[str, Any]]
 

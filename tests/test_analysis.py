@@ -257,6 +257,15 @@ def test_same_key_same_bits_and_functions_traced_once():
     analyze(KEY, traced, three_ways, num_samples=7_001, **settings)  # any N, the same program
 
 
+def test_it_works_with_64_bits_too():
+    arguments = {"latent_dim": 3, "num_classes": 2, "num_samples": 3000, "num_permutations": 9}
+    usual = analyze(KEY, identity, sign_of_first, **arguments)
+    with jax.enable_x64(True):
+        found = analyze(KEY, lambda z: z, lambda x: sign_of_first(x), **arguments)
+    assert found.counts.sum() == 3000
+    np.testing.assert_allclose(found.mean, usual.mean, atol=0.15)  # other numbers are drawn
+
+
 def test_prior_of_the_users_own():
     def shifted(key, n):
         return 100 + jax.random.normal(key, (n, 2))

@@ -136,6 +136,18 @@ def test_one_early_exit_along_sigma_refutes_the_claim(pair):
     assert (found.holds, found.ours) == (None, "18 of 20 directions, 2 not known")
 
 
+def test_an_exit_is_known_to_the_tolerance_of_its_bisection(pair):
+    small, large = pair
+    reach, epsilon = small.invariance.tolerance, small.analysis.epsilon
+    assert reach == 1e-3
+    for end, holds in ((epsilon - reach / 2, True), (epsilon - 2 * reach, False)):
+        nowhere = np.zeros(10, bool)
+        found = small.invariance._replace(
+            plus=end, minus=end, plus_censored=nowhere, minus_censored=nowhere
+        )
+        assert claims_of(small._replace(invariance=found), large)[ALONG].holds is holds
+
+
 def test_one_class_kept_beyond_epsilon_refutes_that_the_class_ends_there(pair):
     small, large = pair
     found = small.invariance
@@ -151,10 +163,20 @@ def test_one_class_kept_beyond_epsilon_refutes_that_the_class_ends_there(pair):
     kept = claims_of(further, large)[BEYOND]
     assert (kept.holds, kept.ours) == (False, "18 of 20 directions")
     assert kept.reason.endswith("the middle one to 3.2 times ε, Sandal −σ to 4.0 times")
+    # Where it was followed to is the least that the middle one may be.
+    followed = further.invariance._replace(minus_censored=minus > epsilon)
+    bound = claims_of(small._replace(invariance=followed), large)[BEYOND]
+    assert bound.reason.endswith("to at least 3.2 times ε, Sandal −σ to at least 4.0 times")
     # Not followed beyond ε: nothing is known of what comes there.
     censored = at_border._replace(plus=epsilon / 2, plus_censored=~nowhere)
     unknown = claims_of(small._replace(invariance=censored), large)[BEYOND]
     assert (unknown.holds, unknown.ours) == (None, "10 of 20 directions, 10 not known")
+    # Nor of a class whose mean has another label: there is nothing to leave.
+    label = found.prototype_label.copy()
+    label[4] = 6
+    other = small._replace(invariance=at_border._replace(prototype_label=label))
+    open_claim = claims_of(other, large)[BEYOND]
+    assert (open_claim.holds, open_claim.ours) == (None, "18 of 20 directions, 2 not known")
     # Classes of a real classifier do not end at ε.
     assert claims_of(small, large)[BEYOND].holds is False
 

@@ -203,6 +203,29 @@ def test_the_host_looks_at_a_chunk_while_the_next_one_is_computed(monkeypatch):
     chex.assert_trees_all_equal(found.history, run(num_epochs=2).history)
 
 
+def test_speed_leaves_out_every_chunk_that_is_compiled(monkeypatch):
+    """Of chunks of 4 and 2 steps in an epoch each is compiled once, for a thousand seconds."""
+    now, late = iter(np.arange(1000.0)), [0.0]
+    monkeypatch.setattr(engine.time, "perf_counter", lambda: next(now) + late[0])
+    monkeypatch.setattr(engine, "_chunk_length", lambda *_: 4)
+    real = engine.chunk_function
+
+    def compiling(*arguments):
+        late[0] += 1000
+        return real(*arguments)
+
+    monkeypatch.setattr(engine, "chunk_function", compiling)
+    found = run(num_epochs=3)
+    assert late[0] == 2000
+    assert found.images_per_second == pytest.approx(2 * 6 * 8 / 4)
+
+
+def test_a_key_without_a_type_is_refused():
+    for key in (jax.random.PRNGKey(0), jax.random.PRNGKey(0)[None]):
+        with pytest.raises(ValueError, match=r"a typed key, or several, is needed"):
+            train(key, counting_step, fresh(), DATA, num_epochs=1, batch_size=8)
+
+
 def test_speed_leaves_out_the_first_chunk_and_what_comes_between(monkeypatch):
     """Each look at the clock is a second later; evaluation is as long as a hundred."""
     now = iter(np.arange(1000.0))

@@ -6,6 +6,7 @@ from conftest import striped_images
 from magan_jax.metrics import (
     METHODS,
     Extractor,
+    cache,
     density_coverage,
     evaluate_against,
     evaluate_images,
@@ -218,6 +219,7 @@ def test_too_few_held_out_images_are_warned_of_and_cost_the_yardstick_alone():
         ({"k_precision": 120}, r"k is 120, but fake has 120 row\(s\)"),
         ({"fake": FAKE[:0]}, r"fake has the shape \(0, 8, 8, 1\)"),
         ({"held_out": HELD_OUT.astype(float)}, "held_out goes from"),
+        ({"held_out": HELD_OUT[:, :4]}, r"held_out images are \(4, 8, 1\), the real ones \(8, 8"),
         (
             {"fake": FAKE.transpose(0, 3, 1, 2)},
             r"fake images are \(1, 8, 8\), the real ones \(8, 8, 1",
@@ -227,6 +229,22 @@ def test_too_few_held_out_images_are_warned_of_and_cost_the_yardstick_alone():
 def test_what_cannot_be_computed_is_refused(changes, message):
     with pytest.raises(ValueError, match=message):
         evaluate_images(EXTRACTOR, **({"real": REAL, "fake": FAKE} | changes))
+
+
+def test_images_of_another_size_are_refused_before_any_work():
+    unused = Extractor("never", lambda images: pytest.fail("asked"))
+    with pytest.raises(ValueError, match="fake images are"):
+        evaluate_images(unused, real=REAL, fake=FAKE[:, :4])
+
+
+def test_a_distance_alone_needs_no_neighbours(monkeypatch):
+    monkeypatch.setattr(cache, "squared_neighbour_distances", lambda *_: pytest.fail("asked"))
+    reference = reference_of(EXTRACTOR, real=REAL, methods=["frechet_distance"])
+    found = evaluate_against(reference, FAKE, methods=["frechet_distance"])
+    expected = frechet_distance(real=features(REAL), fake=features(FAKE))
+    assert found["frechet_distance"].value == expected
+    with pytest.raises(ValueError, match="reference was made without precision_recall"):
+        evaluate_against(reference, FAKE, methods=["precision_recall"])
 
 
 def test_features_of_the_classifier_are_what_its_last_layer_sees():

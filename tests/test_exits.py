@@ -216,6 +216,15 @@ def test_labels_that_the_classifier_does_not_have_are_refused(labels):
         bisect_epsilon(identity, sign_of_first, MEAN, SHIFTS, upper=3.0, labels=np.array(labels))
 
 
+def test_a_mean_whose_logits_are_not_finite_is_refused_where_its_label_is_right_too():
+    def broken_at_zero(x):
+        return jnp.where(jnp.all(x == 0, axis=1, keepdims=True), jnp.inf, sign_of_first(x))
+
+    mean = np.zeros((1, 3), np.float32)
+    with pytest.raises(ValueError, match="not finite for 4 of 4"):
+        bisect_epsilon(identity, broken_at_zero, mean, SHIFTS[:1], upper=3.0)
+
+
 def test_values_that_are_not_finite_are_refused():
     def broken(z):
         return jnp.where(z > 1, jnp.nan, z)

@@ -7,7 +7,7 @@ from matplotlib.collections import QuadMesh
 from scipy.cluster.hierarchy import linkage
 
 from magan_jax import analyze, cluster, labels_along_rays, measure_invariance, plots
-from magan_jax.plots.geometry import draw_dendrogram
+from magan_jax.plots.geometry import draw_dendrogram, draw_distances
 
 NAMES = ["T-shirt/top", "Trousers", "Pullover", "Ankle boot"]
 KEY = jax.random.key(0)
@@ -53,7 +53,7 @@ def figures(study):
         NAMES,
         "shifts",
     )
-    yield plots.plot_rays(rays, invariance, NAMES)
+    yield plots.plot_rays(rays, invariance, NAMES, 1000)
     history = {
         name: np.linspace(1, 0.5, 40)
         for name in (
@@ -111,7 +111,7 @@ def test_names_of_classes_are_no_formulas_and_do_not_vanish(study):
     figures = [
         plots.plot_nearest(analyses, odd),
         plots.plot_epsilon(analyses, invariance, odd),
-        plots.plot_rays(rays, invariance, odd),
+        plots.plot_rays(rays, invariance, odd, 1000),
         plots.plot_embeddings({"t": np.arange(8.0).reshape(4, 2)}, {"t": np.arange(4)}, odd),
     ]
     for figure in figures:
@@ -128,6 +128,31 @@ def test_epsilon_beyond_the_rays_is_not_cut_off(study):
     (axis,) = plots.plot_epsilon([*far, far[0]], invariance, NAMES).axes
     assert axis.get_ylim()[1] > np.nanmax([one.epsilon for one in far])
     plt.close(axis.figure)
+
+
+def test_a_measured_epsilon_that_is_a_lower_bound_is_not_drawn_as_measured(study):
+    analyses, _, invariance, _ = study
+    censored = np.arange(len(NAMES)) == 1
+    beyond = invariance._replace(
+        measured=np.where(censored, invariance.upper, 0.5), measured_censored=censored
+    )
+    figure = plots.plot_epsilon(analyses, beyond, NAMES)
+    (axis,) = figure.axes
+    bars = axis.containers[2 * len(analyses)]
+    assert [bar.get_fill() for bar in bars] == [not one for one in censored]
+    texts = [text.get_text() for text in figure.legends[0].get_texts()]
+    assert f"measured: beyond {invariance.upper:g}" in texts
+    plt.close(figure)
+
+
+def test_a_distance_that_does_not_exist_is_a_dash_that_can_be_seen(study):
+    distance = np.array([[0, 2, np.nan], [2, 0, np.nan], [np.nan, np.nan, np.nan]])
+    figure, axis = plt.subplots()
+    draw_distances(axis, distance, NAMES[:3], label="of something")
+    colours = {text.get_text(): text.get_color() for text in axis.texts}
+    assert colours == {"0.00": "white", "2.00": "black", "–": "black"}
+    assert figure.axes[1].get_ylabel() == "of something"
+    plt.close(figure)
 
 
 def test_a_class_that_one_seed_lacks_is_shown_of_the_others():
@@ -165,7 +190,7 @@ def test_colours_of_a_ray_change_where_it_leaves_its_class():
     analysis = analyze(KEY, identity, nearest_template, latent_dim=5, num_classes=4)
     invariance = measure_invariance(KEY, identity, nearest_template, analysis, num_directions=2)
     rays = labels_along_rays(identity, nearest_template, analysis, num_points=21)
-    figure = plots.plot_rays(rays, invariance, NAMES)
+    figure = plots.plot_rays(rays, invariance, NAMES, 1000)
     meshes = [c for c in figure.axes[0].collections if isinstance(c, QuadMesh)]
     checked = 0
     for k, mesh in enumerate(meshes):

@@ -19,6 +19,7 @@ class _Direction(NamedTuple):
         end: how far the class was seen to be kept.
         censored: it was not followed further than that.
         place: where it leaves, in words.
+        own: the mean itself has its class's label.
     """
 
     title: str
@@ -26,6 +27,7 @@ class _Direction(NamedTuple):
     end: float
     censored: bool
     place: str
+    own: bool
 
 
 def _directions(study: Study, names: Sequence[str]) -> list[_Direction]:
@@ -39,8 +41,10 @@ def _directions(study: Study, names: Sequence[str]) -> list[_Direction]:
             ("+", study.invariance.plus[k], study.invariance.plus_censored[k]),
             ("−", study.invariance.minus[k], study.invariance.minus_censored[k]),
         ):
-            place = f"at {sign}{end:.3f}σ" if label == k else f"towards {sign}σ at the mean itself"
-            found.append(_Direction(f"{name} {sign}σ", epsilon, end, censored, f"{name} {place}"))
+            own = label == k
+            place = f"at {sign}{end:.3f}σ" if own else f"towards {sign}σ at the mean itself"
+            title = f"{name} {sign}σ"
+            found.append(_Direction(title, epsilon, end, censored, f"{name} {place}", own))
     return found
 
 
@@ -53,10 +57,11 @@ def along_sigma(small: Study, large: Study, names: Sequence[str]) -> Claim:
     total = 2 * len(names)
 
     def leaving(study: Study) -> tuple[list[_Direction], int]:
-        """Directions that leave before ε, and of how many others it is not known."""
+        """Directions that surely leave before ε, and of how many others it is not known."""
         known = _directions(study, names)
-        short = [one for one in known if one.end < one.epsilon]
-        left = [one for one in short if not one.censored]
+        reach = study.invariance.tolerance
+        left = [one for one in known if not one.censored and one.end + reach < one.epsilon]
+        short = left + [one for one in known if one.censored and one.end < one.epsilon]
         return left, total - len(known) + len(short) - len(left)
 
     def shown(left: list[_Direction], unknown: int) -> str:
@@ -85,12 +90,16 @@ def along_sigma(small: Study, large: Study, names: Sequence[str]) -> Claim:
 
 def beyond_epsilon(small: Study, large: Study, names: Sequence[str]) -> Claim:
     """Whether ε is where the class ends: Equation 4 has another class "otherwise", and Section 4
-    keeps the class of T-shirt/top "until" its ε."""
+    keeps the class of T-shirt/top "until" its ε.
+
+    Decided by first exits, to the tolerance of their bisection: a class whose mean has another
+    label has none to leave, and what comes back further out is not seen.
+    """
     total = 2 * len(names)
 
     def keeping(study: Study) -> tuple[list[_Direction], int]:
         """Directions that keep the class beyond ε, and of how many others it is not known."""
-        known = _directions(study, names)
+        known = [one for one in _directions(study, names) if one.own]
         kept = [one for one in known if one.end > one.epsilon]
         short = [one for one in known if one.censored and one.end <= one.epsilon]
         return kept, total - len(known) + len(short)
@@ -102,15 +111,21 @@ def beyond_epsilon(small: Study, large: Study, names: Sequence[str]) -> Claim:
     if here:
         times = [one.end / one.epsilon for one in here]
         furthest = here[int(np.argmax(times))]
+        middle = np.median(times)
+        bounds = [t for t, one in zip(times, here, strict=True) if one.censored]
         reason = (
             f"no border lies at ε: {len(here)} directions keep the class beyond it, the middle one "
-            f"to {np.median(times):.1f} times ε, {furthest.title} to {max(times):.1f} times"
+            f"to {'at least ' if min(bounds, default=np.inf) <= middle else ''}{middle:.1f} times "
+            f"ε, {furthest.title} to {'at least ' if furthest.censored else ''}{max(times):.1f} "
+            "times"
         )
-        reason += " at least" if furthest.censored else ""
     elif unknown:
-        reason = f"{unknown} directions were not followed to ε, or their class has too few latents"
+        reason = (
+            f"{unknown} directions were not followed to ε, or their class has too few latents, or "
+            "a mean with another label"
+        )
     else:
-        reason = "every class has ended at its ε"
+        reason = "every class has been left by its ε"
     return Claim(
         "beyond ±ε·σ the class is another",
         "Equation 4, Section 4",

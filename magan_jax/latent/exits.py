@@ -266,6 +266,6 @@ def _compiled_search(
         # Every ray was followed by one device at most: the others have zeros there.
         epsilon, censored, finite = (jax.lax.psum(x.astype(jnp.float32), DEVICES) for x in found)
         start_finite = jnp.repeat(start_finite, directions, total_repeat_length=num_rays)
-        return (start_label, epsilon, censored > 0, jnp.where(starts, finite > 0, start_finite))
+        return start_label, epsilon, censored > 0, start_finite & ((finite > 0) | ~starts)
 
     return on_devices(search, num_devices=num_devices), num_classes

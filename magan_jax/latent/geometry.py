@@ -161,7 +161,9 @@ def interval_of_changes(
         value: of the whole.
         total: Σ_r (θ_(−r) − value), same shape.
         square: Σ_r (θ_(−r) − value)².
-        counts: latents of each part, `[R, ...]`; empty parts do not count for Student's t.
+        counts: latents of each part, `[R, ...]`; empty parts do not count for Student's t. A class
+            with fewer latents than parts is in few of them, and its interval too narrow where d is
+            small (in simulations 86 % for three latents and d = 1, 95 % for five and d = 100).
         confidence: of the interval.
     """
     counts = np.asarray(counts)

@@ -55,6 +55,8 @@ class Invariance(NamedTuple):
         measured_interval: its distribution-free 95 % interval from order statistics; an end that
             is censored or lies beyond the sample is NaN (high) or 0 (low).
         prototype_label: int `[K]`, C(G(μ_k)); −1 for a class without statistics.
+        tolerance: an exit is the last shift seen to keep the label, less than this before the true
+            one.
     """
 
     plus: np.ndarray
@@ -68,6 +70,7 @@ class Invariance(NamedTuple):
     measured_censored: np.ndarray
     measured_interval: Interval
     prototype_label: np.ndarray
+    tolerance: float
 
 
 class RayLabels(NamedTuple):
@@ -155,6 +158,7 @@ def measure_invariance(
         measured_censored=ordered_censored[:, rank],
         measured_interval=Interval(low_end, high_end),
         prototype_label=_scatter(exits.prototype_label, valid, num_classes, -1),
+        tolerance=tolerance,
     )
 
 

@@ -17,7 +17,7 @@ from magan_jax.latent.networks import (
     chosen_batch_size,
     take_apart,
 )
-from magan_jax.parallel import DEVICES, device_count, local_part, on_devices
+from magan_jax.parallel import DEVICES, device_count, everywhere, local_part, on_devices
 
 _BLOCK_WIDTHS = range(64, 15, -1)
 """Logits that an argmax of many looks at together: the first that divides them."""
@@ -63,7 +63,7 @@ def label_latents(
     networks, arrays = take_apart(generate, classify)
     compiled = _compiled_labels(networks, latents.shape[1], batch_size, num_devices)
     size = batch_size * device_count(num_devices)
-    results = []
+    arrays, results = everywhere(arrays, num_devices), []
     for first in range(0, len(latents), size):
         part = latents[first : first + size]
         padded = np.pad(part, ((0, size - len(part)), (0, 0)))

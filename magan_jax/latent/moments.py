@@ -38,7 +38,7 @@ class Moments(NamedTuple):
 def moments_of_groups(vectors: jax.Array, group: jax.Array, num_groups: int) -> Moments:
     """Moments of the rows of `vectors [n, d]` by `group [n]`; others than 0..G−1 are left out."""
     membership = jax.nn.one_hot(group, num_groups, dtype=vectors.dtype)  # [n, G]
-    count = jnp.sum(membership.astype(jnp.int32), axis=0)
+    count = jnp.sum(membership.astype(jnp.int32), axis=0, dtype=jnp.int32)
     mean = group_sums(membership, vectors) / jnp.maximum(count, 1)[:, None]
     inside = (group >= 0) & (group < num_groups)
     centred = vectors - mean[jnp.clip(group, 0, num_groups - 1)]

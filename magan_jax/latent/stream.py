@@ -19,7 +19,7 @@ from magan_jax.latent.labels import label_and_finite, logits_and_finite_image
 from magan_jax.latent.moments import Moments, add_rows, group_sums, merge, merge_over_axis
 from magan_jax.latent.networks import Networks, check_networks
 from magan_jax.latent.prior import Prior
-from magan_jax.parallel import DEVICES, device_count, on_devices
+from magan_jax.parallel import DEVICES, device_count, everywhere, on_devices
 
 BLOCK = 1000
 """Latents within which labels are permuted, and the least that one loop iteration draws."""
@@ -118,7 +118,8 @@ def compiled_stream(
             latents = jax.vmap(draw, (None, 0))(latent_key, index)
             found, finite = label(arrays, latents)
             wanted = index < end
-            so_far = so_far._replace(nonfinite=so_far.nonfinite + jnp.sum(wanted & ~finite))
+            bad = jnp.sum(wanted & ~finite, dtype=jnp.int32)
+            so_far = so_far._replace(nonfinite=so_far.nonfinite + bad)
             return _with_latents(
                 so_far,
                 latents,
@@ -196,7 +197,7 @@ def label_stream(
 ) -> LabelledStream:
     """The whole stream, in as many calls as a progress bar needs, merged in float64 on the host."""
     size = _SEGMENT_ITERATIONS * _drawn_at_once(batch_size) * device_count(num_devices)
-    so_far = nothing()
+    arrays, so_far = everywhere(arrays, num_devices), nothing()
     together = _PER_GROUP * so_far.replicates.count.size
     whole, begun = None, 0
     with tqdm(

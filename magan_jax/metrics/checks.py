@@ -43,11 +43,11 @@ def checked_features(name: str, features: ArrayLike) -> np.ndarray:
     return array
 
 
-def check_same_width(real_width: int, fake_width: int) -> None:
+def check_same_width(real_width: int, width: int, name: str = "fake") -> None:
     """Refuse features of two different extractors."""
-    if real_width != fake_width:
+    if real_width != width:
         raise ValueError(
-            f"real has {real_width} features per row and fake has {fake_width}; both must come "
+            f"real has {real_width} features per row and {name} has {width}; both must come "
             "from the same extractor."
         )
 

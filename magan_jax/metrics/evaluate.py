@@ -10,9 +10,10 @@ import numpy as np
 
 from magan_jax.blocks import evenly_spaced
 from magan_jax.errors import check_positive
-from magan_jax.metrics.cache import real_statistics
+from magan_jax.metrics.cache import RealStatistics, real_statistics
 from magan_jax.metrics.checks import check_k, check_same_width
 from magan_jax.metrics.features import Extractor, features_of
+from magan_jax.metrics.frechet import feature_statistics
 from magan_jax.metrics.methods import METHODS, Number, RealFeatures
 
 WITHOUT_KEY = tuple(name for name, method in METHODS.items() if not method.draws)
@@ -81,6 +82,9 @@ def reference_of(
 ) -> Reference:
     """What `evaluate_against` compares with; the arguments are those of `evaluate_images`."""
     _check_methods(methods)
+    shape = tuple(np.shape(real)[1:])
+    if held_out is not None:
+        _check_shape("held_out", held_out, shape)
     k = {
         "precision_recall": check_positive("k_precision", k_precision),
         "density_coverage": check_positive("k_density", k_density),
@@ -89,15 +93,17 @@ def reference_of(
     others = None
     if held_out is not None:
         others = features_of(extractor.function, held_out, batch_size=batch_size, name="held_out")
-    # As many neighbours as are asked for; without balls one, which costs little.
-    neighbours = [k.get(method, 1) for method in methods if METHODS[method].compares]
+        check_same_width(features.shape[1], others.shape[1], name="held_out")
+    neighbours = [k[method] for method in methods if method in k]
     for number in neighbours:
         check_k("real", len(features), number)
     statistics = None
     if neighbours:
         statistics = real_statistics(features, k=max(neighbours), folder=cache_folder)
-    compared = RealFeatures(features, statistics, k)
-    return Reference(extractor, compared, others, tuple(np.shape(real)[1:]))
+    elif any(METHODS[method].compares for method in methods):
+        moments = feature_statistics(features, name="real")
+        statistics = RealStatistics(moments, np.zeros((len(features), 0)))
+    return Reference(extractor, RealFeatures(features, statistics, k), others, shape)
 
 
 def evaluate_images(
@@ -144,6 +150,7 @@ def evaluate_images(
     """
     _check_methods(methods)
     _check_key(methods, key)
+    _check_shape("fake", fake, tuple(np.shape(real)[1:]))
     reference = reference_of(
         extractor,
         real=real,
@@ -174,11 +181,7 @@ def evaluate_against(
     _check_methods(methods)
     _check_key(methods, key)
     _check_reference(methods, reference.real)
-    if np.shape(fake)[1:] != reference.image_shape:
-        raise ValueError(
-            f"fake images are {np.shape(fake)[1:]}, the real ones {reference.image_shape}; both "
-            "must be (H, W, C) of one size."
-        )
+    _check_shape("fake", fake, reference.image_shape)
     extractor, real = reference.extractor, reference.real
     features = features_of(extractor.function, fake, batch_size=batch_size, name="fake")
     check_same_width(real.features.shape[1], features.shape[1])
@@ -216,6 +219,14 @@ def _check_methods(methods: Collection[str]) -> None:
             raise ValueError(f"method is {method!r}; choose among {', '.join(METHODS)}.")
 
 
+def _check_shape(name: str, images: np.ndarray, shape: tuple[int, ...]) -> None:
+    if np.shape(images)[1:] != shape:
+        raise ValueError(
+            f"{name} images are {np.shape(images)[1:]}, the real ones {shape}; both must be "
+            "(H, W, C) of one size."
+        )
+
+
 def _check_key(methods: Collection[str], key: jax.Array | None) -> None:
     for method in methods:
         if METHODS[method].draws and key is None:
@@ -226,9 +237,9 @@ def _check_key(methods: Collection[str], key: jax.Array | None) -> None:
 
 
 def _check_reference(methods: Collection[str], real: RealFeatures) -> None:
-    neighbours = 0 if real.statistics is None else real.statistics.squared_neighbours.shape[1]
+    neighbours = -1 if real.statistics is None else real.statistics.squared_neighbours.shape[1]
     for method in methods:
-        if METHODS[method].compares and neighbours < real.k.get(method, 1):
+        if METHODS[method].compares and neighbours < real.k.get(method, 0):
             raise ValueError(
                 f"reference was made without {method}; name it in the methods of reference_of."
             )

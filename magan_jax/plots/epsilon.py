@@ -1,6 +1,7 @@
 """How far a shift may go (MAGAN, Figure 12), and the labels along each ray."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from matplotlib.colors import BoundaryNorm, ListedColormap
@@ -38,7 +39,13 @@ def plot_epsilon(
     for i, (value, interval, label) in enumerate(series):
         position = x + (i - (len(series) - 1) / 2) * width
         colour = COLOURS[i % len(COLOURS)]
-        axis.bar(position, np.maximum(value, floor), width * 0.92, color=colour, label=label)
+        bars = axis.bar(position, np.maximum(value, floor), width * 0.92, color=colour, label=label)
+        if value is invariance.measured and invariance.measured_censored.any():
+            for bar, censored in zip(bars, invariance.measured_censored, strict=True):
+                if censored:
+                    bar.set(**_open(colour))
+            (beyond,) = axis.bar([0], [0], label=f"measured: beyond {invariance.upper:g}")
+            beyond.set(**_open(colour))
         whiskers(axis, position, value, interval, floor)
         for place in position[value < floor]:
             axis.annotate(
@@ -84,8 +91,15 @@ def plot_epsilon(
     return figure
 
 
-def plot_rays(rays: RayLabels, invariance: Invariance, class_names: Sequence[str]) -> Figure:
-    """Labels along μ + pσ for every class; black ticks: the bisected exits."""
+def _open(colour: Any) -> dict[str, Any]:
+    """How a bar is drawn whose end is only a lower bound."""
+    return {"fill": False, "hatch": "///", "edgecolor": colour, "linewidth": 0.8}
+
+
+def plot_rays(
+    rays: RayLabels, invariance: Invariance, class_names: Sequence[str], num_samples: int
+) -> Figure:
+    """Labels along μ + pσ for every class, of `num_samples` latents; black ticks: the exits."""
     height = span(len(class_names), 0.42, 0.8)
     figure, axis = plt.subplots(figsize=(12, height + 2), layout="constrained")
     colours = class_colours(len(class_names))
@@ -116,7 +130,8 @@ def plot_rays(rays: RayLabels, invariance: Invariance, class_names: Sequence[str
     axis.invert_yaxis()
     axis.set(
         xlabel="p [standard deviations]",
-        title="label of G(μ + pσ) along each class's ray (black: first exit, by bisection)",
+        title=f"label of G(μ + pσ) along each class's ray, N = {num_samples:,} "
+        "(black: first exit, by bisection)",
     )
     rows = -(-len(class_names) // 5)
     if rows <= 6:  # a longer legend would be larger than the picture, and its colours too alike

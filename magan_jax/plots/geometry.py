@@ -28,9 +28,13 @@ def plot_distances(analyses: Sequence[Analysis], class_names: Sequence[str]) -> 
 
 
 def draw_distances(
-    axis: plt.Axes, matrix: np.ndarray, class_names: Sequence[str], largest: float | None = None
+    axis: plt.Axes,
+    matrix: np.ndarray,
+    class_names: Sequence[str],
+    largest: float | None = None,
+    label: str = "‖μᵢ − μⱼ‖ in latent space",
 ) -> None:
-    """A matrix `[K, K]` of latent distances with its numbers and its colour bar.
+    """A matrix `[K, K]` of latent distances with its numbers and its colour bar, and its label.
 
     The colours end at `largest`; None: at the matrix's own largest.
     """
@@ -49,9 +53,9 @@ def draw_distances(
                     ha="center",
                     va="center",
                     fontsize=8,
-                    color="black" if matrix[i, j] > middle else "white",
+                    color="white" if matrix[i, j] <= middle else "black",  # NaN lies on white
                 )
-    axis.figure.colorbar(shown, ax=axis, label="‖μᵢ − μⱼ‖ in latent space", shrink=0.85)
+    axis.figure.colorbar(shown, ax=axis, label=label, shrink=0.85)
 
 
 def plot_dendrograms(clustering: Clustering, analysis: Analysis, names: Sequence[str]) -> Figure:

@@ -69,7 +69,7 @@ def plot_distances_of_seeds(
         (axes[0], over_known(np.mean, distances, 1), "mean"),
         (axes[1], over_known(partial(np.std, ddof=1), distances, 2), "standard deviation"),
     ):
-        draw_distances(axis, matrix, class_names)
+        draw_distances(axis, matrix, class_names, label=f"{title} of ‖μᵢ − μⱼ‖ in latent space")
         of_some = ", of those that have the class" if np.isnan(distances).any() else ""
         axis.set_title(f"{title} over {len(distances)} seeds{of_some}, N = {num_samples:,}")
     return figure

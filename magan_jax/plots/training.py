@@ -35,7 +35,7 @@ def plot_training(
         axes[0].set(title="GAN losses (dotted: D, dashed: G at equilibrium)")
     draw(axes[1], gan["real_taken_for_real"], gan_steps_per_epoch, "real images", COLOURS[0])
     draw(axes[1], gan["fake_taken_for_real"], gan_steps_per_epoch, "generated images", COLOURS[1])
-    axes[1].set(title="what D takes for real", ylabel="share of images", ylim=(0, 1))
+    axes[1].set(title="what D takes for real (f > 0)", ylabel="share of images", ylim=(0, 1))
     draw(
         axes[2],
         classifier["train_accuracy"],

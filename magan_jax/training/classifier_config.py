@@ -1,5 +1,6 @@
 """Settings of the classifier and its training."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -52,16 +53,21 @@ def check_classifier_config(
             raise ValueError(
                 f"classifier.{name} is {getattr(config, name)}; it must be at least 1."
             )
-    if not config.learning_rate > 0:
+    if not 0 < config.learning_rate < math.inf:
         raise ValueError(
-            f"classifier.learning_rate is {config.learning_rate}; it must be positive."
+            f"classifier.learning_rate is {config.learning_rate}; it must be positive and finite."
         )
     if not 0 <= config.dropout < 1:
         raise ValueError(f"classifier.dropout is {config.dropout}; it must lie in [0, 1).")
-    if config.max_shift < 0 or config.weight_decay < 0:
+    if not 0 <= config.weight_decay < math.inf:
         raise ValueError(
-            f"classifier.max_shift is {config.max_shift} and classifier.weight_decay is "
-            f"{config.weight_decay}; neither may be negative."
+            f"classifier.weight_decay is {config.weight_decay}; it must be 0 or more, and finite."
+        )
+    side = min(images_shape[1:3])
+    if config.max_shift not in range(side):
+        raise ValueError(
+            f"classifier.max_shift is {config.max_shift}; it must be a whole number of pixels, 0 "
+            f"to {side - 1}."
         )
     check_dtype("classifier.dtype", config.dtype)
     check_batch_size(

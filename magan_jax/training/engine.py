@@ -20,7 +20,7 @@ import jax.numpy as jnp
 import numpy as np
 from tqdm import tqdm
 
-from magan_jax.parallel import check_num_devices, device_count, local_part, on_devices
+from magan_jax.parallel import check_num_devices, device_count, everywhere, local_part, on_devices
 from magan_jax.runtime import environment
 from magan_jax.training.ensemble import member, over_seeds
 
@@ -53,8 +53,8 @@ class Progress(NamedTuple):
         history: each logged scalar, `[steps]` (once per step) or, for what `evaluate` returns,
             `[epochs]` (once per epoch); with S trainings `[S, steps]` and `[S, epochs]`.
         seconds: spent in training, compilation included.
-        images_per_second: of all trainings together, without the first chunk of each run, which
-            compiles; NaN if there was no other.
+        images_per_second: of all trainings together, without chunks that were compiled (the first
+            of each length in a run); NaN if there was no other.
         trained_with: the machine and versions (`magan_jax.runtime.environment`) of the run that
             finished it.
     """
@@ -120,6 +120,10 @@ def train(
             epoch leaves, or that is gone on from.
     """
     num_examples = data.images.shape[0]
+    if not jnp.issubdtype(key.dtype, jax.dtypes.prng_key):
+        raise ValueError(
+            f"key is {key!r}; a typed key, or several, is needed, such as jax.random.key(0)."
+        )
     _check_sizes(num_examples, num_epochs, batch_size, chunk_steps, num_devices)
     steps_per_epoch = num_examples // batch_size
     total_steps = num_epochs * steps_per_epoch
@@ -142,8 +146,9 @@ def train(
         _check_state_finite(start.state, key.ndim, title, start.steps)
     # A copy: the first chunk takes the memory of its argument, which is the caller's.
     state = _copied(start.state)
-    data = jax.device_put(data)
+    data = everywhere(data, num_devices)
     log, done = _Log(start, images_per_step, title), start.steps
+    lengths: set[int] = set()
 
     with tqdm(
         total=total_steps * images_per_step,
@@ -156,10 +161,14 @@ def train(
     ) as bar:
         while done < total_steps:
             length = min(longest, steps_per_epoch - done % steps_per_epoch)
+            first_of_its_length = length not in lengths
+            if first_of_its_length:  # it is compiled now, which no other chunk's time is to hold
+                bar.update(log.look_at_pending())
+                lengths.add(length)
             state, infos = compiled(length)(state, data, key, jnp.uint32(done))
             # The devices are at this chunk while the host looks at the one before.
             bar.update(log.look_at_pending())
-            log.pending = infos, done, length
+            log.pending = _Pending(infos, done, length, not first_of_its_length)
             done += length
             if done % steps_per_epoch == 0:
                 bar.update(log.look_at_pending())
@@ -173,15 +182,25 @@ def train(
     return log.progress(state, done)
 
 
+class _Pending(NamedTuple):
+    """A chunk's scalars, perhaps still being computed, with its first step and its length, and
+    whether its time says how fast the training is."""
+
+    infos: Info
+    first: int
+    length: int
+    timed: bool
+
+
 class _Log:
     """What the host learns of a training under way: its scalars, and its speed.
 
     Attributes:
-        pending: a chunk's scalars, perhaps still being computed, with its first step and length.
+        pending: the chunk that has not been looked at.
     """
 
     def __init__(self, start: Progress, images_per_step: int, title: str) -> None:
-        self.pending: tuple[Info, int, int] | None = None
+        self.pending: _Pending | None = None
         self._start, self._images_per_step, self._title = start, images_per_step, title
         self._history = {name: [values] for name, values in start.history.items()}
         self._machine = environment()
@@ -192,10 +211,10 @@ class _Log:
         """Wait for the pending chunk, check and keep its scalars; how many images it saw."""
         if self.pending is None:
             return 0
-        (infos, first, length), self.pending = self.pending, None
+        (infos, first, length, timed), self.pending = self.pending, None
         infos = jax.device_get(infos)
         now = time.perf_counter()
-        if first > self._start.steps:  # the first chunk was compiled, too
+        if timed:
             self._timed_steps += length
             self._timed_seconds += now - self._since
         self._since = now
