@@ -12,7 +12,7 @@ Keys `[S]` train S stacked states at once, each as it would be trained alone.
 
 import time
 from collections.abc import Callable, Mapping
-from functools import cache, partial
+from functools import partial
 from typing import Any, NamedTuple
 
 import jax
@@ -120,10 +120,7 @@ def train(
             epoch leaves, or that is gone on from.
     """
     num_examples = data.images.shape[0]
-    if not jnp.issubdtype(key.dtype, jax.dtypes.prng_key):
-        raise ValueError(
-            f"key is {key!r}; a typed key, or several, is needed, such as jax.random.key(0)."
-        )
+    _check_keys(key)
     _check_sizes(num_examples, num_epochs, batch_size, chunk_steps, num_devices)
     steps_per_epoch = num_examples // batch_size
     total_steps = num_epochs * steps_per_epoch
@@ -136,11 +133,7 @@ def train(
     longest = _chunk_length(steps_per_epoch, chunk_steps)
     images_per_step = batch_size * key.size
 
-    @cache
-    def compiled(length: int) -> Callable[..., tuple[State, Info]]:
-        chunk = chunk_function(step, num_examples, batch_size, length)
-        chunk = over_seeds(chunk) if key.ndim else chunk
-        return on_devices(chunk, num_devices=num_devices, donate_first=True)
+    chunks: dict[int, Callable[..., tuple[State, Info]]] = {}  # by their length
 
     if start.steps:
         _check_state_finite(start.state, key.ndim, title, start.steps)
@@ -148,7 +141,6 @@ def train(
     state = _copied(start.state)
     data = everywhere(data, num_devices)
     log, done = _Log(start, images_per_step, title), start.steps
-    lengths: set[int] = set()
 
     with tqdm(
         total=total_steps * images_per_step,
@@ -161,14 +153,16 @@ def train(
     ) as bar:
         while done < total_steps:
             length = min(longest, steps_per_epoch - done % steps_per_epoch)
-            first_of_its_length = length not in lengths
-            if first_of_its_length:  # it is compiled now, which no other chunk's time is to hold
+            is_new = length not in chunks
+            if is_new:  # it is compiled now, which no other chunk's time is to hold
                 bar.update(log.look_at_pending())
-                lengths.add(length)
-            state, infos = compiled(length)(state, data, key, jnp.uint32(done))
+                chunk = chunk_function(step, num_examples, batch_size, length)
+                chunk = over_seeds(chunk) if key.ndim else chunk
+                chunks[length] = on_devices(chunk, num_devices=num_devices, donate_first=True)
+            state, infos = chunks[length](state, data, key, jnp.uint32(done))
             # The devices are at this chunk while the host looks at the one before.
             bar.update(log.look_at_pending())
-            log.pending = _Pending(infos, done, length, not first_of_its_length)
+            log.pending = _Pending(infos, done, length, timed=not is_new)
             done += length
             if done % steps_per_epoch == 0:
                 bar.update(log.look_at_pending())
@@ -256,6 +250,13 @@ class _Log:
 def _copied(state: State) -> State:
     """In one program: a copy of each array by itself would be one for each shape."""
     return jax.tree.map(jnp.copy, state)
+
+
+def _check_keys(key: jax.Array) -> None:
+    if not jnp.issubdtype(key.dtype, jax.dtypes.prng_key):
+        raise ValueError(
+            f"key is {key!r}; a typed key, or several, is needed, such as jax.random.key(0)."
+        )
 
 
 def _check_sizes(
