@@ -125,6 +125,16 @@ def test_a_class_draws_the_same_whatever_the_others_do(analysis):
     np.testing.assert_array_equal(alone.images, made.images[made.labels == 1])
 
 
+def test_an_anchor_has_the_same_directions_whatever_the_others_have(analysis):
+    settings = {"num_anchors": 20, "num_directions": 2}  # so few that they decide ε
+    all_classes = regions_around_anchors(KEY, generate, classify, analysis, **settings)
+    others = analysis._replace(counts=np.where(np.arange(4) == 0, 0, analysis.counts))
+    fewer = regions_around_anchors(KEY, generate, classify, others, **settings)
+    assert 0 not in fewer.label
+    of_those = all_classes.label != 0
+    chex.assert_trees_all_close(tuple(fewer), tuple(x[of_those] for x in all_classes), atol=1e-6)
+
+
 def test_measured_epsilon_keeps_nineteen_of_twenty_directions(analysis):
     measured = measure_invariance(KEY, generate, classify, analysis, num_directions=500).measured
     regions = regions_around_means(analysis, measured)

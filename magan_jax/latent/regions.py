@@ -124,7 +124,17 @@ def regions_around_anchors(
 
     label, centre = _latents_of_classes(anchor_key, label_of, prior, valid, num_anchors, max_draws)
     scale = analysis.std[label].astype(np.float32)
-    signs = random_signs(direction_key, len(label) * num_directions, centre.shape[1])
+    # Signs of class k come from fold_in(key, k): how many anchors others have changes nothing.
+    signs = np.concatenate(
+        [
+            random_signs(
+                jax.random.fold_in(direction_key, int(k)),
+                np.sum(label == k) * num_directions,
+                centre.shape[1],
+            )
+            for k in np.unique(label)
+        ]
+    )
     exits = bisect_epsilon(
         generate,
         classify,
