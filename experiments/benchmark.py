@@ -10,6 +10,7 @@ of `dtype` are about quality: what training in bfloat16 loses of it.
 """
 
 import json
+import os
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -122,6 +123,8 @@ def main() -> None:
     if config.seeds < 2:
         raise ValueError(f"--seeds is {config.seeds}; their deviation needs at least 2.")
     # In a folder of this call: nothing is measured with what another one left behind.
+    os.environ.pop("JAX_COMPILATION_CACHE_DIR", None)  # of the processes that rows start, too
+    jax.config.update("jax_compilation_cache_dir", None)
     with tempfile.TemporaryDirectory() as folder:
         keep_compiled(Path(folder))
         measure(config)

@@ -97,6 +97,38 @@ def test_a_form_of_pytorch_that_fails_is_named_and_left_out(capsys, monkeypatch)
     assert not torch_peers.in_every_form("PyTorch", build, ("CUDA graph",))
 
 
+def test_every_form_that_was_tried_stays_beside_the_fastest(clock):
+    works = {name: clock(seconds) for name, seconds in (("slow", 4.0), ("fast", 2.0))}
+    row = turns.compare("a", "x/s", clock(1.0), works, 3, our_units=8, peer_units=8)
+    assert row.peer_name == "fast"
+    assert row.peers == {"slow": 2.0, "fast": 4.0}
+
+
+def test_goals_are_those_of_the_backend(monkeypatch):
+    assert turns.goals(1.0, 1.5, accelerator=3.0) == {"must": 1.0, "aim": 1.5}
+    monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
+    assert turns.goals(1.0, 1.5, accelerator=3.0) == {"must": None, "aim": 3.0}
+
+
+def test_a_whole_training_begins_with_nothing_compiled():
+    """Traced anew within, and the folder of compiled programs that was in force is back after."""
+    traced = []
+
+    @jax.jit
+    def program(x):
+        traced.append(x)
+        return x + 1
+
+    before = jax.config.jax_compilation_cache_dir
+    program(1.0)
+    with training_rows.nothing_compiled():
+        assert not list(Path(jax.config.jax_compilation_cache_dir).iterdir())
+        program(1.0)
+        assert jax.config.jax_compilation_cache_dir != before
+    assert len(traced) == 2
+    assert jax.config.jax_compilation_cache_dir == before
+
+
 def test_engine_pays_for_its_share_of_a_checkpoint(monkeypatch):
     """By a clock that each look at it moves on by a second: a turn, a bare one, a checkpoint."""
     saved = []

@@ -8,7 +8,7 @@ import numpy as np
 from magan_jax.latent.networks import Classify
 from throughput.latent_rows import analysis_of
 from throughput.search_rows import Search
-from throughput.turns import Row, Work, printed_by, row_of, take_turns
+from throughput.turns import Row, Work, goals, printed_by, row_of, take_turns
 
 
 def growth_rows(turns: int) -> list[Row]:
@@ -87,7 +87,7 @@ def _growth(
     what: str, larger: Work, smaller: Work, turns: int, factor: float = 1.0, must: float = 0.9
 ) -> Row:
     """The time that `factor` smaller ones would take, over the time of the larger one."""
-    seconds = take_turns({"large": larger, "small": smaller}, turns, warm_ups=1)
+    seconds = take_turns({"large": larger, "small": smaller}, turns)
     expected = factor * seconds["small"]
     return row_of(
         f"growth: {what}",
@@ -96,7 +96,7 @@ def _growth(
         expected,
         "the smaller, in proportion",
         expected / seconds["large"],
-        must=must,
+        **goals(must, accelerator=must),
     )
 
 
@@ -108,15 +108,18 @@ def _first_logits(num_classes: int) -> Classify:
     return lambda x: x[:, :num_classes]
 
 
-# The peak of a process that does nothing else, in KiB.
+# The peak of a process that does nothing else, in KiB: of its own memory, or of its accelerator's.
 _MEMORY = """
 import sys, jax
 from pathlib import Path
 from magan_jax import analyze
 analyze(jax.random.key(0), lambda z: z, lambda x: x[:, :10], latent_dim=100, num_classes=10,
         num_samples=int(sys.argv[1]), quiet=True)
-status = Path("/proc/self/status").read_text().splitlines()
-print(next(line for line in status if line.startswith("VmHWM")).split()[1])
+if jax.default_backend() == "cpu":
+    status = Path("/proc/self/status").read_text().splitlines()
+    print(next(line for line in status if line.startswith("VmHWM")).split()[1])
+else:
+    print(jax.devices()[0].memory_stats()["peak_bytes_in_use"] / 1024)
 """
 # VmHWM, since the peak that getrusage knows of begins with that of the parent process.
 
@@ -140,5 +143,5 @@ def memory_row(turns: int) -> Row:
         small,
         "itself at N = 10,000",
         small / large,
-        must=1 / 1.1,
+        **goals(1 / 1.1, accelerator=1 / 1.1),
     )

@@ -13,7 +13,7 @@ from magan_jax.training.gan import generator_function
 from magan_jax.training.gan_step import init_gan
 from throughput import torch_peers
 from throughput.protocol import CLASSIFIER, GAN, IMAGE_SHAPE, NUM_CLASSES
-from throughput.turns import MachineLimit, Row, Work, compare, operations_of
+from throughput.turns import MachineLimit, Row, Work, compare, goals, operations_of
 
 
 def networks() -> tuple[Generate, Classify]:
@@ -69,7 +69,7 @@ def label_rows(
         turns,
         our_units=num_latents,
         peer_units=of_peer,
-        must=1.5,
+        **goals(1.5, accelerator=3.0),
         reachable=limits.exact_operations_per_second / flops_of_label(functions),
     )
     return [row]

@@ -20,7 +20,7 @@ from magan_jax.training.gan_step import gan_step, init_gan
 from throughput import torch_peers
 from throughput.latent_rows import flops_of_label
 from throughput.protocol import CLASSIFIER, GAN, IMAGE_SHAPE, NUM_CLASSES
-from throughput.turns import MachineLimit, Row, compare, row_of
+from throughput.turns import MachineLimit, Row, compare, goals, row_of
 
 
 class Search(NamedTuple):
@@ -157,7 +157,7 @@ def _search_against_forward(search: Search, turns: int, limits: MachineLimit) ->
         turns,
         our_units=search.evaluations(),
         peer_units=num_latents,
-        must=0.9,
+        **goals(0.9, accelerator=0.9),
         reachable=limits.exact_operations_per_second / flops_of_label(functions),
     )
 
@@ -199,7 +199,7 @@ def _search_against_torch(search: Search, turns: int, wanted: tuple[str, ...]) -
         turns,
         our_units=1,
         peer_units=1,
-        must=2.0,
+        **goals(2.0, accelerator=3.0),
     )
     return [row]
 
@@ -213,5 +213,5 @@ def _search_against_grid(search: Search) -> Row:
         grid,
         "a grid as fine as the tolerance",
         grid / search.evaluations(),
-        must=100.0,
+        **goals(100.0, accelerator=100.0),
     )

@@ -14,8 +14,17 @@ from magan_jax.training.classifier_config import ClassifierConfig
 from magan_jax.training.gan_config import GANConfig
 from throughput.turns import Work
 
-FORMS = ("eager", "channels_last", "compiled", "CUDA graph", "compiled, in a CUDA graph")
-"""In which PyTorch may be fastest; the last two need its GPU."""
+FORMS = (
+    "eager",
+    "channels_last",
+    "compiled",
+    "compiled, contiguous",
+    "CUDA graph",
+    "compiled, in a CUDA graph",
+    "compiled, contiguous, in a CUDA graph",
+)
+"""In which PyTorch may be fastest; the last three need its GPU. All but the eager one and those
+that say so are channels_last."""
 
 
 def torch_forms(*, with_graphs: bool = True) -> list[str]:
@@ -119,10 +128,12 @@ def torch_gan(config: GANConfig, images: np.ndarray, form: str) -> Work:
         adam[0].zero_grad(set_to_none=True)
         loss.backward()
         adam[0].step()
+        discriminator.requires_grad_(False)  # G needs no gradient in D's parameters
         loss = F.softplus(-discriminator(fake)).mean()
         adam[1].zero_grad(set_to_none=True)
         loss.backward()
         adam[1].step()
+        discriminator.requires_grad_(True)
 
     return _torch_form(step, form, [generator, discriminator])
 
@@ -213,8 +224,9 @@ def torch_search(
         with torch.inference_mode():
             for k in range(len(start)):
                 rays = len(direction[k])
-                inside = torch.zeros(rays, device=device, dtype=torch.long)
-                for i in range(scan_points + 1):
+                # The mean is looked at once, not along each ray.
+                inside = (label(start[k : k + 1]) == k).long().expand(rays)
+                for i in range(1, scan_points + 1):
                     z = start[k] + i * upper / scan_points * direction[k]
                     inside = torch.where((inside == i) & (label(z) == k), i + 1, inside)
                 low = (inside - 1).clamp(min=0) * upper / scan_points
@@ -310,7 +322,8 @@ def _torch_place(form: str, *, tf32: bool = True) -> tuple[str, Any]:
     torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = tf32
     torch.backends.cudnn.benchmark = True
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    return device, torch.contiguous_format if form == "eager" else torch.channels_last
+    contiguous = form == "eager" or "contiguous" in form
+    return device, torch.contiguous_format if contiguous else torch.channels_last
 
 
 def _torch_form(function: Any, form: str, networks: list[Any]) -> Any:

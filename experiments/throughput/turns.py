@@ -27,9 +27,11 @@ class Row(NamedTuple):
         peer_name: what we are compared with.
         ratio: median of the ratios of neighbouring turns, more is better; `low`, `high` the
             least and the greatest.
-        must: the ratio that must be reached on a CPU.
-        aim: the ratio aimed at on a CPU.
+        must: the ratio that must be reached.
+        aim: the ratio aimed at.
         limit: our share of the machine's measured limit, where it applies.
+        peers: the median of every form of the peer that works here, by name; where there is but
+            one, None.
     """
 
     row: str
@@ -43,6 +45,16 @@ class Row(NamedTuple):
     must: float | None
     aim: float | None
     limit: float | None = None
+    peers: dict[str, float] | None = None
+
+
+def goals(
+    must: float | None = None, aim: float | None = None, *, accelerator: float | None = None
+) -> dict[str, float | None]:
+    """`must` and `aim` of a row on a CPU, or the one aim that it has on an accelerator."""
+    if jax.default_backend() == "cpu":
+        return {"must": must, "aim": aim}
+    return {"must": None, "aim": accelerator}
 
 
 def row_of(
@@ -121,9 +133,11 @@ def compare(
     rates = {peer: peer_units / times for peer, times in seconds.items()}
     best = max(rates, key=lambda peer: float(np.median(rates[peer])))
     limit = None if reachable is None else float(np.median(mine)) / reachable
-    return row_of(
+    row = row_of(
         name, unit, mine, rates[best], best, mine / rates[best], must=must, aim=aim, limit=limit
     )
+    medians = {peer: float(np.median(rate)) for peer, rate in rates.items()}
+    return row._replace(peers=medians if len(medians) > 1 else None)
 
 
 class MachineLimit(NamedTuple):
