@@ -45,10 +45,11 @@ def on_devices(
         return function(*arguments)
 
     compiled: dict[int, Callable[..., Any]] = {}
+    sharding = _replicated(num_devices)  # once: a call has no time for it
 
     def call(*arguments: Any) -> Any:
         # Placed as results are: otherwise a state's second call would be traced and compiled anew.
-        arguments = everywhere(arguments, num_devices)
+        arguments = jax.device_put(arguments, sharding)
         # One pmap per number of arguments: `in_axes` has an entry for each.
         if len(arguments) not in compiled:
             donated = [1] * donate_first + [len(arguments)] * donate_last
@@ -69,9 +70,13 @@ def everywhere(arrays: Any, num_devices: int | None = None) -> Any:
 
     What many calls are given is to be placed once: the calls would copy it anew.
     """
+    return jax.device_put(arrays, _replicated(num_devices))
+
+
+def _replicated(num_devices: int | None) -> NamedSharding:
     count = jax.local_device_count() if num_devices is None else num_devices
     mesh = Mesh(np.array(jax.local_devices()[:count]), (DEVICES,))
-    return jax.device_put(arrays, NamedSharding(mesh, PartitionSpec()))
+    return NamedSharding(mesh, PartitionSpec())
 
 
 def check_num_devices(num_devices: int | None) -> None:

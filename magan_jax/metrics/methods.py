@@ -75,24 +75,18 @@ def _frechet_infinity(
     return (Number(limit.value, standard_error=limit.standard_error),)
 
 
-def _precision_recall(
-    real: RealFeatures, fake: np.ndarray, key: jax.Array | None
-) -> tuple[Number, ...]:
-    assert real.statistics is not None
-    near, k = real.statistics.squared_neighbours, real.k["precision_recall"]
-    return tuple(
-        map(Number, precision_recall(real=real.features, fake=fake, k=k, real_neighbours=near))
-    )
+def _with_balls(
+    name: str, function: Callable[..., tuple[float, ...]], names: tuple[str, ...]
+) -> Method:
+    """A pair of numbers by balls that reach from each point to its k-th neighbour."""
 
+    def compute(real: RealFeatures, fake: np.ndarray, key: jax.Array | None) -> tuple[Number, ...]:
+        assert real.statistics is not None
+        near = real.statistics.squared_neighbours
+        found = function(real=real.features, fake=fake, k=real.k[name], real_neighbours=near)
+        return tuple(map(Number, found))
 
-def _density_coverage(
-    real: RealFeatures, fake: np.ndarray, key: jax.Array | None
-) -> tuple[Number, ...]:
-    assert real.statistics is not None
-    near, k = real.statistics.squared_neighbours, real.k["density_coverage"]
-    return tuple(
-        map(Number, density_coverage(real=real.features, fake=fake, k=k, real_neighbours=near))
-    )
+    return Method(names, compute)
 
 
 def _of_one_set(name: str, function: Callable[[np.ndarray], float]) -> Method:
@@ -110,10 +104,10 @@ def _of_one_set(name: str, function: Callable[[np.ndarray], float]) -> Method:
 
 METHODS = {
     "frechet_distance": Method(("frechet_distance",), _frechet, rows_needed=lambda width, k: 2),
-    "precision_recall": Method(
-        PrecisionRecall._fields, _precision_recall, rows_needed=lambda width, k: k + 1
-    ),
-    "density_coverage": Method(DensityCoverage._fields, _density_coverage),
+    "precision_recall": _with_balls(
+        "precision_recall", precision_recall, PrecisionRecall._fields
+    )._replace(rows_needed=lambda width, k: k + 1),
+    "density_coverage": _with_balls("density_coverage", density_coverage, DensityCoverage._fields),
     "mean_pairwise_cosine": _of_one_set("mean_pairwise_cosine", mean_pairwise_cosine),
     "vendi_score": _of_one_set("vendi_score", vendi_score),
     "frechet_distance_infinity": Method(
