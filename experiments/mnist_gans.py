@@ -1,4 +1,4 @@
-"""The GANs of two MNIST reports: twelve ways of training one generator, judged and compared.
+"""The GANs of two MNIST reports: thirteen ways of training one generator, judged and compared.
 
     python experiments/mnist_gans.py                            # quick on a CPU, else paper
     python experiments/mnist_gans.py --methods hinge san --num-seeds 3

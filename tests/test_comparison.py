@@ -71,6 +71,18 @@ def test_losses_of_the_san_report_differ_in_nothing_else() -> None:
         assert replace(other, objective="vanilla") == vanilla
 
 
+def test_the_published_clustergan_is_that_of_its_authors_on_mnist() -> None:
+    """Mukherjee et al., AAAI 2019, and the code that goes with it."""
+    config = chosen_config("cluster_published", GANConfig(network="mlp"), None)
+    optimiser = (config.optimizer, config.learning_rate, config.beta1, config.beta2)
+    assert optimiser == ("adam", 1e-4, 0.5, 0.9)
+    assert (config.batch_size, config.critic_steps, config.num_clusters) == (64, 5, 10)
+    assert config.latent_dim - config.num_clusters == 30
+    weights = config.constants.penalty, config.constants.continuous, config.constants.label
+    assert weights == (10, 10, 10)
+    assert config.objective == "cluster_wasserstein_gp"
+
+
 def test_orders_as_a_table() -> None:
     decided = {
         "claim": "SAN is better", "metric": "frechet_distance", "titles": ["hinge", "SAN"],

@@ -19,7 +19,7 @@ from magan_jax.plots.style import (
 )
 from magan_jax.plots.training import windows
 
-_MARKERS = "osD^v<>PX*ph"
+_MARKERS = "osD^v<>PX*phd"  # as many as share no factor with the colours
 _METRICS = {"frechet_distance": "Fréchet distance", "precision": "precision", "recall": "recall"}
 
 
