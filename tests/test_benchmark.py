@@ -53,23 +53,34 @@ def test_ratio_is_that_of_neighbouring_turns_against_the_fastest_peer(clock):
     row = turns.compare(
         "row", "images/s", clock(1, 1, 1, 1.0, 2.0, 4.0),
         {"slow": clock(100.0), "fast": clock(9, 9, 9, 3.0, 8.0, 4.0)},
-        turns=3, our_units=10, peer_units=5, must=1.0, reachable=20.0,
+        turns=3, our_units=10, peer_units=5, must=1.0,
+        reachable=turns.Reachable(by_products=20.0, by_copying=4.0),
     )  # fmt: skip
     assert row.peer_name == "fast"
     assert row.ours == 5.0  # the median of 10, 5 and 2.5 a second
     assert row.peer == pytest.approx(1.25)
     assert (row.low, row.ratio, row.high) == (2.0, 6.0, 8.0)
-    assert row.limit == 0.25
+    assert (row.limit, row.copying) == (0.25, 1.25)
 
 
 def test_operations_of_a_step_are_those_of_its_products():
     """Two dense products of 128 × 6272 × 256 and 128 × 256 × 10 among them; none is lost."""
     state = init_gan(jax.random.key(0), TINY, IMAGE_SHAPE)
-    found = training_rows.flops_of(gan_step(TINY, IMAGE_SHAPE), state, 128)
+    found = turns.operations_of(training_rows.traced_step(gan_step(TINY, IMAGE_SHAPE), state, 128))
     g = 100 * 196 + 49 * 4 * 32 + 196 * 2 * 16  # multiply-adds of one image, width 2
     d = 196 * 16 * 2 + 49 * 32 * 4 + 196
     products = 2 * 128 * (3 * g + 8 * d)
     assert 0.7 * products < found < 3 * products
+
+
+def test_a_program_is_held_against_both_limits():
+    """A product of 64 × 32 by 32 × 16: 65,536 operations, and 4 bytes for each of 3584 numbers."""
+    traced = jax.jit(jnp.matmul).trace(jnp.ones((64, 32)), jnp.ones((32, 16)))
+    limits = turns.MachineLimit(
+        operations_per_second=131_072, exact_operations_per_second=65_536, bytes_per_second=14_336
+    )
+    assert turns.reachable(traced, 64, limits, exact=True) == (64, 64)
+    assert turns.reachable(traced, 64, limits, exact=False) == (128, 64)
 
 
 def test_where_only_own_programs_are_counted_those_are():
@@ -210,12 +221,12 @@ def test_a_generator_that_forgets_classes_in_bfloat16_is_seen(monkeypatch):
 
 def test_table_shows_every_row():
     rows = [
-        turns.Row("a", "s", 1.0, 2.0, "peer", 2.0, 1.5, 2.5, 1.0, None, 0.25),
+        turns.Row("a", "s", 1.0, 2.0, "peer", 2.0, 1.5, 2.5, 1.0, None, 0.25, 0.5),
         turns.Row("b", "s", 1.0, 2.0, "peer", 0.5, 0.5, 0.5, None, None),
     ]
     lines = turns.markdown(rows).splitlines()
     assert len(lines) == 4
-    assert "| 2.00 (1.50–2.50) | 1 / – | 25% |" in lines[2]
+    assert "| 2.00 (1.50–2.50) | 1 / – | 25%, 50% |" in lines[2]
     assert lines[3].endswith("| – / – | – |")
     assert np.all([line.count("|") == 7 for line in lines])
 

@@ -13,7 +13,7 @@ from magan_jax.training.gan import generator_function
 from magan_jax.training.gan_step import init_gan
 from throughput import torch_peers
 from throughput.protocol import CLASSIFIER, GAN, IMAGE_SHAPE, NUM_CLASSES
-from throughput.turns import MachineLimit, Row, Work, compare, goals, operations_of
+from throughput.turns import MachineLimit, Reachable, Row, Work, compare, goals, reachable
 
 
 def networks() -> tuple[Generate, Classify]:
@@ -70,17 +70,17 @@ def label_rows(
         our_units=num_latents,
         peer_units=of_peer,
         **goals(1.5, accelerator=3.0),
-        reachable=limits.exact_operations_per_second / flops_of_label(functions),
+        reachable=reachable_labels(functions, limits),
     )
     return [row]
 
 
-def flops_of_label(functions: tuple[Generate, Classify]) -> float:
-    """Operations of G and C for one latent."""
+def reachable_labels(functions: tuple[Generate, Classify], limits: MachineLimit) -> Reachable:
+    """Latents per second of G and C at the machine's limits."""
     num_latents = 1000
     latents = jnp.zeros((num_latents, GAN.latent_dim))
     traced = jax.jit(lambda z: functions[1](functions[0](z))).trace(latents)
-    return operations_of(traced) / num_latents
+    return reachable(traced, num_latents, limits, exact=True)
 
 
 def analysis_of(

@@ -18,7 +18,7 @@ from magan_jax.training.engine import Batch, train
 from magan_jax.training.gan import generator_function
 from magan_jax.training.gan_step import gan_step, init_gan
 from throughput import torch_peers
-from throughput.latent_rows import flops_of_label
+from throughput.latent_rows import reachable_labels
 from throughput.protocol import CLASSIFIER, GAN, IMAGE_SHAPE, NUM_CLASSES
 from throughput.turns import MachineLimit, Row, compare, goals, row_of
 
@@ -158,7 +158,7 @@ def _search_against_forward(search: Search, turns: int, limits: MachineLimit) ->
         our_units=search.evaluations(),
         peer_units=num_latents,
         **goals(0.9, accelerator=0.9),
-        reachable=limits.exact_operations_per_second / flops_of_label(functions),
+        reachable=reachable_labels(functions, limits),
     )
 
 

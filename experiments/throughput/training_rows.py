@@ -27,12 +27,13 @@ from throughput.protocol import CLASSIFIER, GAN, IMAGE_SHAPE, NUM_CLASSES
 from throughput.turns import (
     WARM_UPS,
     MachineLimit,
+    Reachable,
     Row,
     Work,
     compare,
     goals,
-    operations_of,
     printed_by,
+    reachable,
     row_of,
 )
 
@@ -62,7 +63,6 @@ def _gan_against_torch(
     data: Batch, forms: dict[str, Work], limits: MachineLimit, turns: int, chunk_steps: int
 ) -> Row:
     state, step = init_gan(jax.random.key(0), GAN, IMAGE_SHAPE), gan_step(GAN, IMAGE_SHAPE)
-    flops = flops_of(step, state, GAN.batch_size) / GAN.batch_size
     return compare(
         _GAN_ROW,
         "images/s",
@@ -72,7 +72,7 @@ def _gan_against_torch(
         our_units=chunk_steps * GAN.batch_size,
         peer_units=chunk_steps * GAN.batch_size,
         **goals(1.0, 1.5, accelerator=1.5),
-        reachable=limits.operations_per_second / flops,
+        reachable=reachable_images(step, state, GAN.batch_size, limits),
     )
 
 
@@ -115,7 +115,6 @@ def classifier_rows(
     key, batch_size = jax.random.key(0), CLASSIFIER.batch_size
     state = init_classifier(key, CLASSIFIER, IMAGE_SHAPE, NUM_CLASSES, CLASSIFIER_STEPS)
     step = classifier_step(CLASSIFIER, NUM_CLASSES, CLASSIFIER_STEPS)
-    flops = flops_of(step, state, batch_size) / batch_size
     row = compare(
         "classifier: training",
         "images/s",
@@ -125,7 +124,7 @@ def classifier_rows(
         our_units=chunk_steps * batch_size,
         peer_units=chunk_steps * batch_size,
         **goals(1.0, 1.5, accelerator=1.5),
-        reachable=limits.operations_per_second / flops,
+        reachable=reachable_images(step, state, batch_size, limits),
     )
     return [row]
 
@@ -261,8 +260,13 @@ def training_work(step: Step, state: Any, data: Batch, batch_size: int, steps: i
     return work
 
 
-def flops_of(step: Step, state: Any, batch_size: int) -> float:
-    """Operations of one step (see `operations_of`)."""
+def reachable_images(step: Step, state: Any, batch_size: int, limits: MachineLimit) -> Reachable:
+    """Images per second of training at the machine's limits."""
+    return reachable(traced_step(step, state, batch_size), batch_size, limits, exact=False)
+
+
+def traced_step(step: Step, state: Any, batch_size: int) -> Any:
+    """One step on one device, as a traced program."""
     batch = Batch(np.zeros((batch_size, *IMAGE_SHAPE), np.uint8), np.zeros(batch_size, np.int32))
     program = jax.jit(
         jax.shard_map(
@@ -273,7 +277,7 @@ def flops_of(step: Step, state: Any, batch_size: int) -> float:
             check_vma=False,
         )
     )
-    return operations_of(program.trace(state, batch, jax.random.key(0)))
+    return program.trace(state, batch, jax.random.key(0))
 
 
 # A first training step in a new process, with compiled programs kept in the folder it is given.

@@ -4,7 +4,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypedDict
 
 import jax
 import jax.numpy as jnp
@@ -29,7 +29,9 @@ class Row(NamedTuple):
             least and the greatest.
         must: the ratio that must be reached.
         aim: the ratio aimed at.
-        limit: our share of the machine's measured limit, where it applies.
+        limit: our share of the rate of a plain product on this machine, where it applies.
+        copying: our share of the rate of a plain copy, likewise. More than 1 is possible: what
+            stays in caches is counted, and a large copy does not.
         peers: the median of every form of the peer that works here, by name; where there is but
             one, None.
     """
@@ -45,12 +47,46 @@ class Row(NamedTuple):
     must: float | None
     aim: float | None
     limit: float | None = None
+    copying: float | None = None
     peers: dict[str, float] | None = None
+
+
+class Reachable(NamedTuple):
+    """Rates that a work of ours would have at the machine's limits, in the units of its row.
+
+    Attributes:
+        by_products: were it nothing but a plain product.
+        by_copying: were it nothing but a plain copy of the bytes it reads and writes.
+    """
+
+    by_products: float
+    by_copying: float
+
+
+class MachineLimit(NamedTuple):
+    """What a machine was seen to reach.
+
+    Attributes:
+        operations_per_second: of a product as networks in training have it (TF32 on a GPU).
+        exact_operations_per_second: of one in full float32, as labels are computed.
+        bytes_per_second: of a copy, read and written.
+    """
+
+    operations_per_second: float
+    exact_operations_per_second: float
+    bytes_per_second: float
+
+
+class Goals(TypedDict):
+    """The ratio that must be reached, and the one aimed at."""
+
+    must: float | None
+    aim: float | None
 
 
 def goals(
     must: float | None = None, aim: float | None = None, *, accelerator: float | None = None
-) -> dict[str, float | None]:
+) -> Goals:
     """`must` and `aim` of a row on a CPU, or the one aim that it has on an accelerator."""
     if jax.default_backend() == "cpu":
         return {"must": must, "aim": aim}
@@ -67,7 +103,6 @@ def row_of(
     *,
     must: float | None = None,
     aim: float | None = None,
-    limit: float | None = None,
 ) -> Row:
     """The row of some turns, or of a single number where there is nothing to repeat."""
     return Row(
@@ -81,7 +116,6 @@ def row_of(
         float(np.max(ratios)),
         must,
         aim,
-        limit,
     )
 
 
@@ -112,7 +146,7 @@ def compare(
     peer_units: float,
     must: float | None = None,
     aim: float | None = None,
-    reachable: float | None = None,
+    reachable: Reachable | None = None,
 ) -> Row:
     """A row of rates: units per second of ours against the fastest of the others.
 
@@ -126,32 +160,19 @@ def compare(
         peer_units: units in one turn of a peer.
         must: see `Row`.
         aim: see `Row`.
-        reachable: the rate at which the machine's limit would be reached.
+        reachable: the rates at which the machine's limits would be reached.
     """
     seconds = take_turns({"": ours, **others}, turns)
     mine = our_units / seconds.pop("")
     rates = {peer: peer_units / times for peer, times in seconds.items()}
     best = max(rates, key=lambda peer: float(np.median(rates[peer])))
-    limit = None if reachable is None else float(np.median(mine)) / reachable
-    row = row_of(
-        name, unit, mine, rates[best], best, mine / rates[best], must=must, aim=aim, limit=limit
-    )
+    row = row_of(name, unit, mine, rates[best], best, mine / rates[best], must=must, aim=aim)
+    if reachable is not None:
+        row = row._replace(
+            limit=row.ours / reachable.by_products, copying=row.ours / reachable.by_copying
+        )
     medians = {peer: float(np.median(rate)) for peer, rate in rates.items()}
     return row._replace(peers=medians if len(medians) > 1 else None)
-
-
-class MachineLimit(NamedTuple):
-    """What a machine was seen to reach.
-
-    Attributes:
-        operations_per_second: of a product as networks in training have it (TF32 on a GPU).
-        exact_operations_per_second: of one in full float32, as labels are computed.
-        bytes_per_second: of a copy, read and written.
-    """
-
-    operations_per_second: float
-    exact_operations_per_second: float
-    bytes_per_second: float
 
 
 def machine_limit() -> MachineLimit:
@@ -170,6 +191,30 @@ def machine_limit() -> MachineLimit:
         operations / seconds["exact"],
         2 * big.nbytes / seconds["copy"],
     )
+
+
+def reachable(traced: Any, units: float, limits: MachineLimit, *, exact: bool) -> Reachable:
+    """The rates at which a program would reach the machine's limits.
+
+    Args:
+        traced: the program.
+        units: of the rates, in one run of it.
+        limits: of the machine.
+        exact: whether its products are in full float32.
+    """
+    operations = limits.exact_operations_per_second if exact else limits.operations_per_second
+    return Reachable(
+        units * operations / operations_of(traced),
+        units * limits.bytes_per_second / bytes_of(traced),
+    )
+
+
+def bytes_of(traced: Any) -> float:
+    """Bytes that the operations of the compiled program read and write, by XLA's own count.
+
+    What an operation finds in a cache is counted as well, so this is no traffic of the memory.
+    """
+    return float(traced.lower().compile().cost_analysis()["bytes accessed"])
 
 
 def operations_of(traced: Any) -> float:
@@ -195,12 +240,13 @@ def printed_by(
 def markdown(rows: list[Row]) -> str:
     """The table of the README."""
     lines = [
-        "| row | ours | peer | ratio (least–greatest) | must / aim | of the machine's limit |",
+        "| row | ours | peer | ratio (least–greatest) | must / aim | of the machine's limits |",
         "|---|---|---|---|---|---|",
     ]
     for r in rows:
         wanted = " / ".join("–" if x is None else f"{x:.2g}" for x in (r.must, r.aim))
-        share = "–" if r.limit is None else f"{r.limit:.0%}"
+        shares = (r.limit, r.copying)
+        share = "–" if None in shares else ", ".join(f"{x:.0%}" for x in shares if x is not None)
         lines.append(
             f"| {r.row} | {r.ours:,.4g} {r.unit} | {r.peer:,.4g}: {r.peer_name} | "
             f"{r.ratio:.2f} ({r.low:.2f}–{r.high:.2f}) | {wanted} | {share} |"
