@@ -17,7 +17,7 @@ from magan_jax.latent.invariance import Invariance, Purity
 from magan_jax.metrics import Score
 from magan_jax.run import Run
 from magan_jax.runtime import environment
-from magan_jax.training.engine import Progress
+from magan_jax.training.progress import Progress
 
 QUANTILES = (0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99)
 """Of the exits over random directions, in results.json."""

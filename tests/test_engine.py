@@ -1,3 +1,5 @@
+import time
+
 import chex
 import jax
 import jax.numpy as jnp
@@ -6,7 +8,8 @@ import pytest
 
 from magan_jax.parallel import DEVICES, local_part, on_devices
 from magan_jax.training import engine
-from magan_jax.training.engine import Batch, Progress, _chunk_length, train
+from magan_jax.training.engine import Batch, _chunk_length, train
+from magan_jax.training.progress import Progress
 
 N = 48
 DATA = Batch(np.arange(N * 4, dtype=np.uint8).reshape(N, 2, 2, 1), np.arange(N, dtype=np.int32))
@@ -206,7 +209,7 @@ def test_the_host_looks_at_a_chunk_while_the_next_one_is_computed(monkeypatch):
 def test_speed_leaves_out_every_chunk_that_is_compiled(monkeypatch):
     """Of chunks of 4 and 2 steps in an epoch each is compiled once, for a thousand seconds."""
     now, late = iter(np.arange(1000.0)), [0.0]
-    monkeypatch.setattr(engine.time, "perf_counter", lambda: next(now) + late[0])
+    monkeypatch.setattr(time, "perf_counter", lambda: next(now) + late[0])
     monkeypatch.setattr(engine, "_chunk_length", lambda *_: 4)
     real = engine.chunk_function
 
@@ -230,7 +233,7 @@ def test_speed_leaves_out_the_first_chunk_and_what_comes_between(monkeypatch):
     """Each look at the clock is a second later; evaluation is as long as a hundred."""
     now = iter(np.arange(1000.0))
     late = [0.0]
-    monkeypatch.setattr(engine.time, "perf_counter", lambda: next(now) + late[0])
+    monkeypatch.setattr(time, "perf_counter", lambda: next(now) + late[0])
 
     def evaluate(state):
         late[0] += 100

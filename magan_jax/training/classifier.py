@@ -12,9 +12,10 @@ import numpy as np
 from magan_jax.models import Classifier
 from magan_jax.training.classifier_config import ClassifierConfig, check_classifier_config
 from magan_jax.training.classifier_step import ClassifierState, classifier_step, init_classifier
-from magan_jax.training.engine import Batch, Progress
+from magan_jax.training.engine import Batch
 from magan_jax.training.ensemble import member, stacked
 from magan_jax.training.images import scale_images
+from magan_jax.training.progress import Progress
 from magan_jax.training.stage import Stage, train_stage
 
 

@@ -21,9 +21,10 @@ from magan_jax.latent.networks import Generate
 from magan_jax.latent.prior import Prior, standard_normal
 from magan_jax.models.contrastive import ContrastiveEncoder
 from magan_jax.parallel import DEVICES, device_count, local_part
-from magan_jax.training.engine import Batch, Info, Step, check_batch_size
+from magan_jax.training.engine import Batch, Step, check_batch_size
 from magan_jax.training.images import random_appearance, scale_images
 from magan_jax.training.optimizers import adamw_cosine
+from magan_jax.training.progress import Info
 from magan_jax.training.stage import Stage, train_stage
 from magan_jax.training.standardised import NUM_REFERENCE, Features, standardised
 

@@ -11,7 +11,7 @@ import numpy as np
 from magan_jax.latent.prior import Prior
 from magan_jax.latent.sampling import as_pytree
 from magan_jax.models import NETWORKS, Encoder, NetworkName, Size
-from magan_jax.training.engine import Batch, Progress
+from magan_jax.training.engine import Batch
 from magan_jax.training.ensemble import member, stacked
 from magan_jax.training.gan_config import (
     GANConfig,
@@ -21,6 +21,7 @@ from magan_jax.training.gan_config import (
 )
 from magan_jax.training.gan_networks import generator_size, networks_of, objective_of
 from magan_jax.training.gan_step import GANState, gan_step, images_per_step, init_gan
+from magan_jax.training.progress import Progress
 from magan_jax.training.stage import Stage, train_stage
 
 Features = Callable[[jax.Array], tuple[jax.Array, ...]]

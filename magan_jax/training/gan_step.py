@@ -16,11 +16,12 @@ from magan_jax.latent.prior import ClusteredPrior
 from magan_jax.models import Encoder
 from magan_jax.objectives import Judged, Made, Objective
 from magan_jax.parallel import DEVICES, local_part
-from magan_jax.training.engine import Batch, Info, Step
+from magan_jax.training.engine import Batch, Step
 from magan_jax.training.gan_config import GANConfig, training_prior
 from magan_jax.training.gan_networks import Networks, networks_of, objective_of
 from magan_jax.training.images import scale_images
 from magan_jax.training.optimizers import OPTIMIZERS
+from magan_jax.training.progress import Info
 
 _OBJECTIVE_STREAM = 2**32 - 1
 """Latents are drawn from a step's key itself, what the objective draws from this part of it."""

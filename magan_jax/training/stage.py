@@ -22,7 +22,8 @@ from magan_jax.training.checkpoints import (
     same_stage,
     save_checkpoint,
 )
-from magan_jax.training.engine import Batch, Progress, State, Step, train
+from magan_jax.training.engine import Batch, Step, train
+from magan_jax.training.progress import Progress, State
 
 CHECKPOINT_SECONDS = 60.0
 """An interrupted training loses at most so much work, and the epoch under way."""

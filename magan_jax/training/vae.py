@@ -15,10 +15,11 @@ from magan_jax.errors import NetworkOutputError
 from magan_jax.models.variational import Decoder, Encoder
 from magan_jax.objectives.variational import DIVERGENCES, DivergenceName, Encoded, bernoulli_loss
 from magan_jax.parallel import DEVICES, device_count, local_part
-from magan_jax.training.engine import Batch, Info, Progress, Step, check_batch_size
+from magan_jax.training.engine import Batch, Step, check_batch_size
 from magan_jax.training.ensemble import stacked
 from magan_jax.training.images import scale_images
 from magan_jax.training.precision import ActivationDtype, activation_dtype, check_dtype
+from magan_jax.training.progress import Info, Progress
 from magan_jax.training.stage import Stage, train_stage
 
 _BLOCK = 1000
