@@ -30,9 +30,10 @@ from magan_jax.runtime import environment
 from magan_jax.training.engine import Batch
 from throughput.growth_rows import growth_rows, memory_row
 from throughput.latent_rows import label_rows
+from throughput.limits import MachineLimit, machine_limit
 from throughput.quality_rows import dtype_rows
 from throughput.search_rows import evaluation_rows, search_rows
-from throughput.torch_peers import FORMS, torch_forms, torch_version
+from throughput.torch_forms import FORMS, torch_forms, torch_version
 from throughput.training_rows import (
     classifier_rows,
     engine_row,
@@ -42,7 +43,7 @@ from throughput.training_rows import (
     start_row,
     whole_rows,
 )
-from throughput.turns import MachineLimit, Row, machine_limit, markdown
+from throughput.turns import Row, markdown
 
 
 @dataclass(frozen=True)

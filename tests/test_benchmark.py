@@ -17,7 +17,7 @@ from magan_jax.training import stage
 from magan_jax.training.engine import Batch
 from magan_jax.training.gan_config import GANConfig
 from magan_jax.training.gan_step import gan_step, init_gan
-from throughput import quality_rows, torch_peers, training_rows, turns
+from throughput import limits, quality_rows, torch_forms, training_rows, turns
 from throughput.protocol import IMAGE_SHAPE
 from throughput.search_rows import Search
 
@@ -66,7 +66,7 @@ def test_ratio_is_that_of_neighbouring_turns_against_the_fastest_peer(clock):
 def test_operations_of_a_step_are_those_of_its_products():
     """Two dense products of 128 × 6272 × 256 and 128 × 256 × 10 among them; none is lost."""
     state = init_gan(jax.random.key(0), TINY, IMAGE_SHAPE)
-    found = turns.operations_of(training_rows.traced_step(gan_step(TINY, IMAGE_SHAPE), state, 128))
+    found = limits.operations_of(training_rows.traced_step(gan_step(TINY, IMAGE_SHAPE), state, 128))
     g = 100 * 196 + 49 * 4 * 32 + 196 * 2 * 16  # multiply-adds of one image, width 2
     d = 196 * 16 * 2 + 49 * 32 * 4 + 196
     products = 2 * 128 * (3 * g + 8 * d)
@@ -76,11 +76,11 @@ def test_operations_of_a_step_are_those_of_its_products():
 def test_a_program_is_held_against_both_limits():
     """A product of 64 × 32 by 32 × 16: 65,536 operations, and 4 bytes for each of 3584 numbers."""
     traced = jax.jit(jnp.matmul).trace(jnp.ones((64, 32)), jnp.ones((32, 16)))
-    limits = turns.MachineLimit(
+    machine = limits.MachineLimit(
         operations_per_second=131_072, exact_operations_per_second=65_536, bytes_per_second=14_336
     )
-    assert turns.reachable(traced, 64, limits, exact=True) == (64, 64)
-    assert turns.reachable(traced, 64, limits, exact=False) == (128, 64)
+    assert limits.reachable(traced, 64, machine, exact=True) == (64, 64)
+    assert limits.reachable(traced, 64, machine, exact=False) == (128, 64)
 
 
 def test_where_only_own_programs_are_counted_those_are():
@@ -89,12 +89,12 @@ def test_where_only_own_programs_are_counted_those_are():
     def lower(lowering_platforms=None):
         return SimpleNamespace(cost_analysis=lambda: None if lowering_platforms else {"flops": 7})
 
-    assert turns.operations_of(SimpleNamespace(lower=lower)) == 7
+    assert limits.operations_of(SimpleNamespace(lower=lower)) == 7
 
 
 def test_a_form_of_pytorch_that_fails_is_named_and_left_out(capsys, monkeypatch):
-    monkeypatch.setattr(torch_peers, "torch_forms", lambda with_graphs: ["eager", "compiled"])
-    monkeypatch.setattr(torch_peers, "torch_wait", lambda: None)
+    monkeypatch.setattr(torch_forms, "torch_forms", lambda with_graphs: ["eager", "compiled"])
+    monkeypatch.setattr(torch_forms, "torch_wait", lambda: None)
 
     def build(form):
         def work():
@@ -103,9 +103,9 @@ def test_a_form_of_pytorch_that_fails_is_named_and_left_out(capsys, monkeypatch)
 
         return work
 
-    assert list(torch_peers.in_every_form("PyTorch", build)) == ["PyTorch, eager"]
+    assert list(torch_forms.in_every_form("PyTorch", build)) == ["PyTorch, eager"]
     assert "PyTorch, compiled: left out (RuntimeError: no compiler)" in capsys.readouterr().out
-    assert not torch_peers.in_every_form("PyTorch", build, ("CUDA graph",))
+    assert not torch_forms.in_every_form("PyTorch", build, ("CUDA graph",))
 
 
 def test_every_form_that_was_tried_stays_beside_the_fastest(clock):

@@ -11,9 +11,12 @@ from magan_jax.training.classifier import classifier_function
 from magan_jax.training.classifier_step import init_classifier
 from magan_jax.training.gan import generator_function
 from magan_jax.training.gan_step import init_gan
-from throughput import torch_peers
+from throughput.limits import MachineLimit, reachable
 from throughput.protocol import CLASSIFIER, GAN, IMAGE_SHAPE, NUM_CLASSES
-from throughput.turns import MachineLimit, Reachable, Row, Work, compare, goals, reachable
+from throughput.torch_forms import in_every_form, repeated
+from throughput.torch_networks import torch_classifier, torch_generator
+from throughput.torch_peers import torch_labels
+from throughput.turns import Reachable, Row, Work, compare, goals
 
 
 def networks() -> tuple[Generate, Classify]:
@@ -42,19 +45,19 @@ def label_rows(
     )
 
     def of_form(form: str, batch: int) -> Work:
-        loop = torch_peers.torch_labels(
-            torch_peers.torch_generator(GAN),
-            torch_peers.torch_classifier(CLASSIFIER),
+        loop = torch_labels(
+            torch_generator(GAN),
+            torch_classifier(CLASSIFIER),
             NUM_CLASSES,
             GAN.latent_dim,
             batch,
             form,
         )
-        return torch_peers.repeated(loop, of_peer // batch)
+        return repeated(loop, of_peer // batch)
 
     forms: dict[str, Work] = {}
     for batch in batches:
-        found = torch_peers.in_every_form(
+        found = in_every_form(
             "PyTorch loop and NumPy", partial(of_form, batch=batch), wanted, with_graphs=False
         )
         forms |= {f"{name}, batch {batch}": work for name, work in found.items()}

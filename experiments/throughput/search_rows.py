@@ -17,10 +17,13 @@ from magan_jax.training.classifier_step import classifier_step, init_classifier
 from magan_jax.training.engine import Batch, train
 from magan_jax.training.gan import generator_function
 from magan_jax.training.gan_step import gan_step, init_gan
-from throughput import torch_peers
 from throughput.latent_rows import reachable_labels
+from throughput.limits import MachineLimit
 from throughput.protocol import CLASSIFIER, GAN, IMAGE_SHAPE, NUM_CLASSES
-from throughput.turns import MachineLimit, Row, compare, goals, row_of
+from throughput.torch_forms import in_every_form
+from throughput.torch_networks import torch_classifier, torch_generator
+from throughput.torch_peers import torch_search
+from throughput.turns import Row, compare, goals, row_of
 
 
 class Search(NamedTuple):
@@ -174,11 +177,11 @@ def _forward(functions: Any, z: jax.Array, batch: int) -> jax.Array:
 
 
 def _search_against_torch(search: Search, turns: int, wanted: tuple[str, ...]) -> list[Row]:
-    forms = torch_peers.in_every_form(
+    forms = in_every_form(
         "PyTorch loop over classes and points",
-        lambda form: torch_peers.torch_search(
-            torch_peers.torch_generator(GAN),
-            torch_peers.torch_classifier(CLASSIFIER),
+        lambda form: torch_search(
+            torch_generator(GAN),
+            torch_classifier(CLASSIFIER),
             search.mean,
             search.shifts,
             upper=search.upper,

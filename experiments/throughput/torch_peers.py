@@ -1,8 +1,6 @@
-"""What a user would write in PyTorch instead: the same networks and steps.
+"""What a user would write in PyTorch instead: the same steps, labels and search.
 
-Each peer is a function without arguments that does one unit of work, in every form in which it
-might be fastest; a row is compared with the best of them. PyTorch is imported only where it is
-used: without it the benchmark still runs, and leaves its rows out.
+Each peer is a function without arguments that does one unit of work.
 """
 
 from collections.abc import Callable
@@ -12,89 +10,9 @@ import numpy as np
 
 from magan_jax.training.classifier_config import ClassifierConfig
 from magan_jax.training.gan_config import GANConfig
+from throughput.torch_forms import in_form, torch_place
+from throughput.torch_networks import torch_classifier, torch_discriminator, torch_generator
 from throughput.turns import Work
-
-FORMS = (
-    "eager",
-    "channels_last",
-    "compiled",
-    "compiled, contiguous",
-    "CUDA graph",
-    "compiled, in a CUDA graph",
-    "compiled, contiguous, in a CUDA graph",
-)
-"""In which PyTorch may be fastest; the last three need its GPU. All but the eager one and those
-that say so are channels_last."""
-
-
-def torch_forms(*, with_graphs: bool = True) -> list[str]:
-    """The forms of PyTorch to try on this machine; empty where it is not installed.
-
-    Args:
-        with_graphs: CUDA graphs too, which hold functions without arguments only.
-    """
-    try:
-        import torch
-    except ImportError:
-        return []
-    graphs = with_graphs and torch.cuda.is_available()
-    return [form for form in FORMS if graphs or not form.endswith("CUDA graph")]
-
-
-def in_every_form(
-    name: str,
-    build: Callable[[str], Work],
-    wanted: tuple[str, ...] = FORMS,
-    *,
-    with_graphs: bool = True,
-) -> dict[str, Work]:
-    """The work in every form that works here, by the name that the table gives it.
-
-    Args:
-        name: of what is done, before the form's.
-        build: a form to its work, done once here: what a form cannot do shows at the first call.
-        wanted: forms to try.
-        with_graphs: see `torch_forms`.
-    """
-    works = {}
-    for form in torch_forms(with_graphs=with_graphs):
-        if form not in wanted:
-            continue
-        try:
-            work = build(form)
-            work()
-            torch_wait()
-        except Exception as error:  # whatever a compiler may raise: the other forms remain
-            print(f"{name}, {form}: left out ({type(error).__name__}: {str(error)[:200]})")
-        else:
-            works[f"{name}, {form}"] = work
-    return works
-
-
-def torch_version() -> str:
-    """PyTorch's version and threads, for the table."""
-    import torch
-
-    return f"PyTorch {torch.__version__}, {torch.get_num_threads()} threads"
-
-
-def torch_wait() -> None:
-    """Wait until the device has done all that it was given."""
-    import torch
-
-    if torch.cuda.is_available():
-        torch.cuda.synchronize()
-
-
-def repeated(work: Work, times: int) -> Work:
-    """PyTorch's work so many times, as one turn that ends when its device has done it."""
-
-    def run() -> None:
-        for _ in range(times):
-            work()
-        torch_wait()
-
-    return run
 
 
 def torch_gan(config: GANConfig, images: np.ndarray, form: str) -> Work:
@@ -102,10 +20,10 @@ def torch_gan(config: GANConfig, images: np.ndarray, form: str) -> Work:
     import torch
     from torch.nn import functional as F
 
-    device, layout = _torch_place(form)
+    device, layout = torch_place(form)
     data = torch.tensor(images).permute(0, 3, 1, 2).contiguous().to(device)
     generator = torch_generator(config).to(device, memory_format=layout)
-    discriminator = _torch_discriminator(config).to(device, memory_format=layout)
+    discriminator = torch_discriminator(config).to(device, memory_format=layout)
     adam = [
         torch.optim.Adam(
             network.parameters(),
@@ -135,7 +53,7 @@ def torch_gan(config: GANConfig, images: np.ndarray, form: str) -> Work:
         adam[1].step()
         discriminator.requires_grad_(True)
 
-    return _torch_form(step, form, [generator, discriminator])
+    return in_form(step, form, [generator, discriminator])
 
 
 def torch_classifier_step(
@@ -145,7 +63,7 @@ def torch_classifier_step(
     import torch
     from torch.nn import functional as F
 
-    device, layout = _torch_place(form)
+    device, layout = torch_place(form)
     data = torch.tensor(images).permute(0, 3, 1, 2).contiguous().to(device)
     target = torch.tensor(labels).long().to(device)
     classifier = torch_classifier(config).to(device, memory_format=layout)
@@ -173,7 +91,7 @@ def torch_classifier_step(
         loss.backward()
         adam.step()
 
-    return _torch_form(step, form, [classifier])
+    return in_form(step, form, [classifier])
 
 
 def torch_labels(
@@ -243,109 +161,9 @@ def torch_search(
 
 def _torch_label(generator: Any, classifier: Any, form: str) -> tuple[Callable[[Any], Any], str]:
     """`z -> labels` in this form, and the device that it wants its latents on."""
-    device, layout = _torch_place(form, tf32=False)
+    device, layout = torch_place(form, tf32=False)
     networks = [
         network.to(device, memory_format=layout).eval() for network in (generator, classifier)
     ]
     generator, classifier = networks
-    return _torch_form(lambda z: classifier(generator(z)).argmax(-1), form, networks), device
-
-
-def torch_generator(config: GANConfig) -> Any:
-    """The generator of `magan_jax.models`."""
-    from torch import nn as tnn
-
-    width = config.generator_width
-    return tnn.Sequential(
-        tnn.Linear(config.latent_dim, 49 * 2 * width, bias=False),
-        tnn.Unflatten(1, (2 * width, 7, 7)),
-        tnn.BatchNorm2d(2 * width),
-        tnn.ReLU(),
-        tnn.ConvTranspose2d(2 * width, width, 4, 2, 1, bias=False),
-        tnn.BatchNorm2d(width),
-        tnn.ReLU(),
-        tnn.ConvTranspose2d(width, 1, 4, 2, 1),
-        tnn.Tanh(),
-    )
-
-
-def _torch_discriminator(config: GANConfig) -> Any:
-    from torch import nn as tnn
-
-    width = config.discriminator_width
-    return tnn.Sequential(
-        tnn.Conv2d(1, width, 4, 2, 1),
-        tnn.LeakyReLU(0.2),
-        tnn.Conv2d(width, 2 * width, 4, 2, 1, bias=False),
-        tnn.BatchNorm2d(2 * width),
-        tnn.LeakyReLU(0.2),
-        tnn.Flatten(),
-        tnn.Linear(49 * 2 * width, 1),
-        tnn.Flatten(0),
-    )
-
-
-def torch_classifier(config: ClassifierConfig, num_classes: int = 10) -> Any:
-    """The classifier of `magan_jax.models`; its LayerNorm runs over the channels."""
-    import torch
-    from torch import nn as tnn
-
-    class ChannelNorm(tnn.Module):
-        def __init__(self, channels: int) -> None:
-            super().__init__()
-            self.norm = tnn.LayerNorm(channels)
-
-        def forward(self, x: torch.Tensor) -> torch.Tensor:
-            return self.norm(x.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
-
-    width = config.width
-    return tnn.Sequential(
-        tnn.Conv2d(1, width, 4, 2, 1, bias=False),
-        ChannelNorm(width),
-        tnn.ReLU(),
-        tnn.Conv2d(width, 2 * width, 4, 2, 1, bias=False),
-        ChannelNorm(2 * width),
-        tnn.ReLU(),
-        tnn.Flatten(),
-        tnn.Dropout(config.dropout),
-        tnn.Linear(49 * 2 * width, 4 * width),
-        tnn.ReLU(),
-        tnn.Dropout(config.dropout),
-        tnn.Linear(4 * width, num_classes),
-    )
-
-
-def _torch_place(form: str, *, tf32: bool = True) -> tuple[str, Any]:
-    """Device and layout of a form; TF32 for training, and not for labels, as ours."""
-    import torch
-
-    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = tf32
-    torch.backends.cudnn.benchmark = True
-    device = "cuda" if torch.cuda.is_available() else "cpu"
-    contiguous = form == "eager" or "contiguous" in form
-    return device, torch.contiguous_format if contiguous else torch.channels_last
-
-
-def _torch_form(function: Any, form: str, networks: list[Any]) -> Any:
-    """The function as it is, with its networks compiled, or captured in a CUDA graph."""
-    import torch
-
-    if form.startswith("compiled"):
-        for network in networks:
-            network.compile()
-    if not form.endswith("CUDA graph"):
-        return function
-    stream = torch.cuda.Stream()
-    stream.wait_stream(torch.cuda.current_stream())
-    with torch.cuda.stream(stream):
-        for _ in range(3):
-            function()
-    torch.cuda.current_stream().wait_stream(stream)
-    graph = torch.cuda.CUDAGraph()
-    with torch.cuda.graph(graph):
-        function()
-
-    def replay(kept: Any = function) -> None:  # the graph alone would let go of its arrays
-        graph.replay()
-
-    return replay
+    return in_form(lambda z: classifier(generator(z)).argmax(-1), form, networks), device

@@ -20,22 +20,13 @@ from magan_jax.training.ensemble import over_seeds, stacked
 from magan_jax.training.gan import train_gan
 from magan_jax.training.gan_step import gan_step, init_gan
 from magan_jax.training.stage import CHECKPOINT_SECONDS, Stage, train_stage
-from throughput import torch_peers
 from throughput.exchange import exchange_of_gan_step
+from throughput.limits import MachineLimit, reachable
 from throughput.plain_jax import plain_jax_gan
 from throughput.protocol import CLASSIFIER, GAN, IMAGE_SHAPE, NUM_CLASSES
-from throughput.turns import (
-    WARM_UPS,
-    MachineLimit,
-    Reachable,
-    Row,
-    Work,
-    compare,
-    goals,
-    printed_by,
-    reachable,
-    row_of,
-)
+from throughput.torch_forms import in_every_form, repeated
+from throughput.torch_peers import torch_classifier_step, torch_gan
+from throughput.turns import WARM_UPS, Reachable, Row, Work, compare, goals, printed_by, row_of
 
 CLASSIFIER_STEPS = 46_800
 """Of the whole training, which the learning rate's schedule asks for."""
@@ -49,10 +40,8 @@ def gan_rows(
     """GAN training against PyTorch in the wanted forms and against ordinary JAX."""
     rows = []
     images = np.asarray(data.images)
-    forms = torch_peers.in_every_form(
-        "PyTorch",
-        lambda form: torch_peers.repeated(torch_peers.torch_gan(GAN, images, form), chunk_steps),
-        wanted,
+    forms = in_every_form(
+        "PyTorch", lambda form: repeated(torch_gan(GAN, images, form), chunk_steps), wanted
     )
     if forms:
         rows.append(_gan_against_torch(data, forms, limits, turns, chunk_steps))
@@ -103,11 +92,9 @@ def classifier_rows(
     """
     chunk_steps = min(8 * chunk_steps, len(data.images) // CLASSIFIER.batch_size)
     images, labels = np.asarray(data.images), np.asarray(data.labels)
-    forms = torch_peers.in_every_form(
+    forms = in_every_form(
         "PyTorch",
-        lambda form: torch_peers.repeated(
-            torch_peers.torch_classifier_step(CLASSIFIER, images, labels, form), chunk_steps
-        ),
+        lambda form: repeated(torch_classifier_step(CLASSIFIER, images, labels, form), chunk_steps),
         wanted,
     )
     if not forms:
