@@ -48,42 +48,63 @@ def _directions(study: Study, names: Sequence[str]) -> list[_Direction]:
     return found
 
 
-def _shown(count: int, unknown: int, total: int) -> str:
-    return f"{count} of {total} directions{f', {unknown} not known' if unknown else ''}"
+class _Against(NamedTuple):
+    """What speaks against a claim about all directions.
+
+    Attributes:
+        directions: of which it is surely wrong.
+        unknown: how many others may be right or wrong.
+    """
+
+    directions: list[_Direction]
+    unknown: int
+
+
+def _of_all_directions(
+    title: str, source: str, total: int, small: _Against, large: _Against, reason: str
+) -> Claim:
+    """A claim that one direction refutes, and that no direction may leave open."""
+
+    def shown(against: _Against) -> str:
+        unknown = f", {against.unknown} not known" if against.unknown else ""
+        holds = total - len(against.directions) - against.unknown
+        return f"{holds} of {total} directions{unknown}"
+
+    verdict = False if small.directions else (None if small.unknown else True)
+    return Claim(
+        title, source, f"all {total} directions", shown(small), None, None, shown(large), verdict,
+        reason,
+    )  # fmt: skip
 
 
 def along_sigma(small: Study, large: Study, names: Sequence[str]) -> Claim:
     """Whether the segment from −ε·σ to +ε·σ keeps every class (Equations 3 and 4)."""
     total = 2 * len(names)
 
-    def leaving(study: Study) -> tuple[list[_Direction], int]:
-        """Directions that surely leave before ε, and of how many others it is not known."""
+    def leaving(study: Study) -> _Against:
+        """Directions that leave before ε."""
         known = _directions(study, names)
         reach = study.invariance.tolerance
         left = [one for one in known if not one.censored and one.end + reach < one.epsilon]
         short = left + [one for one in known if one.censored and one.end < one.epsilon]
-        return left, total - len(known) + len(short) - len(left)
+        return _Against(left, total - len(known) + len(short) - len(left))
 
-    def shown(left: list[_Direction], unknown: int) -> str:
-        return _shown(total - len(left) - unknown, unknown, total)
-
-    here, unknown = leaving(small)
-    if here:
-        places = ", ".join(f"{one.place} (ε {one.epsilon:.3f})" for one in here)
+    here = leaving(small)
+    if here.directions:
+        places = ", ".join(f"{one.place} (ε {one.epsilon:.3f})" for one in here.directions)
         reason = f"ε is made of distances and knows nothing of labels; left early: {places}"
-    elif unknown:
-        reason = f"{unknown} directions were not followed to ε, or their class has too few latents"
+    elif here.unknown:
+        reason = (
+            f"{here.unknown} directions were not followed to ε, or their class has too few latents"
+        )
     else:
         reason = "no class leaves before its ε"
-    return Claim(
+    return _of_all_directions(
         "the shift ±ε·σ, and any part of it, keeps the class",
         "Equations 3 and 4, Section 5, Figure 13",
-        f"all {total} directions",
-        shown(here, unknown),
-        None,
-        None,
-        shown(*leaving(large)),
-        False if here else (None if unknown else True),
+        total,
+        here,
+        leaving(large),
         reason,
     )
 
@@ -97,44 +118,38 @@ def beyond_epsilon(small: Study, large: Study, names: Sequence[str]) -> Claim:
     """
     total = 2 * len(names)
 
-    def keeping(study: Study) -> tuple[list[_Direction], int]:
-        """Directions that keep the class beyond ε, and of how many others it is not known."""
+    def keeping(study: Study) -> _Against:
+        """Directions that keep the class beyond ε."""
         known = [one for one in _directions(study, names) if one.own]
         kept = [one for one in known if one.end > one.epsilon]
         short = [one for one in known if one.censored and one.end <= one.epsilon]
-        return kept, total - len(known) + len(short)
+        return _Against(kept, total - len(known) + len(short))
 
-    def shown(kept: list[_Direction], unknown: int) -> str:
-        return _shown(total - len(kept) - unknown, unknown, total)
-
-    here, unknown = keeping(small)
-    if here:
-        times = [one.end / one.epsilon for one in here]
-        furthest = here[int(np.argmax(times))]
+    here = keeping(small)
+    if kept := here.directions:
+        times = [one.end / one.epsilon for one in kept]
+        furthest = kept[int(np.argmax(times))]
         middle = np.median(times)
-        bounds = [t for t, one in zip(times, here, strict=True) if one.censored]
+        bounds = [t for t, one in zip(times, kept, strict=True) if one.censored]
         reason = (
-            f"no border lies at ε: {len(here)} directions keep the class beyond it, the middle one "
+            f"no border lies at ε: {len(kept)} directions keep the class beyond it, the middle one "
             f"to {'at least ' if min(bounds, default=np.inf) <= middle else ''}{middle:.1f} times "
             f"ε, {furthest.title} to {'at least ' if furthest.censored else ''}{max(times):.1f} "
             "times"
         )
-    elif unknown:
+    elif here.unknown:
         reason = (
-            f"{unknown} directions were not followed to ε, or their class has too few latents, or "
-            "a mean with another label"
+            f"{here.unknown} directions were not followed to ε, or their class has too few latents "
+            "or a mean with another label"
         )
     else:
         reason = "every class has been left by its ε"
-    return Claim(
+    return _of_all_directions(
         "beyond ±ε·σ the class is another",
         "Equation 4, Section 4",
-        f"all {total} directions",
-        shown(here, unknown),
-        None,
-        None,
-        shown(*keeping(large)),
-        False if here else (None if unknown else True),
+        total,
+        here,
+        keeping(large),
         reason,
     )
 
