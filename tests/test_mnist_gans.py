@@ -104,8 +104,8 @@ def test_files_are_whole(finished):
     assert len(orders) == 2 + sum({o.more, o.less} <= set(METHODS) for o in ORDERS)
     figures = {path.stem for path in (finished / "figures").glob("*.png")}
     assert figures == {
-        "samples", "metric_curves", "precision_recall", "losses", "clusters", "interpolation",
-        "ascent", "embeddings",
+        "samples", "metric_curves", "precision_recall", "losses", "clusters_cluster_20",
+        "interpolation", "ascent", "embeddings",
     }  # fmt: skip
     with np.load(finished / "latents.npz", allow_pickle=False) as arrays:
         assert arrays["cluster_20_mean"].shape == (2, 10, 20)

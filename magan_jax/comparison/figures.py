@@ -24,9 +24,13 @@ def systems_figures(
     entries = [_samples(by_title)]
     if trained:
         entries += _measured(trained)
-    clustered = [one for one in trained.values() if one.judged[0].gan.encode is not None]
-    if clustered:
-        entries += _clustered(clustered[0])
+    clustered = {
+        name: one
+        for name, one in outcomes.items()
+        if one.judged and one.judged[0].gan.encode is not None
+    }
+    entries += [_clusters(name, one) for name, one in clustered.items()]
+    entries += [_interpolation(one) for one in list(clustered.values())[:1]]
     return [*entries, *_explored(exploration, trained, class_names)]
 
 
@@ -94,37 +98,51 @@ def _measured(trained: Mapping[str, Outcome]) -> list[FigureEntry]:
     ]
 
 
-def _clustered(outcome: Outcome) -> list[FigureEntry]:
-    """A row of images for each cluster, and the way from cluster to cluster."""
+def _clusters(name: str, outcome: Outcome) -> FigureEntry:
+    """A row of images for each cluster."""
     gan, title = outcome.judged[0].gan, outcome.system.title
-    prior: Any = gan.prior
-    assert isinstance(prior, ClusteredPrior)
-    clusters = np.arange(prior.num_clusters)
-    drawn = np.asarray(prior(jax.random.key(1), 2000))
-    _, of = (np.asarray(part) for part in prior.split(jnp.asarray(drawn)))
-    rows = [images_of(gan.generate, drawn[of == k][:12]) for k in clusters]
-    # The same noise in all rows; only the cluster's place moves, on a straight line.
-    start = drawn[of == 0][0]
-    centre = np.asarray([_moved(prior, start, int(k)) for k in clusters])
+    prior = _clustered_prior(outcome)
+    drawn, cluster = _drawn_by_cluster(prior)
+    rows = [images_of(gan.generate, drawn[cluster == k][:12]) for k in range(prior.num_clusters)]
+    return FigureEntry(
+        f"clusters_{name}",
+        f"{title}: a row of images for each z_c, the noise z_n drawn at random (first seed).",
+        plots.plot_image_rows(rows, [f"z_c = {k}" for k in range(len(rows))], title),
+    )
+
+
+def _interpolation(outcome: Outcome) -> FigureEntry:
+    """From cluster to cluster: the same noise in all rows, only the cluster's place moves, on a
+    straight line."""
+    gan, title = outcome.judged[0].gan, outcome.system.title
+    prior = _clustered_prior(outcome)
+    drawn, cluster = _drawn_by_cluster(prior)
+    start, count = drawn[cluster == 0][0], prior.num_clusters
+    centre = np.asarray([_moved(prior, start, k) for k in range(count)])
     share = np.linspace(0, 1, 12)[:, None]
     ways = [
-        images_of(gan.generate, (1 - share) * centre[k] + share * centre[(k + 1) % len(clusters)])
-        for k in clusters
+        images_of(gan.generate, (1 - share) * centre[k] + share * centre[(k + 1) % count])
+        for k in range(count)
     ]
-    return [
-        FigureEntry(
-            "clusters",
-            f"{title}: a row of images for each z_c, the noise z_n drawn at random.",
-            plots.plot_image_rows(rows, [f"z_c = {k}" for k in clusters], title),
-        ),
-        FigureEntry(
-            "interpolation",
-            f"{title}: from one z_c to the next at the same z_n.",
-            plots.plot_image_rows(
-                ways, [f"{k} → {(k + 1) % len(clusters)}" for k in clusters], title
-            ),
-        ),
-    ]
+    return FigureEntry(
+        "interpolation",
+        f"{title}: from one z_c to the next at the same z_n (first seed).",
+        plots.plot_image_rows(ways, [f"{k} → {(k + 1) % count}" for k in range(count)], title),
+    )
+
+
+def _clustered_prior(outcome: Outcome) -> ClusteredPrior:
+    """Of a system with an encoder, which no other prior can have."""
+    prior: Any = outcome.judged[0].gan.prior
+    assert isinstance(prior, ClusteredPrior)
+    return prior
+
+
+def _drawn_by_cluster(prior: ClusteredPrior) -> tuple[np.ndarray, np.ndarray]:
+    """Latents `[2000, d]` and the cluster of each."""
+    drawn = np.asarray(prior(jax.random.key(1), 2000))
+    _, cluster = (np.asarray(part) for part in prior.split(jnp.asarray(drawn)))
+    return drawn, cluster
 
 
 def _moved(prior: ClusteredPrior, latent: np.ndarray, cluster: int) -> np.ndarray:
