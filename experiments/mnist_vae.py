@@ -17,7 +17,7 @@ import numpy as np
 from magan_jax import analyze, bisect_epsilon
 from magan_jax.cli import one_sentence, parse
 from magan_jax.comparison.settings import JudgingConfig, check_judging_config
-from magan_jax.conditional.kept import kept_search
+from magan_jax.conditional.kept import Found, kept_search
 from magan_jax.conditional.outcome import Judged, Outcome
 from magan_jax.conditional.report import report_samplers
 from magan_jax.conditional.samplers import choose_samplers, judge_samplers, score_images
@@ -178,19 +178,7 @@ def judged_vae(
     for_search, for_scores, for_images, for_rays, for_analysis, for_prior = jax.random.split(
         run.keys(3)[index], 6
     )
-    with run.timed(f"{name}: samplers"):
-        grid, chosen = kept_search(
-            run.workdir / "searches" / f"{name}-seed{run.seeds[index]}.npz",
-            search_description(config.sampling, run.seeds[index], networks, latents),
-            lambda: choose_samplers(
-                for_search,
-                *networks,
-                latents,
-                config.sampling,
-                title=SYSTEMS[name].title,
-                **sharing,
-            ),
-        )
+    grid, chosen = chosen_by_search(run, name, index, for_search, networks, latents)
     with run.timed(f"{name}: judging"):
         num_images = config.judging.num_images
         samplers = judge_samplers(
@@ -268,6 +256,31 @@ def classifier_of(
             num_classes,
         )
         return classifier, float(accuracy(classifier.progress.state, train_set)), scores
+
+
+def chosen_by_search(
+    run: Run,
+    name: str,
+    index: int,
+    key: jax.Array,
+    networks: tuple[Generate, Classify],
+    latents: ClassLatents,
+) -> Found:
+    """Every point of Simple's grid, and the samplers chosen; those of an earlier call are kept."""
+    config, seed = run.config, run.seeds[index]
+    with run.timed(f"{name}: samplers"):
+        return kept_search(
+            run.workdir / "searches" / f"{name}-seed{seed}.npz",
+            search_description(config.sampling, seed, networks, latents),
+            lambda: choose_samplers(
+                key,
+                *networks,
+                latents,
+                config.sampling,
+                title=SYSTEMS[name].title,
+                num_devices=config.num_devices,
+            ),
+        )
 
 
 def latent_space_of(
