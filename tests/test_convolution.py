@@ -5,6 +5,7 @@ import jax
 import jax.numpy as jnp
 import pytest
 
+from magan_jax.models import convolution
 from magan_jax.models.convolution import (
     StridedConv,
     StridedConvTranspose,
@@ -110,6 +111,28 @@ def test_vmap_over_kernels_equals_one_by_one(ours, reference):
     together = jax.vmap(ours, (None, 0))(x, kernels)
     one_by_one = jnp.stack([reference(x, kernel) for kernel in kernels])
     chex.assert_trees_all_close(together, one_by_one, rtol=1e-5, atol=1e-4)
+
+
+@pytest.mark.parametrize(("images", "in_groups"), [(6, True), (7, False)])
+@pytest.mark.parametrize(("ours", "reference"), LAYERS)
+def test_images_in_groups_are_the_same_layer(ours, reference, images, in_groups, monkeypatch):
+    """Groups of three of six images; seven have no divisor near to three."""
+    x = jax.random.normal(jax.random.key(0), (images, 4, 6, 3))
+    kernel = jax.random.normal(jax.random.key(1), (4, 4, 3, 5))
+    weights = jax.random.normal(jax.random.key(2), reference(x, kernel).shape)
+
+    def gradients(layer):
+        return jax.grad(lambda *a: jnp.sum(weights * jnp.tanh(layer(*a))), (0, 1))
+
+    each = 4 * weights[0].size // 5 * 48 if ours is strided_conv else 4 * 24 * 80
+    monkeypatch.setattr(convolution, "_BYTES_IN_CACHE", images * each - 1)
+    monkeypatch.setattr(convolution, "_BYTES_AT_ONCE", 3 * each)
+    wanted = gradients(reference)(x, kernel)
+    program = jax.jit(gradients(ours)).lower(x, kernel)
+    assert ("stablehlo.while" in program.as_text()) == in_groups
+    chex.assert_trees_all_close(program.compile()(x, kernel), wanted, rtol=1e-4, atol=1e-4)
+    monkeypatch.setattr(convolution, "_BYTES_IN_CACHE", images * each)
+    assert "stablehlo.while" not in jax.jit(gradients(ours)).lower(x, kernel).as_text()
 
 
 def test_modules_hold_an_ordinary_kernel():

@@ -131,19 +131,24 @@ def test_a_numpy_function_works_behind_a_callback():
     """As README has it for a PyTorch module."""
     weights = np.random.default_rng(0).normal(size=(3, 4)).astype(np.float32)
 
+    sizes = []
+
     def given(z):
         assert isinstance(z, np.ndarray | jax.Array)
+        sizes.append(np.prod(z.shape[:-1]))
         return np.asarray(z) @ weights
 
     def generate(z):
         shape = jax.ShapeDtypeStruct((len(z), 4), jnp.float32)
-        return jax.pure_callback(given, shape, z, vmap_method="sequential")
+        return jax.pure_callback(given, shape, z, vmap_method="expand_dims")
 
     settings = {"latent_dim": 3, "num_classes": 4, "num_samples": 1e3, "num_permutations": 0}
     found = analyze(KEY, generate, lambda x: x, num_devices=1, **settings)
     same = analyze(KEY, lambda z: z @ weights, lambda x: x, num_devices=1, **settings)
     np.testing.assert_array_equal(found.counts, same.counts)
     assert found.num_samples == 1000
+    assert max(sizes) > 1  # one call for a batch, not for a latent
+    assert len(sizes) < 100
     with pytest.raises(ValueError, match=r"key is 0; one key is needed"):
         analyze(0, generate, lambda x: x, **settings)
 

@@ -102,7 +102,7 @@ def test_the_folder_is_beside_the_data_or_in_the_cache(tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     data = tmp_path / "data"
     data.mkdir()
-    assert statistics_folder(data) == data / "magan_jax_statistics"
+    assert statistics_folder(data) == statistics_folder(str(data)) == data / "magan_jax_statistics"
     assert (data / "magan_jax_statistics").stat().st_mode & 0o777 == 0o700
     in_cache = tmp_path / "cache" / "magan_jax" / "magan_jax_statistics"
     assert statistics_folder() == in_cache

@@ -131,7 +131,7 @@ def memory_row(turns: int) -> Row:
     """
     peaks = np.array(
         [
-            [int(printed_by(_MEMORY, n)[0]) / 1024 for n in ("1000000", "10000")]
+            [float(printed_by(_MEMORY, n)[0]) / 1024 for n in ("1000000", "10000")]
             for _ in range(turns)
         ]
     )

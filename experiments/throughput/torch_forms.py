@@ -108,8 +108,12 @@ def in_form(function: Any, form: str, networks: list[Any]) -> Any:
     import torch
 
     if form.startswith("compiled"):
+        # All networks of a process share one limit, beyond which they would silently run eagerly;
+        # and shapes that are taken for varying would be compiled for any.
+        torch._dynamo.config.recompile_limit = 256
+        torch._dynamo.config.fail_on_recompile_limit_hit = True
         for network in networks:
-            network.compile()
+            network.compile(dynamic=False)
     if not form.endswith("CUDA graph"):
         return function
     stream = torch.cuda.Stream()

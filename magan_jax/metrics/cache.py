@@ -32,7 +32,7 @@ class RealStatistics(NamedTuple):
     squared_neighbours: np.ndarray
 
 
-def statistics_folder(data_folder: Path | None = None) -> Path | None:
+def statistics_folder(data_folder: str | Path | None = None) -> Path | None:
     """Where to keep statistics: in the data set's folder, or in the user's cache.
 
     Args:
@@ -42,7 +42,7 @@ def statistics_folder(data_folder: Path | None = None) -> Path | None:
         `magan_jax_statistics` in `data_folder` if that can be made private to this user (a system
         folder cannot), else the same in the user's cache folder; None where neither can be made.
     """
-    for parent in (data_folder, private_folder()):
+    for parent in (None if data_folder is None else Path(data_folder), private_folder()):
         if parent is not None and parent.is_dir():
             found = private_folder(parent / "magan_jax_statistics")
             if found is not None:

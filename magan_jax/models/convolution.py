@@ -14,12 +14,20 @@ the first would scatter into patches, and would contract over the longest dimens
 round), and gradients of gradients need nothing more.
 """
 
+import math
+
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 from jax.typing import DTypeLike
 
 KERNEL_SIZE = 4
+
+_BYTES_IN_CACHE, _BYTES_AT_ONCE = 2**24, 2**22
+"""Of overlapping patches, on a CPU: more than the first are written to memory and read again where
+they are summed, so they are made and summed in groups of images that have the second (measured on
+two cores with slow memory: 256 images of 200 kB each in 0.76 of the time, a step of the paper's GAN
+in 0.85 to 0.95; with patches that a cache holds, groups take longer)."""
 _LAYOUT = ("NHWC", "HWIO", "NHWC")
 
 
@@ -79,7 +87,31 @@ def _convolve_directly(x: jax.Array, kernel: jax.Array) -> jax.Array:
 @jax.custom_vjp
 def _convolve_adjoint(y: jax.Array, kernel: jax.Array) -> jax.Array:
     """`[N, h, w, out], [4, 4, in, out] -> [N, 2h, 2w, in]`: adjoint of `_convolve` in x."""
+    groups = _num_groups(y, kernel)
+    if groups == 1:
+        return _scatter_patches(y, kernel)
+
+    def in_groups(y: jax.Array, kernel: jax.Array) -> jax.Array:
+        parts = y.reshape(groups, -1, *y.shape[1:])
+        images = jax.lax.map(lambda part: _scatter_patches(part, kernel), parts)
+        return images.reshape(-1, *images.shape[2:])
+
+    return jax.lax.platform_dependent(y, kernel, cpu=in_groups, default=_scatter_patches)
+
+
+def _scatter_patches(y: jax.Array, kernel: jax.Array) -> jax.Array:
     return _assemble(_product(y, kernel.reshape(-1, y.shape[-1]).T))
+
+
+def _num_groups(y: jax.Array, kernel: jax.Array) -> int:
+    """Into how many equal parts `y [N, h, w, out]` is cut; 1, where N has no suitable divisor."""
+    n, height, width, _ = y.shape
+    each = height * width * math.prod(kernel.shape[:3]) * y.dtype.itemsize
+    if n * each <= _BYTES_IN_CACHE:
+        return 1
+    most = max(1, _BYTES_AT_ONCE // each)
+    size = max(size for size in range(1, most + 1) if n % size == 0)
+    return n // size if 2 * size > most else 1
 
 
 def _adjoint_by_rows(y: jax.Array, kernel: jax.Array) -> jax.Array:
