@@ -297,7 +297,7 @@ def trials_of(run: Run) -> TrialsFolder:
     until all are done."""
     config = run.config
     settings = {
-        "format": 10,
+        "format": 11,
         "gan_seed": config.seed,
         "data": run.data_description,
         "judge_steps": config.judge_steps,

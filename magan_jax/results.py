@@ -82,7 +82,9 @@ def _claim_entry(claim: Claim) -> dict[str, Any]:
 
 
 def _training_entry(progress: Progress) -> dict[str, Any]:
-    untimed = "the training was a single compiled call, compilation included"
+    untimed = (
+        "every compiled call of the training was the first of its length, compilation included"
+    )
     return {
         "images_per_second_reason": None if progress.images_per_second > 0 else untimed,
         "trained_with": progress.trained_with,

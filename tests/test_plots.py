@@ -130,9 +130,10 @@ def test_epsilon_beyond_the_rays_is_not_cut_off(study):
     plt.close(axis.figure)
 
 
-def test_a_measured_epsilon_that_is_a_lower_bound_is_not_drawn_as_measured(study):
+@pytest.mark.parametrize("which", [0, 1])
+def test_a_measured_epsilon_that_is_a_lower_bound_is_not_drawn_as_measured(study, which):
     analyses, _, invariance, _ = study
-    censored = np.arange(len(NAMES)) == 1
+    censored = np.arange(len(NAMES)) == which
     beyond = invariance._replace(
         measured=np.where(censored, invariance.upper, 0.5), measured_censored=censored
     )
@@ -140,8 +141,17 @@ def test_a_measured_epsilon_that_is_a_lower_bound_is_not_drawn_as_measured(study
     (axis,) = figure.axes
     bars = axis.containers[2 * len(analyses)]
     assert [bar.get_fill() for bar in bars] == [not one for one in censored]
-    texts = [text.get_text() for text in figure.legends[0].get_texts()]
-    assert f"measured: beyond {invariance.upper:g}" in texts
+    legend = figure.legends[0]
+    filled = {
+        text.get_text(): patch.get_fill()
+        for text, patch in zip(legend.get_texts(), legend.legend_handles, strict=True)
+        if text.get_text().startswith("measured")
+    }
+    open_bar, whole_bar = f"measured: beyond {invariance.upper:g}", "measured: 5 % of random"
+    assert filled.pop(open_bar) is False
+    ((label, fill),) = filled.items()
+    assert label.startswith(whole_bar)
+    assert fill
     plt.close(figure)
 
 

@@ -180,7 +180,9 @@ def test_another_training_in_the_folder_is_refused_before_any_work(tmp_path):
     assert json.loads((tmp_path / "toy" / "stage.json").read_text())["steps"] == 16
 
 
-def test_an_interrupted_restart_keeps_the_old_and_goes_on_with_the_new(tmp_path, monkeypatch):
+def test_an_interrupted_restart_keeps_the_old_and_goes_on_with_the_new(
+    tmp_path, monkeypatch, capsys
+):
     monkeypatch.setattr(module, "CHECKPOINT_SECONDS", 0.0)
     stage = Stage(tmp_path / "toy", {"seed": 0})
     old = run(stage)
@@ -200,6 +202,7 @@ def test_an_interrupted_restart_keeps_the_old_and_goes_on_with_the_new(tmp_path,
         run(stage._replace(restart=True), step=other_step)
     monkeypatch.setattr(module, "_save", real)
     chex.assert_trees_all_equal(run(stage).state, jax.device_get(old.state))  # still the old one
+    forget_restarts(tmp_path)  # as a call without --restart does at its end
     assert read_stage(tmp_path / "toy-restarted")["steps"] == 8
     resumed = run(stage._replace(restart=True), step=other_step)
     whole = run(Stage(None, {}), step=other_step)
@@ -208,6 +211,7 @@ def test_an_interrupted_restart_keeps_the_old_and_goes_on_with_the_new(tmp_path,
     # Other trainings of the run may still have to be restarted: this one is not repeated.
     again = run(stage._replace(restart=True), step=lambda *_: pytest.fail("trained again"))
     chex.assert_trees_all_equal(again.state, jax.device_get(whole.state))
+    assert "an earlier --restart, which did not come to its report" in capsys.readouterr().out
     forget_restarts(tmp_path)
     assert [p.name for p in tmp_path.iterdir()] == ["toy"]
     anew = run(stage._replace(restart=True))

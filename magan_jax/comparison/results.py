@@ -84,8 +84,14 @@ def order_entry(order: Order, outcomes: Mapping[str, Outcome]) -> dict[str, Any]
         "difference": found.mean,
         "interval": [found.low, found.high],
         "verdict": found.verdict,
-        "reason": "one seed has no interval" if len(values[0]) < 2 else None,
+        "reason": _without_interval(values) if np.isnan([found.low, found.high]).any() else None,
     }
+
+
+def _without_interval(values: Sequence[np.ndarray]) -> str:
+    if min(map(len, values)) < 2:
+        return "one seed has no interval"
+    return "no seed differs from another, which says nothing of further ones"
 
 
 def systems_markdown(outcomes: Mapping[str, Outcome]) -> str:

@@ -1,7 +1,7 @@
 """What can be computed of generated images: one table, an entry for each method.
 
 A method is given features, and knows neither images nor networks. A new one is a function here and
-a line of the table.
+a line of the table; one with balls has its k in `evaluate.reference_of`, too.
 """
 
 from collections.abc import Callable

@@ -41,6 +41,8 @@ def plot_epsilon(
         colour = COLOURS[i % len(COLOURS)]
         bars = axis.bar(position, np.maximum(value, floor), width * 0.92, color=colour, label=label)
         if value is invariance.measured and invariance.measured_censored.any():
+            bars.set_label("_nolegend_")  # a legend shows the first of them, which may be open
+            axis.bar([0], [0], color=colour, label=label)
             for bar, censored in zip(bars, invariance.measured_censored, strict=True):
                 if censored:
                     bar.set(**_open(colour))

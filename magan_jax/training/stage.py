@@ -75,7 +75,7 @@ def train_stage(
     resume = _load(stage, state)
     if resume is not None and resume.epochs >= num_epochs:
         if is_first_host():
-            print(f"{title}: kept from {stage.folder} (--restart trains anew)", flush=True)
+            print(f"{title}: kept from {stage.folder} ({_how_to_train_anew(stage)})", flush=True)
         return resume
 
     last_saved = time.monotonic()
@@ -103,9 +103,23 @@ def train_stage(
     )
 
 
+def _how_to_train_anew(stage: Stage) -> str:
+    if not stage.restart:
+        return "--restart trains anew"
+    assert stage.folder is not None
+    return (
+        "an earlier --restart, which did not come to its report, has trained it; delete "
+        f"{_underway(stage.folder)} to train it anew"
+    )
+
+
 def is_finished(stage: Stage, num_epochs: int) -> bool:
     """Whether the folder holds this very training, `num_epochs` long; a look at its description."""
-    found = None if stage.folder is None or stage.restart else read_stage(stage.folder)
+    if stage.folder is None or stage.restart:
+        return False
+    if is_first_host():
+        restore_folder(stage.folder)
+    found = read_stage(stage.folder)
     if found is None or same_stage(found.get("description"), jsonable(stage.description)):
         return False
     return bool(found["steps"] >= num_epochs * found["steps_per_epoch"])
@@ -142,9 +156,9 @@ def check_stage(stage: Stage, unknown: Sequence[str] = ()) -> None:
 
 def forget_restarts(folder: Path) -> None:
     """After the last training of a run, whose checkpoints lie in `folder`: from now on a restart
-    trains all of them anew."""
-    for path in folder.glob(f"*{_RESTARTED}"):
-        shutil.rmtree(path, ignore_errors=True)
+    trains anew what restarts have finished. One that is under way stays."""
+    for note in folder.glob(f"*{_RESTARTED}/{_DONE}"):
+        shutil.rmtree(note.parent, ignore_errors=True)
 
 
 def _underway(folder: Path) -> Path:
