@@ -100,6 +100,7 @@ def _convolve_adjoint(y: jax.Array, kernel: jax.Array) -> jax.Array:
 
 
 def _scatter_patches(y: jax.Array, kernel: jax.Array) -> jax.Array:
+    """`[N, h, w, out], [4, 4, in, out] -> [N, 2h, 2w, in]`: the patches of all N images at once."""
     return _assemble(_product(y, kernel.reshape(-1, y.shape[-1]).T))
 
 

@@ -4,7 +4,9 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.colors import BoundaryNorm, ListedColormap
+from matplotlib.container import BarContainer
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
@@ -12,11 +14,20 @@ from magan_jax.latent.analysis import Analysis
 from magan_jax.latent.invariance import Invariance, RayLabels
 from magan_jax.plots.style import COLOURS, class_colours, log_scale, plt, span, whiskers
 
+_FLOOR = 1e-2
+"""Where the logarithmic axis of ε begins; what lies below is written."""
+
 
 def plot_epsilon(
     analyses: Sequence[Analysis], invariance: Invariance, class_names: Sequence[str]
 ) -> Figure:
-    """Figure 12: the paper's ε, the debiased ε and the measured exits, per class."""
+    """Figure 12: the paper's ε, the debiased ε and the measured exits, per class.
+
+    Args:
+        analyses: of the same K classes, at rising N.
+        invariance: measured with the last of them.
+        class_names: K names.
+    """
     size = span(len(class_names), 0.55, 12), 5.2
     figure, axis = plt.subplots(figsize=size, layout="constrained")
     x = np.arange(len(class_names))
@@ -27,39 +38,65 @@ def plot_epsilon(
         series.append(
             (analysis.epsilon_debiased, analysis.epsilon_debiased_interval, f"debiased ε, {n}")
         )
-    series.append(
-        (
-            invariance.measured,
-            invariance.measured_interval,
-            "measured: 5 % of random directions have left the class",
-        )
-    )
+    label = "measured: 5 % of random directions have left the class"
+    series.append((invariance.measured, invariance.measured_interval, label))
     width = 0.8 / len(series)
-    floor = 1e-2
     for i, (value, interval, label) in enumerate(series):
         position = x + (i - (len(series) - 1) / 2) * width
         colour = COLOURS[i % len(COLOURS)]
-        bars = axis.bar(position, np.maximum(value, floor), width * 0.92, color=colour, label=label)
-        if value is invariance.measured and invariance.measured_censored.any():
-            bars.set_label("_nolegend_")  # a legend shows the first of them, which may be open
-            axis.bar([0], [0], color=colour, label=label)
-            for bar, censored in zip(bars, invariance.measured_censored, strict=True):
-                if censored:
-                    bar.set(**_open(colour))
-            (beyond,) = axis.bar([0], [0], label=f"measured: beyond {invariance.upper:g}")
-            beyond.set(**_open(colour))
-        whiskers(axis, position, value, interval, floor)
-        for place in position[value < floor]:
-            axis.annotate(
-                "<0.01",
-                (place, floor),
-                textcoords="offset points",
-                xytext=(0, 3),
-                ha="center",
-                fontsize=7,
-                rotation=90,
-                color=colour,
-            )
+        bars = axis.bar(
+            position, np.maximum(value, _FLOOR), width * 0.92, color=colour, label=label
+        )
+        if value is invariance.measured:
+            _open_bounds(axis, bars, invariance, colour)
+        whiskers(axis, position, value, interval, _FLOOR)
+        _write_below(axis, position[value < _FLOOR], colour)
+    _draw_exits(axis, x + 0.46, invariance)  # beside the bars: they belong to none of them
+    log_scale(axis.yaxis)
+    seen = np.concatenate([np.append(value, interval.high) for value, interval, _ in series])
+    axis.set_ylim(_FLOOR, 1.6 * max(invariance.upper, *seen[np.isfinite(seen)]))
+    axis.set_xticks(x, class_names, rotation=30, ha="right", rotation_mode="anchor")
+    axis.set(
+        title="how far a shift ε·σ may go: from distances, and measured at "
+        f"N = {analyses[-1].num_samples:,} (95 % intervals)",
+        ylabel="ε [standard deviations], log scale",
+    )
+    axis.grid(alpha=0.3, axis="y")
+    figure.legend(fontsize=8, ncol=2, loc="outside lower center")
+    return figure
+
+
+def _open_bounds(axis: Axes, bars: BarContainer, invariance: Invariance, colour: Any) -> None:
+    """Open the bars of classes that were not followed to their exit, and say so in the legend."""
+    if not invariance.measured_censored.any():
+        return
+    # A legend shows the first of several bars, which may be an open one.
+    axis.bar([0], [0], color=colour, label=bars.get_label())
+    bars.set_label("_nolegend_")
+    for bar, censored in zip(bars, invariance.measured_censored, strict=True):
+        if censored:
+            bar.set(**_open(colour))
+    (beyond,) = axis.bar([0], [0], label=f"measured: beyond {invariance.upper:g}")
+    beyond.set(**_open(colour))
+
+
+def _write_below(axis: Axes, places: np.ndarray, colour: Any) -> None:
+    """Say of bars that begin below the axis that they do."""
+    for place in places:
+        axis.annotate(
+            f"<{_FLOOR:g}",
+            (place, _FLOOR),
+            textcoords="offset points",
+            xytext=(0, 3),
+            ha="center",
+            fontsize=7,
+            rotation=90,
+            color=colour,
+        )
+
+
+def _draw_exits(axis: Axes, places: np.ndarray, invariance: Invariance) -> None:
+    """Markers of the exits along ±σ `[K]`, hollow where they lie beyond what was followed."""
     for marker, value, censored, label in (
         ("^", invariance.plus, invariance.plus_censored, "exit along +σ"),
         ("v", invariance.minus, invariance.minus_censored, "exit along −σ"),
@@ -70,8 +107,8 @@ def plot_epsilon(
         ):
             if which.any():
                 axis.scatter(
-                    x[which] + 0.46,  # beside the bars: they belong to none of them
-                    np.maximum(value[which], floor),
+                    places[which],
+                    np.maximum(value[which], _FLOOR),
                     marker=marker,
                     s=30,
                     facecolor=face,
@@ -79,18 +116,6 @@ def plot_epsilon(
                     zorder=3,
                     label=label + suffix,
                 )
-    log_scale(axis.yaxis)
-    seen = np.concatenate([np.append(value, interval.high) for value, interval, _ in series])
-    axis.set_ylim(floor, 1.6 * max(invariance.upper, *seen[np.isfinite(seen)]))
-    axis.set_xticks(x, class_names, rotation=30, ha="right", rotation_mode="anchor")
-    axis.set(
-        title="how far a shift ε·σ may go: from distances, and measured at "
-        f"N = {analyses[-1].num_samples:,} (95 % intervals)",
-        ylabel="ε [standard deviations], log scale",
-    )
-    axis.grid(alpha=0.3, axis="y")
-    figure.legend(fontsize=8, ncol=2, loc="outside lower center")
-    return figure
 
 
 def _open(colour: Any) -> dict[str, Any]:

@@ -87,7 +87,7 @@ class Log:
             self._timed_steps += length
             self._timed_seconds += now - self._since
         self._since = now
-        check_finite(infos, first, self._title)
+        _check_finite(infos, first, self._title)
         for name, values in infos.items():
             self._history.setdefault(name, []).append(values)
         return length * self._images_per_step
@@ -121,7 +121,7 @@ class Log:
         )
 
 
-def check_finite(infos: Info, first: int, title: str) -> None:
+def _check_finite(infos: Info, first: int, title: str) -> None:
     """Of a chunk's scalars `[length]` or `[S, length]`, whose first step is number `first`."""
     for name, values in infos.items():
         bad = np.argwhere(~np.isfinite(values))
