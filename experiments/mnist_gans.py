@@ -140,7 +140,11 @@ def main() -> None:
 def study(
     run: Run, name: str, reference: Reference, judge: TrainedClassifier, guide: TrainedClassifier
 ) -> Outcome:
-    """Train a system from every seed and judge what came of it; a failure is an outcome too."""
+    """Train a system from every seed and judge what came of it; a failure is an outcome too.
+
+    A training that diverges ends those beside it, for all run at once; what a generator gives
+    afterwards is the failure of one seed.
+    """
     config, num_classes = run.config, len(run.dataset.class_names)
     gan_config = chosen_config(name, config.gan, config.epochs)
     # All systems start from the same keys: what they share, they share to the bit.
@@ -168,18 +172,25 @@ def study(
                 num_devices=config.num_devices,
                 title=SYSTEMS[name].title,
             )
-        with run.timed("judging"):
-            judged = [
-                judged_gan(run, key, gan, reference, judge)
-                for key, gan in zip(judging, gans, strict=True)
-            ]
-    except (FloatingPointError, NetworkOutputError) as error:
+    except FloatingPointError as error:
         return Outcome(SYSTEMS[name], [], str(error))
-    return Outcome(SYSTEMS[name], judged)
+    judged, failures = [], []
+    with run.timed("judging"):
+        for seed, key, gan in zip(run.seeds, judging, gans, strict=True):
+            try:
+                judged.append(judged_gan(run, seed, key, gan, reference, judge))
+            except (FloatingPointError, NetworkOutputError) as error:
+                failures.append(f"seed {seed}: {error}")
+    return Outcome(SYSTEMS[name], judged, " ".join(failures) or None)
 
 
 def judged_gan(
-    run: Run, key: jax.Array, gan: TrainedGAN, reference: Reference, judge: TrainedClassifier
+    run: Run,
+    seed: int,
+    key: jax.Array,
+    gan: TrainedGAN,
+    reference: Reference,
+    judge: TrainedClassifier,
 ) -> Judged:
     """The metrics of a generator's images, and Algorithm 1 of the MAGAN paper on its latents."""
     config, settings = run.config, run.config.analysis
@@ -208,6 +219,7 @@ def judged_gan(
     )
     images = sample_images(for_images, gan.generate, gan.prior, config.judging.num_images)
     return Judged(
+        seed,
         gan,
         evaluate_against(reference, images, methods=METHODS, key=for_subsets),
         analysis,

@@ -68,6 +68,7 @@ def test_the_page_says_whose_classes_are_missing_and_which_way_a_difference_poin
     results = read_results(finished)
     names = results["dataset"]["class_names"]
     results["methods"]["vanilla"]["missing_classes"] = [[], [1, 2]]
+    assert results["methods"]["vanilla"]["seeds"] == [0, 1]
     results["methods"]["cluster_20"]["missing_classes"] = [[], []]
     order = results["orders"][0] | {"verdict": "open"}
     results["orders"] = [order | {"difference": d} for d in (0.5, 0.0, -0.5)]
@@ -133,7 +134,7 @@ def test_a_training_that_diverges_says_so_and_the_others_go_on(tiny_folder, tmp_
     methods = results["methods"]
     for order in results["orders"]:
         assert (order["verdict"], order["difference"]) == ("open", None)
-        assert order["reason"] == "a training failed"
+        assert order["reason"] == "no seed of one of the two could be judged"
     assert len(results["orders"]) == 3
     assert "at step" in methods["vanilla"]["failure"]
     assert methods["vanilla"]["ours"] == {}
@@ -141,24 +142,38 @@ def test_a_training_that_diverges_says_so_and_the_others_go_on(tiny_folder, tmp_
     assert methods["vanilla"]["failure"] in (workdir / "report.html").read_text()
 
 
-def test_images_that_cannot_be_judged_cost_their_system_only(
-    finished, tiny_folder, tmp_path, monkeypatch
+@pytest.mark.parametrize("bad", [(0,), (0, 1)])
+def test_images_that_cannot_be_judged_cost_their_seed_only(
+    finished, tiny_folder, tmp_path, monkeypatch, bad
 ):
     shutil.copytree(finished / "checkpoints", tmp_path / "run" / "checkpoints")
-    calls = []
+    of_partition, calls = partition.partition_scores, []
 
     def scores(*arguments):
         calls.append(arguments)
-        raise NetworkOutputError("2 images are not finite")
+        if len(calls) - 1 in bad:
+            raise NetworkOutputError("2 images are not finite")
+        return of_partition(*arguments)
 
     monkeypatch.setattr(partition, "partition_scores", scores)  # asked of cluster_20 alone
     assert run(tiny_folder, tmp_path / "run", "--methods", *METHODS, "--num-seeds=2") is None
-    methods = read_results(tmp_path / "run")["methods"]
-    assert methods["cluster_20"]["failure"] == "2 images are not finite"
-    assert methods["vanilla"] | {"seconds": 0} == (
-        read_results(finished)["methods"]["vanilla"] | {"seconds": 0}
-    )
-    assert len(calls) == 1
+    methods, before = (read_results(of)["methods"] for of in (tmp_path / "run", finished))
+    clustered = methods["cluster_20"]
+    why = " ".join(f"seed {seed}: 2 images are not finite" for seed in bad)
+    good = [seed for seed in (0, 1) if seed not in bad]
+    assert (clustered["failure"], clustered["seeds"], len(calls)) == (why, good, 2)
+    if good:
+        kept = [before["cluster_20"]["ours"]["recall"]["values"][seed] for seed in good]
+        assert clustered["ours"]["recall"]["values"] == kept
+        assert np.shape(clustered["curves"]["recall"]) == (len(good), 2)
+    assert methods["vanilla"] | {"seconds": 0} == before["vanilla"] | {"seconds": 0}
+    assert why in (tmp_path / "run" / "report.html").read_text()
+    row = (tmp_path / "run" / "systems.md").read_text().splitlines()[3]
+    assert row.startswith("| ClusterGAN, d = 20 (seeds 1) |" if good else "| ClusterGAN, d = 20 |")
+    assert row.endswith(" failed | failed | failed |") != bool(good)
+    with (tmp_path / "run" / "metrics.csv").open() as file:
+        stages = {line["stage"] for line in csv.DictReader(file)}
+    assert stages == {"vanilla-seed0", "vanilla-seed1"} | {f"cluster_20-seed{s}" for s in good}
 
 
 @pytest.mark.parametrize(

@@ -18,6 +18,7 @@ class Judged(NamedTuple):
     """One trained generator of a system.
 
     Attributes:
+        seed: it was trained from.
         gan: what was trained.
         scores: metrics of its images at the end of training.
         analysis: of its latent space.
@@ -25,6 +26,7 @@ class Judged(NamedTuple):
         partition: how well its encoder groups the test images; None without encoder.
     """
 
+    seed: int
     gan: TrainedGAN
     scores: Scores
     analysis: Analysis
@@ -37,8 +39,8 @@ class Outcome(NamedTuple):
 
     Attributes:
         system: what was trained.
-        judged: one for each seed; empty if the training failed.
-        failure: why; None if it did not.
+        judged: one for each seed that did not fail.
+        failure: which failed and why; None if none did.
     """
 
     system: System

@@ -34,9 +34,9 @@ def report_systems(
     write_bytes(folder / "orders.md", orders_markdown(results["orders"]).encode())
     write_arrays(folder / "latents.npz", _arrays(outcomes))
     stages = {
-        f"{name}-seed{seed}": judged.gan.progress
+        f"{name}-seed{judged.seed}": judged.gan.progress
         for name, one in outcomes.items()
-        for seed, judged in zip(run.seeds, one.judged, strict=False)
+        for judged in one.judged
     }
     write_csv(folder / "metrics.csv", *metrics_table(stages))
     write_page(folder, "report_systems.html", jsonable(results), figures, [])
@@ -58,14 +58,15 @@ def _line(outcome: Outcome) -> str:
         name: np.mean([one.scores[name].value for one in outcome.judged])
         for name in ("frechet_distance", "precision", "recall")
     }
+    failed = "" if outcome.failure is None else f" (failed: {outcome.failure})"
     return (
         f"Fréchet distance {means['frechet_distance']:.2f}, precision {means['precision']:.2f}, "
-        f"recall {means['recall']:.2f}"
+        f"recall {means['recall']:.2f}{failed}"
     )
 
 
 def _arrays(outcomes: Mapping[str, Outcome]) -> dict[str, np.ndarray]:
-    """Class moments and exits of every generator, `[S, K, ...]`, by system."""
+    """Seeds `[S]`, class moments and exits `[S, K, ...]` of what was judged, by system."""
     arrays: dict[str, np.ndarray] = {}
     for name, one in outcomes.items():
         if one.judged:
@@ -73,5 +74,6 @@ def _arrays(outcomes: Mapping[str, Outcome]) -> dict[str, np.ndarray]:
                 f"{name}_{field}": np.stack([getattr(j.analysis, field) for j in one.judged])
                 for field in ("counts", "mean", "std", "distance_debiased", "epsilon_debiased")
             }
+            arrays[f"{name}_seeds"] = np.array([j.seed for j in one.judged])
             arrays[f"{name}_measured_epsilon"] = np.stack([j.exits.measured for j in one.judged])
     return arrays

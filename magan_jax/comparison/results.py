@@ -35,6 +35,7 @@ def _method_entry(outcome: Outcome) -> dict[str, Any]:
         "title": outcome.system.title,
         "reported": outcome.system.reported._asdict(),
         "failure": outcome.failure,
+        "seeds": [one.seed for one in judged],
         "ours": {
             name: over_seeds([one.scores[name].value for one in judged]) for name in _names(judged)
         },
@@ -74,7 +75,7 @@ def order_entry(order: Order, outcomes: Mapping[str, Outcome]) -> dict[str, Any]
         "verdict": "open",
     }
     if not all(one.judged for one in both):
-        return entry | {"reason": "a training failed"}
+        return entry | {"reason": "no seed of one of the two could be judged"}
     values = [
         np.array([judged.scores[order.metric].value for judged in one.judged]) for one in both
     ]
@@ -102,6 +103,9 @@ def systems_markdown(outcomes: Mapping[str, Outcome]) -> str:
         "|---|---|---|---|---|---|---|",
     ]
     for outcome in outcomes.values():
+        title = outcome.system.title
+        if outcome.judged and outcome.failure is not None:
+            title += f" (seeds {', '.join(str(one.seed) for one in outcome.judged)})"
         reported = [_cell(x) for x in outcome.system.reported]
         ours = [
             _across([one.scores[name].value for one in outcome.judged])
@@ -109,7 +113,7 @@ def systems_markdown(outcomes: Mapping[str, Outcome]) -> str:
             else "failed"
             for name in METRICS
         ]
-        lines.append(f"| {' | '.join([outcome.system.title, *reported, *ours])} |")
+        lines.append(f"| {' | '.join([title, *reported, *ours])} |")
     scores = next((one.judged[0].scores for one in outcomes.values() if one.judged), None)
     if scores is not None:
         yardstick = [_cell(scores[name].yardstick) for name in METRICS]
