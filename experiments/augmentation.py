@@ -18,15 +18,7 @@ import numpy as np
 from tqdm import tqdm
 
 from magan_jax import analyze
-from magan_jax.augmentation.arms import (
-    ARMS,
-    BY_AUTOENCODER,
-    BY_FEATURES,
-    OF_NEIGHBOURHOODS,
-    SHARES,
-    any_of,
-    check_arms,
-)
+from magan_jax.augmentation.arms import ARMS, SHARES, any_needs, check_arms
 from magan_jax.augmentation.bounds import BOUNDS, Known, draft_bounds
 from magan_jax.augmentation.budget import Budget, check_budgets, draw_budget
 from magan_jax.augmentation.drafts import Draft, draft_arms
@@ -54,7 +46,7 @@ from magan_jax.augmentation.trial import Trial, try_drafts
 from magan_jax.augmentation.tuning import TuningConfig
 from magan_jax.cli import one_sentence, parse
 from magan_jax.data import load_dataset
-from magan_jax.latent.networks import Classify
+from magan_jax.networks import Classify
 from magan_jax.parallel import check_num_devices
 from magan_jax.run import Run, RunConfig, start_run
 from magan_jax.runtime import first_host_says, is_first_host
@@ -118,11 +110,11 @@ def main() -> None:
     with run.timed("gan"):
         gan = generator_of(run)
     features: list[Features] = []
-    if any_of(config.arms, BY_FEATURES):
+    if any_needs(config.arms, "features"):
         with run.timed("features"):
             features = features_of(run, gan)
     autoencoder = None
-    if any_of(config.arms, BY_AUTOENCODER):
+    if any_needs(config.arms, "autoencoder"):
         with run.timed("autoencoder"):
             autoencoder = autoencoder_of(run)
 
@@ -245,7 +237,7 @@ def draft_of(
     known = begun.known._replace(train_set=Batch(others, labels))
     bounds = draft_bounds(own(_BOUNDS), known, few)
     studied = None
-    if any_of(config.arms, OF_NEIGHBOURHOODS):
+    if any_needs(config.arms, "neighbourhoods"):
         studied = study_neighbourhoods(own(_NEIGHBOURS), sources, begun.judge)
     return Draft(seed, n, sources.num_classes, budget, arms, bounds, studied)
 
@@ -305,9 +297,9 @@ def trials_of(run: Run) -> TrialsFolder:
         "fitting": asdict(config.fitting),
         "synthesis": asdict(config.synthesis),
         "gan": asdict(config.gan),
-        "contrast": asdict(config.contrast) if any_of(config.arms, BY_FEATURES) else None,
+        "contrast": asdict(config.contrast) if any_needs(config.arms, "features") else None,
     }
-    if any_of(config.arms, BY_AUTOENCODER):
+    if any_needs(config.arms, "autoencoder"):
         settings["vae"] = asdict(config.vae)
     folder = run.workdir / ("trials-restarted" if config.restart else "trials")
     return TrialsFolder(folder, settings, config.fitting.width, others_replaced=config.restart)
@@ -331,18 +323,18 @@ def prepare() -> Run:
     check_synthesis_config(config.synthesis, len(dataset.class_names), dataset.train_images.shape)
     check_gan_config(config.gan, dataset.train_images.shape, config.num_devices)
     check_unlabelled_normal(config.gan)
-    if any_of(config.arms, BY_FEATURES):
+    if any_needs(config.arms, "features"):
         check_contrast_config(config.contrast, dataset.train_images.shape, config.num_devices)
-    if any_of(config.arms, BY_AUTOENCODER):
+    if any_needs(config.arms, "autoencoder"):
         check_vae_config(config.vae, dataset.train_images.shape, config.num_devices)
     if config.seeds_at_once is not None and config.seeds_at_once < 1:
         raise ValueError(f"seeds_at_once is {config.seeds_at_once}; it must be at least 1.")
     if config.judge_steps < 1:
         raise ValueError(f"judge_steps is {config.judge_steps}; it must be at least 1.")
     run = start_run("augmentation", preset, config, dataset, trainings={})
-    if any_of(config.arms, BY_FEATURES):
+    if any_needs(config.arms, "features"):
         check_stage(contrast_stage(run), unknown=(GAN_DIGEST,))
-    if any_of(config.arms, BY_AUTOENCODER):
+    if any_needs(config.arms, "autoencoder"):
         check_stage(autoencoder_stage(run))
     # Those of other settings are refused before anything is trained.
     kept_trials(trials_of(run), config.budgets, run.seeds)

@@ -12,7 +12,11 @@ with their own class at N = 100,000 or nearly so. `paper`: classifier 0.94.
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+import numpy as np
+
 from magan_jax import (
+    Analysis,
+    Purity,
     analyze,
     cluster,
     labels_along_rays,
@@ -21,15 +25,15 @@ from magan_jax import (
     measure_purity,
 )
 from magan_jax.claims.check import check_claims, speaks_of
-from magan_jax.claims.study import Study
+from magan_jax.claims.study import Purities, Study
 from magan_jax.cli import one_sentence, parse
 from magan_jax.findings import Findings
-from magan_jax.latent.sampling import sample_images
 from magan_jax.latent.settings import AnalysisConfig, check_analysis_config
 from magan_jax.metrics import METHODS, Extractor, evaluate_images, evenly_spaced
 from magan_jax.parallel import check_num_devices
 from magan_jax.report import report
-from magan_jax.run import Run, RunConfig, Trainings, decided_classifier, start_run
+from magan_jax.run import GAN_STREAM, Run, RunConfig, Trainings, decided_classifier, start_run
+from magan_jax.sampling import sample_images
 from magan_jax.training.classifier import (
     TrainedClassifier,
     feature_function,
@@ -84,7 +88,7 @@ def main() -> None:
     states = [one.progress.state for one in classifiers]
     with run.timed("gan"):
         gans = train_gans(
-            run.keys(1),
+            run.keys(GAN_STREAM),
             config.gan,
             run.dataset.train_images,
             stage=run.stage("gan", given=states if compares_features(config.gan) else None),
@@ -100,7 +104,9 @@ def study(run: Run, seed: int, classifier: TrainedClassifier, gan: TrainedGAN) -
     """Algorithm 1 and Section 4 on one generator, and what the paper claims of it."""
     settings, names = run.config.analysis, run.dataset.class_names
     networks = gan.generate, classifier.classify
-    keys = [run.keys(stream)[seed - run.config.seed] for stream in (2, 3, 4, 5, 6)]
+    for_latents, for_directions, for_shifts, for_images, for_subsets = (
+        run.keys(stream)[seed - run.config.seed] for stream in (2, 3, 4, 5, 6)
+    )
     sharing: dict[str, Any] = {
         "batch_size": settings.batch_size,
         "num_devices": run.config.num_devices,
@@ -110,7 +116,7 @@ def study(run: Run, seed: int, classifier: TrainedClassifier, gan: TrainedGAN) -
     with run.timed("analysis"):
         analyses = [
             analyze(
-                keys[0],
+                for_latents,
                 *networks,
                 latent_dim=run.config.gan.latent_dim,
                 num_classes=len(names),
@@ -135,7 +141,7 @@ def study(run: Run, seed: int, classifier: TrainedClassifier, gan: TrainedGAN) -
     with run.timed("invariance"):
         exits = [
             measure_invariance(
-                keys[1],
+                for_directions,
                 *networks,
                 analysis,
                 num_directions=settings.num_directions,
@@ -146,17 +152,16 @@ def study(run: Run, seed: int, classifier: TrainedClassifier, gan: TrainedGAN) -
             for analysis in analyses
         ]
         rays = labels_along_rays(*networks, analyses[-1], reach=settings.upper, **sharing)
-        purities = {
-            f"{name}, N = {analysis.num_samples:,}": measure_purity(
-                keys[2], *networks, analysis, epsilon, num_shifts=settings.num_shifts, **sharing
+
+        def purity(analysis: Analysis, epsilon: np.ndarray) -> Purity:
+            return measure_purity(
+                for_shifts, *networks, analysis, epsilon, num_shifts=settings.num_shifts, **sharing
             )
-            for analysis, measured in zip(analyses, exits, strict=True)
-            for name, epsilon in (
-                ("the paper's ε", analysis.epsilon),
-                ("debiased ε", analysis.epsilon_debiased),
-                ("measured ε", measured.measured),
-            )
-        }
+
+        purities = [
+            Purities(purity(a, a.epsilon), purity(a, a.epsilon_debiased), purity(a, e.measured))
+            for a, e in zip(analyses, exits, strict=True)
+        ]
 
     # How good the images are, in the features of the classifier; the test images as a yardstick.
     with run.timed("metrics"):
@@ -167,19 +172,18 @@ def study(run: Run, seed: int, classifier: TrainedClassifier, gan: TrainedGAN) -
                 classifier.test_accuracy,
             ),
             real=evenly_spaced(run.dataset.train_images, settings.num_images),
-            fake=sample_images(keys[3], gan.generate, gan.prior, settings.num_images),
+            fake=sample_images(for_images, gan.generate, gan.prior, settings.num_images),
             held_out=run.dataset.test_images,
             methods=METHODS,
-            key=keys[4],
+            key=for_subsets,
         )
 
     # What the paper claims, held against both analyses.
-    inside_epsilon = [purities[f"the paper's ε, N = {a.num_samples:,}"] for a in analyses]
     small, large = studies = [
-        Study(*parts) for parts in zip(analyses, clusterings, exits, inside_epsilon, strict=True)
+        Study(*parts) for parts in zip(analyses, clusterings, exits, purities, strict=True)
     ]
     claims = check_claims(small, large, names) if speaks_of(run.dataset) else []
-    return Findings(seed, classifier, gan, scores, studies, rays, purities, claims)
+    return Findings(seed, classifier, gan, scores, studies, rays, claims)
 
 
 def prepare() -> Run:

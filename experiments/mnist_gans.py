@@ -17,14 +17,14 @@ import numpy as np
 from magan_jax import analyze, measure_invariance
 from magan_jax.cli import one_sentence, parse
 from magan_jax.comparison.exploration import check_exploration, explore
-from magan_jax.comparison.outcome import Judged, Outcome
+from magan_jax.comparison.outcome import JudgedGAN, Outcome
 from magan_jax.comparison.report import report_systems
 from magan_jax.comparison.settings import JudgingConfig, check_judging_config
 from magan_jax.comparison.systems import SYSTEMS, check_systems, chosen_config
 from magan_jax.data import DatasetName, load_dataset
 from magan_jax.errors import NetworkOutputError
+from magan_jax.images import scale_images
 from magan_jax.latent.partition import PartitionScores, partition_scores
-from magan_jax.latent.sampling import sample_images
 from magan_jax.latent.settings import DirectionsConfig, check_latent_space_config
 from magan_jax.metrics import (
     METHODS,
@@ -36,6 +36,7 @@ from magan_jax.metrics import (
 )
 from magan_jax.parallel import check_num_devices
 from magan_jax.run import Run, RunConfig, decided_classifier, start_run
+from magan_jax.sampling import sample_images
 from magan_jax.training.classifier import (
     TrainedClassifier,
     feature_function,
@@ -46,7 +47,6 @@ from magan_jax.training.classifier_config import ClassifierConfig, check_classif
 from magan_jax.training.gan import TrainedGAN, generator_function, train_gans
 from magan_jax.training.gan_config import GANConfig, check_gan_config
 from magan_jax.training.gan_step import init_gan
-from magan_jax.training.images import scale_images
 
 
 @dataclass(frozen=True)
@@ -142,8 +142,8 @@ def study(
 ) -> Outcome:
     """Train a system from every seed and judge what came of it; a failure is an outcome too.
 
-    A training that diverges ends those beside it, for all run at once; what a generator gives
-    afterwards is the failure of one seed.
+    A training that diverges (its images too are measured after each epoch) ends those beside it,
+    for all run at once; what a generator gives afterwards is the failure of one seed.
     """
     config, num_classes = run.config, len(run.dataset.class_names)
     gan_config = chosen_config(name, config.gan, config.epochs)
@@ -172,7 +172,7 @@ def study(
                 num_devices=config.num_devices,
                 title=SYSTEMS[name].title,
             )
-    except FloatingPointError as error:
+    except (FloatingPointError, NetworkOutputError) as error:
         return Outcome(SYSTEMS[name], [], str(error))
     judged, failures = [], []
     with run.timed("judging"):
@@ -191,7 +191,7 @@ def judged_gan(
     gan: TrainedGAN,
     reference: Reference,
     judge: TrainedClassifier,
-) -> Judged:
+) -> JudgedGAN:
     """The metrics of a generator's images, and Algorithm 1 of the MAGAN paper on its latents."""
     config, settings = run.config, run.config.analysis
     sharing: dict[str, Any] = {"batch_size": settings.batch_size, "num_devices": config.num_devices}
@@ -218,7 +218,7 @@ def judged_gan(
         **sharing,
     )
     images = sample_images(for_images, gan.generate, gan.prior, config.judging.num_images)
-    return Judged(
+    return JudgedGAN(
         seed,
         gan,
         evaluate_against(reference, images, methods=METHODS, key=for_subsets),

@@ -18,7 +18,7 @@ from magan_jax import analyze, bisect_epsilon
 from magan_jax.cli import one_sentence, parse
 from magan_jax.comparison.settings import JudgingConfig, check_judging_config
 from magan_jax.conditional.kept import Found, kept_search
-from magan_jax.conditional.outcome import Judged, Outcome
+from magan_jax.conditional.outcome import JudgedVAE, Outcome
 from magan_jax.conditional.report import report_samplers
 from magan_jax.conditional.samplers import choose_samplers, judge_samplers, score_images
 from magan_jax.conditional.settings import (
@@ -30,17 +30,18 @@ from magan_jax.conditional.settings import (
 from magan_jax.conditional.systems import SYSTEMS, chosen_config, classifier_stage
 from magan_jax.data import DatasetName, load_dataset
 from magan_jax.errors import NetworkOutputError
+from magan_jax.images import scale_images
 from magan_jax.latent.analysis import Analysis
 from magan_jax.latent.conditional import ConditionalScores, score_conditional
 from magan_jax.latent.encodings import ClassLatents, class_latents
 from magan_jax.latent.exits import Exits
-from magan_jax.latent.networks import Classify, Generate
-from magan_jax.latent.prior import standard_normal
-from magan_jax.latent.sampling import sample_images
 from magan_jax.latent.settings import LatentSpaceConfig, check_latent_space_config
 from magan_jax.metrics import Extractor, Reference, evaluate_against, evenly_spaced, reference_of
+from magan_jax.networks import Classify, Generate
 from magan_jax.parallel import check_num_devices
+from magan_jax.prior import standard_normal
 from magan_jax.run import Run, RunConfig, decided_classifier, start_run
+from magan_jax.sampling import sample_images
 from magan_jax.training.classifier import (
     TrainedClassifier,
     accuracy_function,
@@ -49,7 +50,6 @@ from magan_jax.training.classifier import (
 )
 from magan_jax.training.classifier_config import ClassifierConfig, check_classifier_config
 from magan_jax.training.engine import Batch
-from magan_jax.training.images import scale_images
 from magan_jax.training.vae import (
     TrainedVAE,
     VAEConfig,
@@ -160,7 +160,7 @@ def study(run: Run, name: str, reference: Reference, judge: TrainedClassifier) -
 
 def judged_vae(
     run: Run, name: str, index: int, vae: TrainedVAE, reference: Reference, judge: TrainedClassifier
-) -> Judged:
+) -> JudgedVAE:
     """One autoencoder: its classifier, its classes' latents, its samplers, its latent space."""
     config, dataset = run.config, run.dataset
     num_classes = len(dataset.class_names)
@@ -209,7 +209,7 @@ def judged_vae(
         from_prior = sample_images(for_prior, vae.generate, prior, num_images)
     with run.timed(f"{name}: latent space"):
         exits, analysis = latent_space_of(run.config, for_rays, for_analysis, networks, latents)
-    return Judged(
+    return JudgedVAE(
         run.seeds[index],
         vae,
         classifier,

@@ -32,7 +32,6 @@ if TYPE_CHECKING:
         measure_purity,
     )
     from magan_jax.latent.labels import Labels, label_latents
-    from magan_jax.latent.prior import standard_normal
     from magan_jax.latent.regions import Regions, regions_around_anchors, regions_around_means
     from magan_jax.latent.scale_search import (
         ScaleSearch,
@@ -41,6 +40,7 @@ if TYPE_CHECKING:
         search_simple,
     )
     from magan_jax.latent.synthesis import Synthetic, synthesize
+    from magan_jax.prior import standard_normal
 
 __version__ = "0.1.0"
 
@@ -113,7 +113,7 @@ _MODULES = {
     "measure_purity": "latent.invariance",
     "Labels": "latent.labels",
     "label_latents": "latent.labels",
-    "standard_normal": "latent.prior",
+    "standard_normal": "prior",
     "Regions": "latent.regions",
     "regions_around_anchors": "latent.regions",
     "regions_around_means": "latent.regions",

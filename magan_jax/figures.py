@@ -14,7 +14,7 @@ from magan_jax.claims.study import Study
 from magan_jax.findings import Findings
 from magan_jax.latent.analysis import Analysis
 from magan_jax.latent.labels import Classify, Generate, label_latents
-from magan_jax.latent.sampling import images_of
+from magan_jax.sampling import images_of
 
 
 class FigureEntry(NamedTuple):

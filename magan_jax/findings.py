@@ -1,11 +1,11 @@
 """All that a run finds out about one trained generator."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from magan_jax.claims.claim import Claim
 from magan_jax.claims.study import Study
-from magan_jax.latent.invariance import Purity, RayLabels
+from magan_jax.latent.invariance import RayLabels
 from magan_jax.metrics import Scores
 from magan_jax.training.classifier import TrainedClassifier
 from magan_jax.training.gan import TrainedGAN
@@ -20,7 +20,6 @@ class Findings(NamedTuple):
         scores: metrics of the generated images, in the features of this classifier.
         studies: at the paper's N and at a large N, on which the measured exits shown rest.
         rays: labels along the rays of the large study.
-        purities: by the name of the ε tried.
         claims: the paper's, decided; empty for other data.
     """
 
@@ -30,5 +29,4 @@ class Findings(NamedTuple):
     scores: Scores
     studies: Sequence[Study]
     rays: RayLabels
-    purities: Mapping[str, Purity]
     claims: Sequence[Claim]

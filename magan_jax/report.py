@@ -1,13 +1,11 @@
 """What a run leaves: results.json, analysis.npz, metrics.csv, figures, and one HTML page."""
 
 import base64
-import io
 import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import matplotlib.pyplot as plt
 import numpy as np
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
@@ -18,6 +16,7 @@ from magan_jax.figures import FigureEntry, seeds_figures, study_figures
 from magan_jax.files import jsonable, write_arrays, write_bytes, write_csv, write_json
 from magan_jax.findings import Findings
 from magan_jax.latent.agreement import Likeness
+from magan_jax.plots.style import png_of
 from magan_jax.results import analysis_arrays, metrics_table, run_results, study_results
 from magan_jax.run import Run
 from magan_jax.runtime import is_first_host
@@ -133,11 +132,9 @@ def write_figures(folder: Path, figures: Sequence[FigureEntry]) -> None:
     place.mkdir(parents=True, exist_ok=True)
     written, lacking = set(), set[str]()
     for entry in figures:
-        buffer = io.BytesIO()
         with warnings.catch_warnings(record=True) as said:
             warnings.simplefilter("always")
-            entry.figure.savefig(buffer, format="png", dpi=110)
-        plt.close(entry.figure)
+            picture = png_of(entry.figure)
         for warning in said:
             if str(warning.message).startswith("Glyph"):  # once for each letter and figure
                 lacking.add(entry.name)
@@ -146,7 +143,7 @@ def write_figures(folder: Path, figures: Sequence[FigureEntry]) -> None:
                     warning.message, warning.category, warning.filename, warning.lineno
                 )
         path = place / f"{entry.name}.png"
-        write_bytes(path, buffer.getvalue())
+        write_bytes(path, picture)
         written.add(path)
     for stale in set(place.glob("*.png")) - written:
         stale.unlink()

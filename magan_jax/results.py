@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from magan_jax.claims.claim import Claim
+from magan_jax.claims.claim import TOO_FEW, Claim
 from magan_jax.claims.study import Study
 from magan_jax.findings import Findings
 from magan_jax.latent.analysis import Analysis
@@ -21,6 +21,10 @@ from magan_jax.training.progress import Progress
 
 QUANTILES = (0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99)
 """Of the exits over random directions, in results.json."""
+
+
+EPSILONS = ("the paper's ε", "debiased ε", "measured ε")
+"""Names of the fields of `Purities`, for readers."""
 
 
 def run_results(run: Run) -> dict[str, Any]:
@@ -55,7 +59,7 @@ def study_results(findings: Findings, names: Sequence[str]) -> dict[str, Any]:
             analysis_entry(study.analysis, study.clustering, study.invariance, names)
             for study in findings.studies
         ],
-        "invariance": invariance_entry(findings.studies[-1].invariance, findings.purities, names),
+        "invariance": invariance_entry(findings.studies, names),
         "claims": [_claim_entry(claim) for claim in findings.claims],
     }
 
@@ -67,17 +71,30 @@ def score_entry(score: Score) -> dict[str, Any]:
 
 
 def over_seeds(values: Sequence[float]) -> dict[str, Any]:
-    """Mean and standard deviation of one number per seed, and the numbers."""
+    """One number per seed: `mean` and `std` (with n − 1) of the `n` that there are, and all.
+
+    What a seed does not have is NaN in `values`, and `reason` says that some are missing.
+    """
     array = np.asarray(values, np.float64)
+    known = array[np.isfinite(array)]
+    missing = None
+    if len(known) < len(array):
+        missing = f"{len(array) - len(known)} of {len(array)} seeds have no such number"
+    elif len(known) < 2:
+        missing = "one seed has no deviation"
     return {
-        "mean": float(array.mean()),
-        "std": float(array.std(ddof=1)) if len(array) > 1 else None,
+        "mean": float(known.mean()) if len(known) else None,
+        "std": float(known.std(ddof=1)) if len(known) > 1 else None,
+        "n": len(known),
         "values": array,
+        "reason": missing,
     }
 
 
 def _claim_entry(claim: Claim) -> dict[str, Any]:
     without = "no single number is claimed: intervals, where there are any, stand in `ours`"
+    if claim.reason == TOO_FEW:
+        without = TOO_FEW
     return claim._asdict() | {"low_high_reason": without if claim.low is None else None}
 
 
@@ -147,7 +164,7 @@ def analysis_entry(
     if clustering is None:
         reason = "fewer than three classes have statistics"
         empty = dict.fromkeys(("cophenetic", "cophenetic_interval", "clusters"))
-        return found | empty | {"cophenetic_reason": reason}
+        return found | empty | {"cophenetic_reason": reason, "clusters_reason": reason}
     dendrograms = clustering.dendrograms
     known = np.isfinite([d.cophenetic_interval for d in dendrograms.values()]).all()
     without = "a class loses its statistics when a part of the stream is left out"
@@ -182,10 +199,14 @@ def _missing_class_reason(analysis: Analysis, k: int, entry: Mapping[str, Any]) 
     return None
 
 
-def invariance_entry(
-    invariance: Invariance, purities: Mapping[str, Purity], class_names: Sequence[str]
-) -> dict[str, Any]:
-    """`invariance` in results.json: the measured exits and the purities, per class."""
+def invariance_entry(studies: Sequence[Study], class_names: Sequence[str]) -> dict[str, Any]:
+    """`invariance` in results.json, per class: the last study's exits, and all purities."""
+    invariance = studies[-1].invariance
+    purities = {
+        f"{of}, N = {study.analysis.num_samples:,}": purity
+        for study in studies
+        for of, purity in zip(EPSILONS, study.purities, strict=True)
+    }
     classes = []
     for k, name in enumerate(class_names):
         known = invariance.prototype_label[k] >= 0
@@ -216,11 +237,7 @@ def invariance_entry(
                         "total": purity.total,
                         "fraction": purity.fraction[k],
                         "interval": _pair(purity.interval, k),
-                        "reason": None
-                        if np.isfinite(purity.fraction[k])
-                        else "ε is 0, since the image of the class mean has another label"
-                        if purity.epsilon[k] == 0
-                        else "the class has no ε of this kind",
+                        "reason": _missing_purity_reason(purity, k),
                     }
                     for name, purity in purities.items()
                 },
@@ -232,6 +249,15 @@ def invariance_entry(
         "num_directions": invariance.random.shape[1],
         "classes": classes,
     }
+
+
+def _missing_purity_reason(purity: Purity, k: int) -> str | None:
+    """Why no shift of a class was tried; None if some were."""
+    if np.isfinite(purity.fraction[k]):
+        return None
+    if purity.epsilon[k] == 0:
+        return "ε is 0: there is no shift to try"
+    return "the class has no ε of this kind"
 
 
 def _missing_exit_reason(invariance: Invariance, k: int) -> str | None:

@@ -2,7 +2,7 @@
 
 import dataclasses
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -51,6 +51,9 @@ class RunConfig:
     distributed: bool = False
     """Join the hosts that run this same command; see README."""
 
+
+GAN_STREAM = 1
+"""Of `Run.keys`, for a GAN that fashion.py and augmentation.py train alike."""
 
 GIVEN = "parameters of the networks it was given"
 """By this name a checkpoint remembers the networks that its training was given."""
@@ -121,9 +124,23 @@ class Run:
             given: a pytree of trained networks that decide its result besides settings and data,
                 since a training of the same settings elsewhere gives others; None for none.
         """
+        return self._stage(name, self.trainings[name], self.seeds, given)
+
+    def single_stage(self, name: str, settings: Mapping[str, Any]) -> Stage:
+        """A training from the first seed alone, shared by all that the other seeds stand for.
+
+        Args:
+            name: of the training.
+            settings: the configurations that decide its result, by what they are of.
+        """
+        return self._stage(name, settings, self.seeds[:1], None)
+
+    def _stage(
+        self, name: str, settings: Mapping[str, Any], seeds: Sequence[int], given: Any
+    ) -> Stage:
         description = {
-            **{of: dataclasses.asdict(settings) for of, settings in self.trainings[name].items()},
-            "seeds": list(self.seeds),
+            **{of: dataclasses.asdict(one) for of, one in settings.items()},
+            "seeds": list(seeds),
             "data": self.data_description,
         }
         if given is not None:

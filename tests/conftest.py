@@ -122,16 +122,23 @@ def _refuse_constants(name):
 
 
 def unexplained(value, path="", explained=False):
-    """Paths of the nulls that no reason beside or above them explains."""
+    """Paths of the nulls that no reason explains.
+
+    `reason` explains all that lies below the dictionary it stands in, `<name>_reason` the entries
+    there whose names begin with that name (or `low_high_reason` those two), and what lies below.
+    """
     if isinstance(value, dict):
-        explained = explained or any(
-            isinstance(v, str) for k, v in value.items() if k == "reason" or k.endswith("_reason")
-        )
+        given = {k for k, v in value.items() if k.endswith("reason") and isinstance(v, str)}
+        explained = explained or "reason" in given
+        begins = [k.removesuffix("_reason") for k in given - {"reason"}]
+        begins += ["low", "high"] if "low_high" in begins else []
         return [
             missing
             for k, v in value.items()
-            if not (k == "reason" or k.endswith("_reason"))
-            for missing in unexplained(v, f"{path}/{k}", explained)
+            if k != "reason" and not k.endswith("_reason")
+            for missing in unexplained(
+                v, f"{path}/{k}", explained or any(k.startswith(begin) for begin in begins)
+            )
         ]
     if isinstance(value, list):
         return [x for i, v in enumerate(value) for x in unexplained(v, f"{path}/{i}", explained)]

@@ -1,15 +1,7 @@
 """The table of what is compared."""
 
 from magan_jax.augmentation import encoded, pools
-from magan_jax.augmentation.arms import (
-    ARMS,
-    BASELINES,
-    BY_AUTOENCODER,
-    BY_FEATURES,
-    CONTRASTS,
-    CONTROL,
-    OF_NEIGHBOURHOODS,
-)
+from magan_jax.augmentation.arms import ARMS, BASELINES, CONTRASTS, CONTROL, any_needs
 from magan_jax.augmentation.fitting import UNMOVED, Moves
 
 
@@ -18,6 +10,10 @@ def made_from(pool):
     first = getattr(pool, "first", None)
     function = pool.then if first else pool
     return getattr(function, "func", function), getattr(function, "keywords", {}), first
+
+
+def needing(what):
+    return {name for name in ARMS if any_needs([name], what)}
 
 
 def of(name):
@@ -54,14 +50,14 @@ def test_what_a_title_says_is_done():
         for theta in thetas:
             expected = (getattr(encoded, name), {"theta": theta}, encoded.encoded_classes)
             assert of(name)[f"θ = {theta:g}"] == expected
-    assert set(BY_AUTOENCODER) == {n for n in ARMS if n.startswith("encoded")}
+    assert needing("autoencoder") == {n for n in ARMS if n.startswith("encoded")}
     found = of("combined")
     assert found["anchors"] == of("anchors")["ε"]
     assert found["means"] == of("means")["ε"]
     assert found["the paper's"] == of("paper")["its ε"]
     assert found["pseudo"] == of("pseudo")["half of a batch"]
     assert found["from 0.9"] == of("confident")["from 0.9"]
-    assert set(OF_NEIGHBOURHOODS) == {n for n in ARMS if "s = 0.8" in of(n)}
+    assert needing("neighbourhoods") == {n for n in ARMS if "s = 0.8" in of(n)}
 
 
 def test_arms_with_classical_moves_have_those_of_the_baseline_and_the_others_none():
@@ -92,4 +88,4 @@ def test_the_control_is_the_mixture_without_g_s_images():
     for one, other in zip(ARMS["mixture"].variants, ARMS[CONTROL].variants, strict=True):
         assert other == one._replace(part=pools.half_real)
     assert not ARMS[CONTROL].from_latents
-    assert {CONTROL, "mixture", "tuned", "graph", "features"} == set(BY_FEATURES)
+    assert {CONTROL, "mixture", "tuned", "graph", "features"} == needing("features")

@@ -5,10 +5,11 @@ import pytest
 
 from magan_jax import analyze, cluster, measure_invariance, measure_purity
 from magan_jax.claims.check import check_claims, speaks_of
-from magan_jax.claims.claim import claim_of_number, claims_markdown, shown_ends
+from magan_jax.claims.claim import TOO_FEW, claim_of_number, claims_markdown, shown_ends
 from magan_jax.claims.clusters import MAP_CLUSTERS, WARD_CLUSTERS
-from magan_jax.claims.study import Study
+from magan_jax.claims.study import Purities, Study
 from magan_jax.data import DATASETS, load_dataset
+from magan_jax.latent.geometry import Interval
 from magan_jax.report import _claims_line
 
 NAMES = DATASETS["fashion_mnist"].class_names
@@ -41,7 +42,8 @@ def study(classify, num_samples, scale=1.0, latent_dim=12, prior=None, permutati
     analysis = analysis._replace(epsilon=scale * analysis.epsilon)
     purity = measure_purity(KEY, identity, classify, analysis, analysis.epsilon, num_shifts=200)
     enough = analysis.valid.sum() >= 3
-    return Study(analysis, cluster(analysis) if enough else None, invariance, purity)
+    purities = Purities(purity, purity, purity)
+    return Study(analysis, cluster(analysis) if enough else None, invariance, purities)
 
 
 def claims_of(small, large):
@@ -50,6 +52,10 @@ def claims_of(small, large):
 
 def largest(x):
     return x[:, :10]
+
+
+def only_first_and_seventh(x):
+    return jnp.full((len(x), 10), -99.0).at[:, jnp.array([0, 6])].set(x[:, :2])
 
 
 @pytest.fixture(scope="module")
@@ -215,9 +221,32 @@ def test_linkage_shows_the_interval_beside_its_own_number(pair):
     value = average.cophenetic
     low, high = value - np.sqrt(2) * (value - low), value + np.sqrt(2) * (high - value)
     assert f"average {value:.2f} [{low:.3g}, {high:.3g}]" in found.ours
-    if not low <= 0.71 <= high:
-        assert found.holds is False
     assert claims_of(study(largest, 2000), large)[LINKAGE].holds is None
+
+
+@pytest.mark.parametrize(
+    ("coefficients", "interval", "holds", "said"),
+    [
+        ((0.40, 0.60, 0.72, 0.50), (0.69, 0.75), True, "single is last, 0.71 is inside"),
+        ((0.40, 0.73, 0.72, 0.50), (0.69, 0.75), False, "average is not first, single is last"),
+        ((0.55, 0.60, 0.72, 0.50), (0.69, 0.75), False, "single is not last, 0.71 is inside"),
+        # Within 0.01 of 0.72 √2 times over: the prediction interval starts at 0.7115.
+        ((0.40, 0.60, 0.72, 0.50), (0.714, 0.75), False, "single is last, 0.71 is outside"),
+        ((0.40, 0.60, 0.72, 0.50), (np.nan, np.nan), None, "0.71 is undecided"),
+    ],
+)
+def test_linkages_hold_if_order_and_number_do(pair, coefficients, interval, holds, said):
+    given = dict(zip(("single", "complete", "average", "ward"), coefficients, strict=True))
+    dendrograms = {
+        name: dendrogram._replace(
+            cophenetic=given[name], cophenetic_interval=Interval(*map(np.array, interval))
+        )
+        for name, dendrogram in pair[0].clustering.dendrograms.items()
+    }
+    clustering = pair[0].clustering._replace(dendrograms=dendrograms)
+    found = claims_of(pair[0]._replace(clustering=clustering), pair[1])[LINKAGE]
+    assert found.holds is holds
+    assert said in found.reason
 
 
 def test_too_few_latents_or_permutations_leave_claims_open_but_never_nan(pair):
@@ -228,13 +257,15 @@ def test_too_few_latents_or_permutations_leave_claims_open_but_never_nan(pair):
     nine = claims_of(study(lambda x: largest(x).at[:, 4].set(-99.0), 1000), pair[1])
     assert list(nine) == list(few)
     assert [nine[claim].holds for claim in (OWN_LABEL, WARD, MAP)] == [None] * 3
-    assert "average" in nine[LINKAGE].ours
+    assert (nine[LINKAGE].holds, nine[LINKAGE].reason) == (None, TOO_FEW)
+    two = claims_of(study(only_first_and_seventh, 1000), pair[1])
+    assert "d_min is the smallest of 1 noisy distances" in two[NEAREST].reason
     few_permutations = claims_of(study(largest, 1000, permutations=9), pair[1])[DISTINCT]
     assert few_permutations.holds is None
     assert "9 permutations cannot" in few_permutations.reason
     none = claims_of(study(largest, 1000, permutations=0), pair[1])[DISTINCT]
     assert none.holds is None
-    for claim in [*few.values(), few_permutations, none]:
+    for claim in [*few.values(), *nine.values(), *two.values(), few_permutations, none]:
         text = f"{claim.ours} {claim.large} {claim.reason}"
         assert "nan" not in text, claim
         assert claim.low is None or np.isfinite(claim.low)

@@ -4,12 +4,12 @@ import numpy as np
 import pytest
 from conftest import striped_images
 
+from magan_jax.images import random_mirror, random_shift, scale_images
 from magan_jax.models import Classifier
 from magan_jax.training.classifier import layer_features, train_classifier
 from magan_jax.training.classifier_config import ClassifierConfig, check_classifier_config
 from magan_jax.training.classifier_step import classifier_step, init_classifier
 from magan_jax.training.engine import Batch, train
-from magan_jax.training.images import random_mirror, random_shift, scale_images
 from magan_jax.training.stage import Stage
 
 KEY = jax.random.key(1)

@@ -19,7 +19,11 @@ def made_up(prototype_label):
     """Draws around three class means, of which one in twenty leaves early."""
     epsilon = np.array([[0.2, *np.linspace(1, 2, 20)], [0.0] * 21, [0.4, *np.linspace(1, 3, 20)]])
     return SimpleNamespace(
-        exits=SimpleNamespace(epsilon=epsilon, prototype_label=np.array(prototype_label)),
+        exits=SimpleNamespace(
+            epsilon=epsilon,
+            prototype_label=np.array(prototype_label),
+            censored=np.zeros(epsilon.shape, bool),
+        ),
         latents=SimpleNamespace(mean=np.zeros((3, 2)), std=np.full((3, 2), 2.0)),
         analysis=SimpleNamespace(mean=np.array([[4.0, 0.0], [0.0, 0.0], [np.nan, np.nan]])),
     )
@@ -31,6 +35,14 @@ def test_a_mean_of_another_label_has_no_way_out():
     # The twentieth part of 21 draws: one of them is below.
     np.testing.assert_allclose(exit_quantiles(judged), [1.0, np.nan, 1.0])
     np.testing.assert_allclose(exit_quantiles(made_up([0, 1, 2])), [1.0, 0.0, 1.0])
+
+
+def test_an_exit_that_was_not_seen_is_no_number():
+    judged = made_up([0, 1, 2])
+    judged.exits.censored[2, 1:] = True  # one draw of 21 leaves: less than a twentieth part
+    np.testing.assert_allclose(exit_quantiles(judged), [1.0, 0.0, np.nan])
+    judged.exits.censored[2, 1] = False
+    np.testing.assert_allclose(exit_quantiles(judged), [1.0, 0.0, 1.0])
 
 
 def test_means_apart_are_in_spreads_of_the_encoders_classes():

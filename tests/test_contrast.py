@@ -6,8 +6,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from magan_jax.latent.prior import standard_normal
 from magan_jax.parallel import DEVICES
+from magan_jax.prior import standard_normal
 from magan_jax.training import stage as stage_module
 from magan_jax.training.contrast import (
     ContrastConfig,

@@ -3,6 +3,7 @@ import numpy as np
 import pytest
 from conftest import striped_images
 
+from magan_jax.images import scale_images
 from magan_jax.metrics import (
     METHODS,
     Extractor,
@@ -23,7 +24,6 @@ from magan_jax.metrics.selftest import checks
 from magan_jax.training.classifier import feature_function
 from magan_jax.training.classifier_config import ClassifierConfig
 from magan_jax.training.classifier_step import init_classifier
-from magan_jax.training.images import scale_images
 
 RANDOM = np.random.default_rng(0)
 PROJECTION = RANDOM.normal(size=(64, 6))

@@ -86,7 +86,10 @@ def test_what_has_no_value_is_null_with_a_reason(finished):
     results = read_results(finished[1])
     nulls = [p for p in unexplained(results) if not p.startswith(("/config", "/environment"))]
     assert [p for p in nulls if not p.endswith("trained_with/commit")] == []
-    assert unexplained({"a": [{"b": None}]}) == ["/a/0/b"]
+    # What explains one does not explain another.
+    assert unexplained({"a": [{"b": None}], "c_reason": "rare", "c": None}) == ["/a/0/b"]
+    one = {"p_value_reason": "rare", "p_value": [[None]], "classes": [{"count": 3, "mean": None}]}
+    assert unexplained({"analyses": [one]}) == ["/analyses/0/classes/0/mean"]
 
 
 def test_arrays_agree_with_the_results(finished):

@@ -3,7 +3,8 @@ import warnings
 import numpy as np
 import pytest
 
-from magan_jax.metrics import features_of, quantise_images
+from magan_jax.images import quantise_images
+from magan_jax.metrics import features_of
 
 RANDOM = np.random.default_rng(0)
 IMAGES = RANDOM.integers(0, 256, (23, 4, 4, 1)).astype(np.uint8)

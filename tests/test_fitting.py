@@ -17,8 +17,8 @@ from magan_jax.augmentation.fitting import (
     fit_all,
     fit_at_once,
 )
+from magan_jax.images import scale_images
 from magan_jax.training.engine import Batch
-from magan_jax.training.images import scale_images
 
 pytestmark = pytest.mark.usefixtures("quick_compilation")
 

@@ -7,6 +7,7 @@ import numpy as np
 import optax
 import pytest
 
+from magan_jax.images import scale_images
 from magan_jax.models.dcgan import Generator, Trunk
 from magan_jax.objectives import Constants
 from magan_jax.parallel import DEVICES, on_devices
@@ -14,7 +15,6 @@ from magan_jax.training.engine import Batch, train
 from magan_jax.training.gan import generator_function, train_gan
 from magan_jax.training.gan_config import GANConfig, check_gan_config
 from magan_jax.training.gan_step import gan_step, init_gan
-from magan_jax.training.images import scale_images
 from magan_jax.training.stage import Stage
 
 SHAPE = (8, 8, 1)

@@ -4,7 +4,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from magan_jax.training.images import random_appearance, random_brightness, random_erasing
+from magan_jax.images import random_appearance, random_brightness, random_erasing
 
 KEYS = jax.random.split(jax.random.key(0), 2000)
 IMAGE = jnp.full((6, 9, 1), 0.25)

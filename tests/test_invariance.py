@@ -144,6 +144,12 @@ def test_a_missing_class_changes_nothing_for_the_others(half_spaces):
             lambda a: measure_purity(KEY, identity, identity, a, np.ones(3), num_shifts=0),
             "num_shifts",
         ),
+        (lambda a: labels_along_rays(identity, identity, a, reach=np.nan), "reach is nan"),
+        (lambda a: labels_along_rays(identity, identity, a, num_points=0), "num_points is 0"),
+        (
+            lambda a: labels_along_rays(identity, identity, a._replace(counts=a.counts * 0)),
+            "no class has two latents",
+        ),
         (lambda a: label_latents(identity, identity, a.mean), "not finite"),
         (lambda a: label_latents(identity, identity, a.mean[0]), r"\[n, d\]"),
     ],

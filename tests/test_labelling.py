@@ -17,8 +17,8 @@ from magan_jax.augmentation.labelling import (
     probabilities_in_nine_places,
     probabilities_of,
 )
+from magan_jax.images import scale_images
 from magan_jax.training.engine import Batch
-from magan_jax.training.images import scale_images
 
 KEY = jax.random.key(0)
 LATENTS = np.random.default_rng(0).normal(size=(700, 4)).astype(np.float32)

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from conftest import read_results, run_experiment
 
+from magan_jax import sampling
 from magan_jax.comparison.systems import ORDERS, SYSTEMS, check_systems, chosen_config
 from magan_jax.errors import NetworkOutputError
 from magan_jax.latent import partition
@@ -125,10 +126,31 @@ def test_a_second_call_trains_nothing_and_finds_the_same(finished, tiny_folder, 
         assert after["methods"][name] | {"seconds": 0} == entry | {"seconds": 0}
 
 
-def test_a_training_that_diverges_says_so_and_the_others_go_on(tiny_folder, tmp_path, monkeypatch):
-    workdir = tmp_path / "run"
+def diverge_in_an_epoch(monkeypatch):
     wild = SYSTEMS["vanilla"]._replace(settings={"learning_rate": 1e30})
     monkeypatch.setitem(SYSTEMS, "vanilla", wild)
+
+
+def give_bad_images_after_an_epoch(monkeypatch):
+    sample_images, calls = sampling.sample_images, []
+
+    def sample(*arguments):
+        calls.append(arguments)
+        images = sample_images(*arguments)
+        return images * np.nan if len(calls) == 1 else images
+
+    monkeypatch.setattr(sampling, "sample_images", sample)
+
+
+@pytest.mark.parametrize(
+    ("diverge", "said"),
+    [(diverge_in_an_epoch, "at step"), (give_bad_images_after_an_epoch, "not finite")],
+)
+def test_a_training_that_diverges_says_so_and_the_others_go_on(
+    tiny_folder, tmp_path, monkeypatch, diverge, said
+):
+    workdir = tmp_path / "run"
+    diverge(monkeypatch)
     assert run(tiny_folder, workdir, "--methods", *METHODS) is None
     results = read_results(workdir)
     methods = results["methods"]
@@ -136,7 +158,7 @@ def test_a_training_that_diverges_says_so_and_the_others_go_on(tiny_folder, tmp_
         assert (order["verdict"], order["difference"]) == ("open", None)
         assert order["reason"] == "no seed of one of the two could be judged"
     assert len(results["orders"]) == 3
-    assert "at step" in methods["vanilla"]["failure"]
+    assert said in methods["vanilla"]["failure"]
     assert methods["vanilla"]["ours"] == {}
     assert methods["cluster_20"]["failure"] is None
     assert methods["vanilla"]["failure"] in (workdir / "report.html").read_text()
@@ -200,6 +222,10 @@ def test_images_that_cannot_be_judged_cost_their_seed_only(
             "but wasserstein_gp would not heed it",
         ),
         (["--methods", "vanilla", "--num-points=30"], "num_points is 30; t-SNE needs at least 31"),
+        (
+            ["--methods", "vanilla", "--judging.num-images=0"],
+            "judging.num_images is 0; it must be a whole number, at least 1",
+        ),
         (["--methods", "vanilla", "--num-starts=0"], "num_starts is 0; it must be at least 1"),
         (["--methods", "vanilla", "--gan.num-clusters=7"], "but vanilla would not heed it"),
         (

@@ -10,12 +10,13 @@ import pytest
 from conftest import read_results, run_experiment
 
 import magan_jax
+from magan_jax import sampling
 from magan_jax.conditional import samplers
 from magan_jax.conditional.settings import check_classes
 from magan_jax.conditional.systems import SYSTEMS
 from magan_jax.data import Dataset, load_dataset
 from magan_jax.errors import NetworkOutputError
-from magan_jax.latent import conditional, encodings, sampling
+from magan_jax.latent import conditional, encodings
 from magan_jax.training import classifier
 from magan_jax.training import vae as vae_module
 

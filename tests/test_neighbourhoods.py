@@ -17,7 +17,7 @@ from magan_jax.augmentation.neighbourhoods import (
 )
 from magan_jax.augmentation.pools import Sources
 from magan_jax.augmentation.settings import SynthesisConfig
-from magan_jax.latent.prior import standard_normal
+from magan_jax.prior import standard_normal
 from magan_jax.training.engine import Batch
 
 KEY = jax.random.key(0)

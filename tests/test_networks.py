@@ -12,8 +12,8 @@ from magan_jax import (
     regions_around_anchors,
     synthesize,
 )
-from magan_jax.latent.networks import chosen_batch_size, take_apart
-from magan_jax.latent.sampling import as_pytree
+from magan_jax.networks import chosen_batch_size, take_apart
+from magan_jax.sampling import as_pytree
 
 KEY = jax.random.key(0)
 

@@ -9,7 +9,14 @@ import numpy as np
 import pytest
 from scipy.special import expit, logsumexp
 
-from magan_jax.objectives import OBJECTIVES, Constants, Judged, Made, ObjectiveName, check_constants
+from magan_jax.objectives import (
+    OBJECTIVES,
+    Constants,
+    Discriminated,
+    Made,
+    ObjectiveName,
+    check_constants,
+)
 from magan_jax.objectives.objective import LINEAR
 from magan_jax.objectives.perceptual import feature_distance
 from magan_jax.objectives.san import direction_view, function_view, sliced_logits
@@ -26,7 +33,7 @@ CONSTANTS = Constants(
 
 def seen(logits):
     """Images of which only the logits matter."""
-    return Judged(jnp.zeros((len(logits), 2, 2, 1)), jnp.zeros((len(logits), 3)), {}, logits)
+    return Discriminated(jnp.zeros((len(logits), 2, 2, 1)), jnp.zeros((len(logits), 3)), {}, logits)
 
 
 def discriminator_loss(name, real, fake):
@@ -112,7 +119,7 @@ def test_clipping_bounds_every_parameter_and_moves_no_other():
 def linear_critic(weights):
     def judge(images):
         logits = images.reshape(len(images), -1) @ weights
-        return Judged(images, images, {}, logits)
+        return Discriminated(images, images, {}, logits)
 
     return judge
 
@@ -147,7 +154,7 @@ def on_axis(function, *arguments, parts=1):
 
 def quadratic_critic(images):
     """f = |x|²/2, whose gradient is x."""
-    return Judged(images, images, {}, jnp.sum(jnp.square(images), (1, 2, 3)) / 2)
+    return Discriminated(images, images, {}, jnp.sum(jnp.square(images), (1, 2, 3)) / 2)
 
 
 @pytest.mark.parametrize("parts", [1, 2, 3])
@@ -211,7 +218,7 @@ def test_the_gradient_of_dir_is_orthogonal_to_w_and_that_of_the_sphere():
 
 
 def sliced(features):
-    return Judged(None, features, LAST, sliced_logits(LAST, features))
+    return Discriminated(None, features, LAST, sliced_logits(LAST, features))
 
 
 def test_losses_of_san_equal_their_equations():

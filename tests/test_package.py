@@ -1,7 +1,9 @@
 """The package's public names, which are found at their first use."""
 
+import ast
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -24,3 +26,30 @@ def test_training_starts_without_the_libraries_of_the_statistics():
     program = "import sys, magan_jax.training.gan; print('sklearn' in sys.modules)"
     found = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
     assert found.stdout.strip() == "False", found.stderr
+
+
+TRAINING, ANALYSIS = {"models", "objectives", "training"}, {"latent", "metrics"}
+STUDIES = {"plots", "claims", "comparison", "conditional", "augmentation", "report", "run"}
+
+
+@pytest.mark.parametrize(
+    ("parts", "later"),
+    [
+        ({"data", "images", "prior", "networks", "sampling"}, TRAINING | ANALYSIS | STUDIES),
+        (TRAINING, ANALYSIS | STUDIES),
+        ({"latent"}, TRAINING | {"metrics"} | STUDIES),  # two functions are all that it sees
+        ({"metrics"}, TRAINING | {"latent"} | STUDIES),
+        ({"plots"}, {"training", "comparison", "conditional", "augmentation", "report", "run"}),
+    ],
+)
+def test_data_flow_one_way(parts, later):
+    root = Path(magan_jax.__file__).parent
+    found = 0
+    for path in root.rglob("*.py"):
+        if path.relative_to(root).parts[0].removesuffix(".py") not in parts:
+            continue
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("magan_jax."):
+                found += 1
+                assert node.module.split(".")[1] not in later, (path, node.module)
+    assert found > 3

@@ -13,12 +13,12 @@ from magan_jax.augmentation.fitting import FittingConfig, Moves, _fit, _fit_at_o
 from magan_jax.augmentation.rows import SoftBatch, sets_to_rows, to_rows
 from magan_jax.augmentation.tuning import TuningConfig, _fine_tune
 from magan_jax.latent import conditional, exits, intervals, labels, stream
-from magan_jax.latent.networks import take_apart
-from magan_jax.latent.prior import standard_normal
 from magan_jax.models import NETWORKS
+from magan_jax.networks import take_apart
 from magan_jax.objectives import OBJECTIVES
 from magan_jax.objectives.variational import DIVERGENCES
 from magan_jax.parallel import DEVICES
+from magan_jax.prior import standard_normal
 from magan_jax.training.classifier_config import ClassifierConfig
 from magan_jax.training.classifier_step import classifier_step, init_classifier
 from magan_jax.training.engine import Batch, chunk_function

@@ -1,3 +1,6 @@
+import subprocess
+import sys
+
 import jax
 import jax.numpy as jnp
 import matplotlib.pyplot as plt
@@ -8,6 +11,7 @@ from scipy.cluster.hierarchy import linkage
 
 from magan_jax import analyze, cluster, labels_along_rays, measure_invariance, plots
 from magan_jax.plots.geometry import draw_dendrogram, draw_distances
+from magan_jax.plots.style import png_of
 
 NAMES = ["T-shirt/top", "Trousers", "Pullover", "Ankle boot"]
 KEY = jax.random.key(0)
@@ -71,12 +75,11 @@ def figures(study):
 
 def test_every_figure_keeps_everything_inside_its_edges(study):
     for figure in figures(study):
-        figure.canvas.draw()
+        figure.draw_without_rendering()
         width, height = figure.get_size_inches()
         box = figure.get_tightbbox()  # titles, ticks, labels and legends included
         assert -0.02 <= box.x0 <= box.x1 <= width + 0.02, figure.axes[0].get_title()
         assert -0.02 <= box.y0 <= box.y1 <= height + 0.02, figure.axes[0].get_title()
-        plt.close(figure)
 
 
 def test_every_axis_with_numbers_has_a_label(study):
@@ -84,7 +87,6 @@ def test_every_axis_with_numbers_has_a_label(study):
         for axis in figure.axes:
             if axis.lines or axis.patches:
                 assert axis.get_ylabel(), axis.get_title()
-        plt.close(figure)
 
 
 def test_shown_distances_are_the_analysis(study):
@@ -96,7 +98,6 @@ def test_shown_distances_are_the_analysis(study):
         texts = [t.get_text() for t in axis.texts]
         assert texts[1] == f"{analysis.distance[0, 1]:.2f}"
         assert texts[-1] == "–"
-    plt.close(figure)
 
 
 def test_many_classes_have_colours():
@@ -115,11 +116,9 @@ def test_names_of_classes_are_no_formulas_and_do_not_vanish(study):
         plots.plot_embeddings({"t": np.arange(8.0).reshape(4, 2)}, {"t": np.arange(4)}, odd),
     ]
     for figure in figures:
-        figure.canvas.draw()
+        png_of(figure)
     legend = figures[-1].legends or [figures[-1].axes[0].get_legend()]
     assert [text.get_text().strip() for text in legend[0].get_texts()] == odd
-    for figure in figures:
-        plt.close(figure)
 
 
 def test_epsilon_beyond_the_rays_is_not_cut_off(study):
@@ -127,7 +126,6 @@ def test_epsilon_beyond_the_rays_is_not_cut_off(study):
     far = [one._replace(epsilon=one.epsilon * 50) for one in analyses]
     (axis,) = plots.plot_epsilon([*far, far[0]], invariance, NAMES).axes
     assert axis.get_ylim()[1] > np.nanmax([one.epsilon for one in far])
-    plt.close(axis.figure)
 
 
 @pytest.mark.parametrize("which", [0, 1])
@@ -152,7 +150,6 @@ def test_a_measured_epsilon_that_is_a_lower_bound_is_not_drawn_as_measured(study
     ((label, fill),) = filled.items()
     assert label.startswith(whole_bar)
     assert fill
-    plt.close(figure)
 
 
 def test_a_distance_that_does_not_exist_is_a_dash_that_can_be_seen(study):
@@ -162,7 +159,6 @@ def test_a_distance_that_does_not_exist_is_a_dash_that_can_be_seen(study):
     colours = {text.get_text(): text.get_color() for text in axis.texts}
     assert colours == {"0.00": "white", "2.00": "black", "–": "black"}
     assert figure.axes[1].get_ylabel() == "of something"
-    plt.close(figure)
 
 
 def test_a_class_that_one_seed_lacks_is_shown_of_the_others():
@@ -170,7 +166,6 @@ def test_a_class_that_one_seed_lacks_is_shown_of_the_others():
     figure = plots.plot_epsilon_of_seeds({"ε": values}, NAMES[:3])
     heights = [bar.get_height() for bar in figure.axes[0].patches]
     np.testing.assert_allclose(heights, [0.2, 0.2, np.nan])
-    plt.close(figure)
     distances = np.stack([np.full((2, 2), v) for v in (1.0, 3.0, np.nan)])
     figure = plots.plot_distances_of_seeds(distances, NAMES[:2], 1000)
     mean, spread = (
@@ -178,17 +173,15 @@ def test_a_class_that_one_seed_lacks_is_shown_of_the_others():
     )
     np.testing.assert_allclose(mean, 2.0)
     np.testing.assert_allclose(spread, np.sqrt(2))
-    plt.close(figure)
 
 
 def test_numbers_on_logarithmic_axes_are_written_out(study):
     analyses, _, invariance, _ = study
     figure = plots.plot_epsilon(analyses, invariance, NAMES)
-    figure.canvas.draw()
+    figure.draw_without_rendering()
     shown = {t.get_text() for t in figure.axes[0].get_yticklabels(which="both")} - {""}
     assert {"0.01", "0.1", "1"} <= shown
     assert all(float(text) > 0 for text in shown)  # no "$10^{-1}$"
-    plt.close(figure)
 
 
 def test_colours_of_a_ray_change_where_it_leaves_its_class():
@@ -215,7 +208,6 @@ def test_colours_of_a_ray_change_where_it_leaves_its_class():
                 checked += 1
                 assert edge == pytest.approx(end)
     assert checked >= 4
-    plt.close(figure)
 
 
 @pytest.mark.parametrize("method", ["single", "average", "complete", "ward"])
@@ -224,7 +216,7 @@ def test_each_merge_shows_its_own_support_even_where_heights_are_equal(method):
     means = np.array([[0.0], [1.0], [10.0], [11.0], [30.0], [30.5]])
     merges = linkage(means, method)
     support = np.arange(len(merges)) / 100
-    figure, axis = plt.subplots()
+    axis = plt.figure().subplots()
     draw_dendrogram(axis, merges, list("abcdef"), support)
     names = [text.get_text() for text in axis.get_xticklabels()]
     pairs = {frozenset("ab"), frozenset("cd"), frozenset("ef")}
@@ -236,4 +228,19 @@ def test_each_merge_shows_its_own_support_even_where_heights_are_equal(method):
             shown[members] = text.get_text()
     for number, (one, other) in enumerate(merges[:3, :2].astype(int)):
         assert shown[frozenset(("abcdef"[one], "abcdef"[other]))] == f"{support[number]:.0%}"
-    plt.close(figure)
+
+
+def test_a_users_own_figures_stay_as_they_are():
+    program = """
+import matplotlib
+matplotlib.use("svg")
+before = dict(matplotlib.rcParams)
+import numpy as np
+from magan_jax import plots
+from magan_jax.plots.style import png_of
+png_of(plots.plot_epsilon_of_seeds({"e": np.ones((3, 2))}, ["a", "$b$"]))
+import matplotlib.pyplot as plt
+print(dict(matplotlib.rcParams) == before, plt.get_fignums())
+"""
+    found = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert found.stdout.strip() == "True []", found.stderr

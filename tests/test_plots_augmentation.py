@@ -1,6 +1,5 @@
 """Figures of the comparison of arms say what their arrays say."""
 
-import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 from matplotlib.colors import to_rgb
@@ -13,12 +12,6 @@ from magan_jax.plots.augmentation import (
     plot_purity,
 )
 from magan_jax.plots.style import GREY
-
-
-@pytest.fixture(autouse=True)
-def close():
-    yield
-    plt.close("all")
 
 
 def test_accuracies_are_means_with_bands():

@@ -30,8 +30,8 @@ from magan_jax.augmentation.pools import (
 from magan_jax.augmentation.settings import SynthesisConfig
 from magan_jax.augmentation.spreading import with_shares
 from magan_jax.augmentation.tuning import TuningConfig
-from magan_jax.latent.prior import standard_normal
 from magan_jax.latent.regions import Regions
+from magan_jax.prior import standard_normal
 from magan_jax.training.engine import Batch
 
 KEY = jax.random.key(0)

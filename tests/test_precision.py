@@ -9,14 +9,19 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from magan_jax.comparison.systems import chosen_config
+from magan_jax.latent.encodings import _of_block
 from magan_jax.parallel import DEVICES
+from magan_jax.prior import standard_normal
+from magan_jax.sampling import _block, _given, as_pytree
 from magan_jax.training.classifier import accuracy_function, classifier_function
 from magan_jax.training.classifier_config import ClassifierConfig
 from magan_jax.training.classifier_step import classifier_step, init_classifier
 from magan_jax.training.engine import Batch, chunk_function
-from magan_jax.training.gan import generator_function
+from magan_jax.training.gan import encoder_function, generator_function
 from magan_jax.training.gan_config import GANConfig
 from magan_jax.training.gan_step import gan_step, init_gan
+from magan_jax.training.vae import VAEConfig, init_vae, vae_functions
 
 SHAPE = (8, 8, 1)
 KEY = jax.random.key(0)
@@ -95,5 +100,41 @@ def test_trained_functions_are_float32_whatever_the_training_was():
         jax.jit(lambda z: classify(generate(z))).lower(jnp.zeros((4, 5))).as_text(),
         accuracy_function(c, 3).lower(c_state, DATA).as_text(),
     ):
-        assert "dot_general" in text
+        assert in_full_float32(text)
         assert "bf16" not in text
+
+
+def in_full_float32(text):
+    """Whether no product of a lowered program may be made of TF32 or bfloat16."""
+    products = [line for line in text.splitlines() if "stablehlo.dot_general" in line]
+    return bool(products) and all("HIGHEST, HIGHEST" in line for line in products)
+
+
+def test_images_are_made_as_precisely_as_the_labels_that_they_have():
+    weights = jnp.ones((5, 8))
+
+    def generate(z):
+        return z @ weights
+
+    assert not in_full_float32(jax.jit(generate).lower(jnp.zeros((4, 5))).as_text())
+    function, prior = as_pytree(generate), standard_normal(5)
+    assert in_full_float32(_given.lower(function, jnp.zeros((4, 5))).as_text())
+    assert in_full_float32(_block.lower(function, prior, KEY).as_text())
+    of_encoder = _of_block.lower(as_pytree(lambda x: (x @ weights.T, x)), jnp.zeros((4, 8)))
+    assert in_full_float32(of_encoder.as_text())
+
+
+@pytest.mark.parametrize("part", range(3))
+def test_autoencoders_are_used_in_full_float32(part):
+    config = VAEConfig(layers=(4,), latent_dim=2, dtype="bfloat16")
+    function = vae_functions(config, SHAPE, init_vae(KEY, config, SHAPE))[part]
+    given = jnp.zeros((3, *SHAPE)) if part == 0 else jnp.zeros((3, 2))
+    text = jax.jit(function).lower(given).as_text()
+    assert in_full_float32(text)
+    assert "bf16" not in text
+
+
+def test_encoders_of_a_gan_are_used_in_full_float32():
+    config = chosen_config("cluster_20", GANConfig(network="mlp"), None)
+    encode = encoder_function(config, SHAPE, init_gan(KEY, config, SHAPE))
+    assert in_full_float32(jax.jit(encode).lower(jnp.zeros((3, *SHAPE))).as_text())

@@ -133,6 +133,11 @@ def test_equal_distributions_have_the_density_and_coverage_expected():
     assert (np.abs(difference) < 4 * error).all()
 
 
+def test_a_number_of_fakes_that_cannot_be_is_refused():
+    with pytest.raises(ValueError, match="num_fake is -5; it must be a whole number, at least 1"):
+        expected_coverage(10, -5, 1)
+
+
 def test_known_neighbours_change_nothing():
     real, fake = PAIRS["shifted"]
     near = squared_neighbour_distances(real, 7)

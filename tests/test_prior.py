@@ -6,7 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from magan_jax.latent.prior import PRIORS, ClusterPrior, MixturePrior, PriorName, standard_normal
+from magan_jax.prior import PRIORS, ClusterPrior, MixturePrior, PriorName, standard_normal
 
 KEY = jax.random.key(0)
 N = 20_000

@@ -101,8 +101,8 @@ def test_each_divergence_looks_at_its_own_part():
     zero, one = jnp.zeros((4, 2)), jnp.ones((4, 2))
     spread = jnp.asarray(np.random.default_rng(2).normal(size=(4, 2)), jnp.float32)
     encoded = Encoded(one, zero, spread, -spread)
-    assert float(DIVERGENCES["elbo"](encoded)) == pytest.approx(1.0)  # ½ Σ μ² over 2 dimensions
-    assert float(DIVERGENCES["mmd"](encoded)) == pytest.approx(
+    assert float(DIVERGENCES["elbo"].of(encoded)) == pytest.approx(1.0)  # ½ Σ μ² over 2 dimensions
+    assert float(DIVERGENCES["mmd"].of(encoded)) == pytest.approx(
         discrepancy_by_pairs(np.asarray(spread), -np.asarray(spread)), rel=1e-4
     )
 

@@ -5,7 +5,7 @@ from functools import partial
 import jax
 import numpy as np
 
-from magan_jax.latent.networks import Classify
+from magan_jax.networks import Classify
 from throughput.latent_rows import analysis_of
 from throughput.search_rows import Search
 from throughput.turns import Row, Work, goals, printed_by, row_of, take_turns

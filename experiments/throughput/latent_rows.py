@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 
 from magan_jax import analyze
-from magan_jax.latent.networks import Classify, Generate
+from magan_jax.networks import Classify, Generate
 from magan_jax.training.classifier import classifier_function
 from magan_jax.training.classifier_step import init_classifier
 from magan_jax.training.gan import generator_function

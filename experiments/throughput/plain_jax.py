@@ -10,8 +10,8 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
+from magan_jax.images import scale_images
 from magan_jax.training.gan_config import GANConfig
-from magan_jax.training.images import scale_images
 from throughput.turns import Work
 
 

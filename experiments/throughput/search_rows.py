@@ -11,7 +11,7 @@ import numpy as np
 
 from magan_jax import Exits, analyze, bisect_epsilon
 from magan_jax.latent.labels import logits_and_finite
-from magan_jax.latent.networks import Classify, Generate
+from magan_jax.networks import Classify, Generate
 from magan_jax.training.classifier import classifier_function
 from magan_jax.training.classifier_step import classifier_step, init_classifier
 from magan_jax.training.engine import Batch, train

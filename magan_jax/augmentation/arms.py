@@ -7,7 +7,7 @@ so are chosen how much of a batch is synthetic, a threshold, ε or s, and how im
 
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 from magan_jax.augmentation.encoded import encoded_classes, encoded_images, encoded_means
 from magan_jax.augmentation.fitting import HALF, MOST, SHIFTED, UNMOVED, Moves
@@ -36,6 +36,10 @@ Part = Callable[[SoftBatch], SoftBatch]
 """Some of a pool's images, or their labels made hard; variants of one pool share its work."""
 
 
+Need = Literal["features", "autoencoder", "neighbourhoods"]
+"""Features learned without labels, an autoencoder, the mean label of latent neighbours."""
+
+
 class Variant(NamedTuple):
     """One setting of an arm.
 
@@ -62,11 +66,13 @@ class Arm(NamedTuple):
         title: for tables and figures.
         variants: among which validation images choose; of equals the first.
         from_latents: it is built on the latent space: class statistics, exits or neighbourhoods.
+        needs: what is trained or measured for it besides the GAN.
     """
 
     title: str
     variants: tuple[Variant, ...]
     from_latents: bool = False
+    needs: tuple[Need, ...] = ()
 
 
 SHARES = {"half of a batch": HALF, "nine tenths of a batch": MOST}
@@ -132,6 +138,7 @@ ARMS: dict[str, Arm] = {
         "+ neighbourhood labels",
         _with_more(Variant("s = 0.8", _FAR), Variant("s = 0.4", _NEAR)),
         from_latents=True,
+        needs=("neighbourhoods",),
     ),
     "hardened": Arm(
         "+ hard neighbourhood labels",
@@ -139,30 +146,36 @@ ARMS: dict[str, Arm] = {
             Variant("s = 0.8", _FAR, part=hardened), Variant("s = 0.4", _NEAR, part=hardened)
         ),
         from_latents=True,
+        needs=("neighbourhoods",),
     ),
     "features": Arm(
         "+ labels by D's and neighbours' features + classical",
         _with_more(Variant(pool=labelled_by_features, moves="classical")),
         from_latents=True,
+        needs=("features",),
     ),
     "graph": Arm(
         "+ labels spread over a graph + classical",
         _with_more(Variant(pool=spread_over_a_graph, moves="classical", part=half_made)),
         from_latents=True,
+        needs=("features",),
     ),
     "tuned": Arm(
         "+ labels by the tuned encoder + classical",
         _with_more(Variant(pool=labelled_by_tuning, moves="classical", part=half_made)),
         from_latents=True,
+        needs=("features",),
     ),
     "mixture": Arm(
         "+ G's and real images, tuned labels + classical",
         _with_more(Variant(pool=labelled_by_tuning, moves="classical")),
         from_latents=True,
+        needs=("features",),
     ),
     "unlabelled": Arm(
         "+ real images alone, tuned labels + classical",
         _with_more(Variant(pool=labelled_by_tuning, moves="classical", part=half_real)),
+        needs=("features",),
     ),
     "encoded_means": Arm(
         "+ an autoencoder's images around class means + classical",
@@ -173,6 +186,7 @@ ARMS: dict[str, Arm] = {
             )
         ),
         # not from_latents: an autoencoder's, of which the question about a GAN does not speak
+        needs=("autoencoder",),
     ),
     "encoded_images": Arm(
         "+ an autoencoder's images around single ones + classical",
@@ -183,6 +197,7 @@ ARMS: dict[str, Arm] = {
             )
         ),
         # not from_latents: an autoencoder's, of which the question about a GAN does not speak
+        needs=("autoencoder",),
     ),
     "combined": Arm(
         "+ pseudo-labels, shifts or neighbourhoods + classical",
@@ -195,21 +210,13 @@ ARMS: dict[str, Arm] = {
             Variant("pseudo", pseudo_labelled, "classical"),
             Variant("from 0.9", _SURE, "classical"),
         ),  # not from_latents: it may come to plain pseudo-labels
+        needs=("neighbourhoods",),
     ),
 }
 """By the name that `--arms` uses."""
 
-BY_FEATURES = ("features", "graph", "tuned", "mixture", "unlabelled")
-"""Arms that need features learned without labels."""
-
-BY_AUTOENCODER = ("encoded_means", "encoded_images")
-"""Arms that need an autoencoder."""
-
 CONTROL = "unlabelled"
 """What arms with labels by features are held against: no image of G is learned from there."""
-
-OF_NEIGHBOURHOODS = ("neighbourhoods", "hardened", "combined")
-"""Arms that need the mean label of latent neighbours."""
 
 CONTRASTS = (
     ("soft", "pseudo"),
@@ -224,9 +231,9 @@ BASELINES = ("real", "classical")
 """What the others are held against."""
 
 
-def any_of(arms: Iterable[str], group: Iterable[str]) -> bool:
-    """Whether one of the arms belongs to a group such as `BY_FEATURES`."""
-    return not set(arms).isdisjoint(group)
+def any_needs(arms: Iterable[str], what: Need) -> bool:
+    """Whether one of the arms needs this of `Sources`."""
+    return any(what in ARMS[name].needs for name in arms)
 
 
 def check_arms(arms: Sequence[str]) -> None:

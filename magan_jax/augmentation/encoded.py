@@ -12,12 +12,11 @@ import numpy as np
 
 from magan_jax.augmentation.pools import Sources
 from magan_jax.augmentation.rows import SoftBatch
+from magan_jax.images import quantise_images, scale_images
 from magan_jax.latent.conditional import conditional_images
 from magan_jax.latent.encodings import ClassLatents, class_latents
 from magan_jax.latent.regions import NoRegionError
-from magan_jax.latent.sampling import images_in_blocks
-from magan_jax.metrics.features import quantise_images
-from magan_jax.training.images import scale_images
+from magan_jax.sampling import images_in_blocks
 from magan_jax.training.vae import TrainedVAE
 
 # Streams of a pool's key, after those of `pools`.

@@ -12,12 +12,12 @@ import numpy as np
 import optax
 
 from magan_jax.augmentation.rows import EACH_ITS_OWN, Rows, SoftBatch, sets_to_rows, to_rows
+from magan_jax.images import random_mirror, random_shift, scale_images
 from magan_jax.models import Classifier
 from magan_jax.models.classifier import check_classifiable
 from magan_jax.training.classifier import classifier_in_use
 from magan_jax.training.engine import Batch
 from magan_jax.training.ensemble import member, stacked
-from magan_jax.training.images import random_mirror, random_shift, scale_images
 from magan_jax.training.optimizers import adamw_cosine
 
 

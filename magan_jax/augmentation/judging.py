@@ -8,11 +8,11 @@ import jax.numpy as jnp
 import numpy as np
 
 from magan_jax.augmentation.rows import SoftBatch
-from magan_jax.latent.networks import Classify
-from magan_jax.latent.sampling import as_pytree
+from magan_jax.images import scale_images
 from magan_jax.metrics import vendi_score
+from magan_jax.networks import Classify
+from magan_jax.sampling import as_pytree
 from magan_jax.training.engine import Batch
-from magan_jax.training.images import scale_images
 
 _JUDGED = 2_000
 """Synthetic images of a pool whose labels and diversity are judged."""

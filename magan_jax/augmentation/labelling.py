@@ -12,12 +12,12 @@ from magan_jax.augmentation.fitting import SHIFTED, Fit, FittingConfig, fit_all
 from magan_jax.augmentation.places import in_nine_places
 from magan_jax.blocks import in_blocks
 from magan_jax.errors import check_positive
+from magan_jax.images import scale_images
 from magan_jax.latent.labels import check_finite, check_latents, logits_and_finite
-from magan_jax.latent.networks import Classify, Generate, Networks, take_apart
-from magan_jax.latent.sampling import as_pytree
+from magan_jax.networks import Classify, Generate, Networks, take_apart
+from magan_jax.sampling import as_pytree
 from magan_jax.training.engine import Batch
 from magan_jax.training.ensemble import stacked
-from magan_jax.training.images import scale_images
 
 _BLOCK = 500
 """Latents labelled at once."""

@@ -157,7 +157,7 @@ def neighbourhood_entry(found: Sequence[Neighbourhoods | None]) -> dict[str, Any
         "classes": int(both.sum()),
         "rank_correlation": correlation,
         "rank_correlation_reason": reason,
-        "classes_reason": None if both.all() else absent,
+        "reason": None if both.all() else absent,
     }
 
 

@@ -13,7 +13,7 @@ import jax
 from magan_jax.augmentation.fitting import SHIFTED, fit
 from magan_jax.augmentation.judging import Judge
 from magan_jax.files import digest_of
-from magan_jax.run import Run
+from magan_jax.run import GAN_STREAM, Run
 from magan_jax.runtime import first_host_says
 from magan_jax.training.classifier import last_layer_in_use
 from magan_jax.training.contrast import train_contrast
@@ -29,10 +29,7 @@ def generator_of(run: Run) -> TrainedGAN:
     """This run's own, where it is finished; else that of fashion.py's run, where that is there and
     nothing asks for a new one; else one that is trained alike."""
     config = run.config
-    single = replace(
-        run, config=replace(config, num_seeds=1), trainings={"gan": {"gan": config.gan}}
-    )
-    stage = single.stage("gan")
+    stage = run.single_stage("gan", {"gan": config.gan})
     default = f"fashion-{run.dataset.name}-{run.preset}-seed{config.seed}"
     folder = Path(config.fashion_workdir or Path("runs") / default) / "checkpoints" / "gan"
     there = stage._replace(folder=folder, restart=False)
@@ -46,7 +43,7 @@ def generator_of(run: Run) -> TrainedGAN:
             "settings, this seed and these data; give its settings (--gan...), or leave it out."
         )
     return train_gan(
-        single.keys(1)[0],
+        run.keys(GAN_STREAM)[0],
         config.gan,
         run.dataset.train_images,
         stage=stage,
@@ -100,11 +97,7 @@ def autoencoder_of(run: Run) -> TrainedVAE:
 
 def autoencoder_stage(run: Run) -> Stage:
     """Where the autoencoder is kept."""
-    config = run.config
-    single = replace(
-        run, config=replace(config, num_seeds=1), trainings={"vae": {"vae": config.vae}}
-    )
-    return single.stage("vae")
+    return run.single_stage("vae", {"vae": run.config.vae})
 
 
 def trained_digest(
@@ -129,9 +122,7 @@ def contrast_stage(run: Run, gan: TrainedGAN | None = None) -> Stage:
     """Where the encoder is kept; it has one seed, as the GAN has, and is of this very GAN, be
     there another of the same settings; None stands for any."""
     config = run.config
-    settings = {"contrast": {"gan": config.gan, "contrast": config.contrast}}
-    single = replace(run, config=replace(config, num_seeds=1), trainings=settings)
-    stage = single.stage("contrast")
+    stage = run.single_stage("contrast", {"gan": config.gan, "contrast": config.contrast})
     digest = None if gan is None else digest_of(gan.progress.state)
     return stage._replace(description=stage.description | {GAN_DIGEST: digest})
 

@@ -16,15 +16,15 @@ from magan_jax.augmentation.rows import SoftBatch
 from magan_jax.augmentation.settings import SynthesisConfig
 from magan_jax.augmentation.spreading import image_vectors, spread_labels
 from magan_jax.augmentation.tuning import fine_tune
+from magan_jax.images import quantise_images
 from magan_jax.latent.analysis import Analysis
 from magan_jax.latent.invariance import measure_invariance
 from magan_jax.latent.labels import Labels, label_latents
-from magan_jax.latent.networks import Classify, Generate
-from magan_jax.latent.prior import Prior
 from magan_jax.latent.regions import Regions, regions_around_anchors, regions_around_means
-from magan_jax.latent.sampling import images_in_blocks
 from magan_jax.latent.synthesis import Shape, synthesize
-from magan_jax.metrics.features import quantise_images
+from magan_jax.networks import Classify, Generate
+from magan_jax.prior import Prior
+from magan_jax.sampling import images_in_blocks
 from magan_jax.training.engine import Batch
 from magan_jax.training.standardised import Features
 from magan_jax.training.vae import TrainedVAE

@@ -157,24 +157,24 @@ def _difference_entry(found: PairedDifference) -> dict[str, Any]:
 def _arm_entry(found: Sequence[ArmTrial], tested: np.ndarray, titles: list[str]) -> dict[str, Any]:
     pools = [one.pool for one in found if one.pool is not None]
     diversity = [pool.diversity for pool in pools if np.isfinite(pool.diversity)]
+    without = None if pools else "no synthetic images"
     return {
-        "test_accuracy": _over_seeds(list(tested)),
+        "test_accuracy": over_seeds(list(tested)),
         "variants": titles,
         "validation_accuracy": [list(one.validation) for one in found],
         "chosen_variant": [titles[one.chosen] for one in found],
         "without_images": _without_images(found, titles),
         "seeds_with_images": len(pools),
-        "synthetic_images": _over_seeds([p.size for p in pools]) if pools else None,
+        "synthetic_images": over_seeds([p.size for p in pools]) if pools else None,
         "of_class": [p.of_class for p in pools],
+        "of_class_reason": "null for a class without images",
         "classes_without_images": _classes_without_images(pools),
-        "purity": _over_seeds([p.purity for p in pools]) if pools else None,
-        "diversity": _over_seeds(diversity) if diversity else None,
-        "images_reason": None if pools and diversity else "no synthetic images, or too few",
+        "purity": over_seeds([p.purity for p in pools]) if pools else None,
+        "diversity": over_seeds(diversity) if diversity else None,
+        "synthetic_images_reason": without,
+        "purity_reason": without,
+        "diversity_reason": None if diversity else "no synthetic images, or too few",
     }
-
-
-def _over_seeds(values: Sequence[float]) -> dict[str, Any]:
-    return over_seeds(values) | {"reason": None if len(values) > 1 else "one seed has no deviation"}
 
 
 def _without_images(found: Sequence[ArmTrial], titles: list[str]) -> list[dict[str, Any]]:

@@ -10,7 +10,7 @@ from magan_jax.augmentation.drafts import Attempt, Draft
 from magan_jax.augmentation.fitting import Fit, FittingConfig, fit_all
 from magan_jax.augmentation.judging import Judge, PoolJudgement, accuracy, judge_pool
 from magan_jax.augmentation.neighbourhoods import Neighbourhoods
-from magan_jax.latent.networks import Classify
+from magan_jax.networks import Classify
 
 
 class ArmTrial(NamedTuple):

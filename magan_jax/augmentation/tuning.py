@@ -11,9 +11,9 @@ import optax
 
 from magan_jax.augmentation.rows import Rows, SoftBatch, to_rows
 from magan_jax.errors import check_positive
-from magan_jax.latent.networks import Classify
+from magan_jax.images import random_appearance, scale_images
+from magan_jax.networks import Classify
 from magan_jax.training.engine import Batch
-from magan_jax.training.images import random_appearance, scale_images
 from magan_jax.training.optimizers import adamw_cosine
 
 

@@ -64,9 +64,9 @@ def check_claims(small: Study, large: Study, class_names: Sequence[str]) -> list
         epsilon_of_top(small.analysis, large.analysis),
         along_sigma(small, large, class_names),
         beyond_epsilon(small, large, class_names),
-        random_signs(small.purity, large.purity, class_names),
+        random_signs(small.purities.paper, large.purities.paper, class_names),
         distinct_means(small.analysis, large.analysis),
-        linkages(*pair, small.analysis.num_samples),
+        linkages(*pair, small.analysis.num_samples, class_names),
         ward_clusters(*pair, class_names),
         map_clusters(*pair, class_names),
     ]

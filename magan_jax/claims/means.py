@@ -66,7 +66,10 @@ def nearest_of_top(small: Analysis, large: Analysis, names: Sequence[str]) -> Cl
         return f"{names[nearest]}, {analysis.nearest_distance[TOP]:.2f}"
 
     value, interval = small.nearest_distance[TOP], ends_at(small.nearest_distance_interval, TOP)
-    others = np.sort(np.delete(small.distance[TOP], TOP))[:2]
+    others = np.sort(np.delete(small.distance[TOP], TOP))
+    others = others[np.isfinite(others)]
+    runner_up = f"the runner-up is {others[1] - others[0]:.2f} further; " if len(others) > 1 else ""
+    nine = "nine" if len(others) == 9 else len(others)
     decided = claim_of_number(
         "the nearest class of T-shirt/top is shirt, at distance 2",
         "Section 4, Figure 9",
@@ -74,8 +77,8 @@ def nearest_of_top(small: Analysis, large: Analysis, names: Sequence[str]) -> Cl
         small,
         (value, interval),
         (large.nearest_distance[TOP], ends_at(large.nearest_distance_interval, TOP)),
-        f"the runner-up is {others[1] - others[0]:.2f} further; d_min is the smallest of nine "
-        f"noisy distances, debiased {small.nearest_distance_debiased[TOP]:.2f}",
+        f"{runner_up}d_min is the smallest of {nine} noisy distances, debiased "
+        f"{small.nearest_distance_debiased[TOP]:.2f}",
     )
     holds = decided.holds
     if holds is not None:

@@ -7,6 +7,20 @@ from magan_jax.latent.clustering import Clustering
 from magan_jax.latent.invariance import Invariance, Purity
 
 
+class Purities(NamedTuple):
+    """How many random shifts keep the class, inside each ε.
+
+    Attributes:
+        paper: inside the paper's ε, of which a claim speaks.
+        debiased: inside the debiased one.
+        measured: inside the measured one.
+    """
+
+    paper: Purity
+    debiased: Purity
+    measured: Purity
+
+
 class Study(NamedTuple):
     """What is known of one generator at one N.
 
@@ -14,10 +28,10 @@ class Study(NamedTuple):
         analysis: class statistics.
         clustering: of the class means; None where there are too few classes.
         invariance: measured exits from these means.
-        purity: of random shifts inside the paper's ε of this analysis.
+        purities: of random shifts inside the ε of this analysis.
     """
 
     analysis: Analysis
     clustering: Clustering | None
     invariance: Invariance
-    purity: Purity
+    purities: Purities

@@ -9,10 +9,10 @@ from sklearn.manifold import TSNE
 from magan_jax.comparison.outcome import Embedding, Exploration, Outcome
 from magan_jax.latent.ascent import ascend
 from magan_jax.latent.labels import label_latents
-from magan_jax.latent.networks import Classify, Generate
-from magan_jax.latent.prior import Prior
-from magan_jax.latent.sampling import images_of
 from magan_jax.metrics import Extractor, features_of
+from magan_jax.networks import Classify, Generate
+from magan_jax.prior import Prior
+from magan_jax.sampling import images_of
 
 # Streams of the key: what is drawn of one system does not depend on which others there are.
 _UNTRAINED, _PLAIN, _CLUSTERED, _STARTS = range(4)

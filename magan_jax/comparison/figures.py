@@ -11,8 +11,8 @@ from magan_jax import plots
 from magan_jax.comparison.outcome import Exploration, Outcome
 from magan_jax.comparison.results import METRICS
 from magan_jax.figures import FigureEntry
-from magan_jax.latent.prior import ClusteredPrior
-from magan_jax.latent.sampling import images_of, sample_images
+from magan_jax.prior import ClusteredPrior
+from magan_jax.sampling import images_of, sample_images
 
 
 def systems_figures(
@@ -84,7 +84,11 @@ def _measured(trained: Mapping[str, Outcome]) -> list[FigureEntry]:
             "Precision against recall: ours filled, the report's own numbers hollow (their "
             "features differ, so only orders compare).",
             plots.plot_precision_recall(
-                points, {title: one.system.reported for title, one in trained.items()}
+                points,
+                {
+                    title: (one.system.reported.precision, one.system.reported.recall)
+                    for title, one in trained.items()
+                },
             ),
         ),
         FigureEntry(

@@ -14,7 +14,7 @@ from magan_jax.metrics import Scores
 from magan_jax.training.gan import TrainedGAN
 
 
-class Judged(NamedTuple):
+class JudgedGAN(NamedTuple):
     """One trained generator of a system.
 
     Attributes:
@@ -44,7 +44,7 @@ class Outcome(NamedTuple):
     """
 
     system: System
-    judged: Sequence[Judged]
+    judged: Sequence[JudgedGAN]
     failure: str | None = None
 
 

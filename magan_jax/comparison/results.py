@@ -6,8 +6,9 @@ from typing import Any
 import numpy as np
 
 from magan_jax.comparison.orders import Order, difference
-from magan_jax.comparison.outcome import Exploration, Judged, Outcome
+from magan_jax.comparison.outcome import Exploration, JudgedGAN, Outcome
 from magan_jax.comparison.systems import SYSTEMS
+from magan_jax.latent.invariance import Invariance
 from magan_jax.results import over_seeds, score_entry
 
 METRICS = ("frechet_distance", "precision", "recall")
@@ -58,7 +59,7 @@ def _method_entry(outcome: Outcome) -> dict[str, Any]:
     }
 
 
-def missing_classes(judged: Judged) -> list[int]:
+def missing_classes(judged: JudgedGAN) -> list[int]:
     """Classes that no latent of the analysis gives: a sign of collapse."""
     return [int(k) for k in np.flatnonzero(judged.analysis.counts == 0)]
 
@@ -162,16 +163,16 @@ def _across(values: Sequence[float]) -> str:
     return f"{np.mean(values):.2f}{spread}"
 
 
-def _names(judged: Sequence[Judged]) -> list[str]:
+def _names(judged: Sequence[JudgedGAN]) -> list[str]:
     return list(judged[0].scores) if judged else []
 
 
-def _conditions(judged: Judged, name: str) -> dict[str, Any]:
+def _conditions(judged: JudgedGAN, name: str) -> dict[str, Any]:
     """What a number depends on besides the images, and the real images' own value."""
     return {k: v for k, v in score_entry(judged.scores[name]).items() if k != "value"}
 
 
-def _latent_entry(judged: Sequence[Judged]) -> dict[str, Any] | None:
+def _latent_entry(judged: Sequence[JudgedGAN]) -> dict[str, Any] | None:
     """The latent geometry of a system, in a few numbers per seed."""
     if not judged:
         return None
@@ -191,9 +192,17 @@ def _latent_entry(judged: Sequence[Judged]) -> dict[str, Any] | None:
         ),
         "spread": over_seeds([mean_over_classes(a.spread) for a in analyses]),
         "epsilon_debiased": over_seeds([mean_over_classes(a.epsilon_debiased) for a in analyses]),
-        "epsilon_measured": over_seeds([mean_over_classes(e.measured) for e in exits]),
+        "epsilon_measured": over_seeds([mean_over_classes(measured_exits(e)) for e in exits]),
+        "classes_measured": over_seeds([np.isfinite(measured_exits(e)).sum() for e in exits]),
         "class_entropy": over_seeds([_entropy(a.counts) for a in analyses]),
     }
+
+
+def measured_exits(exits: Invariance) -> np.ndarray:
+    """`[K]`: measured ε; NaN where it is only a lower bound, and where the mean itself has another
+    label: there is no way out of where one is not."""
+    own = exits.prototype_label == np.arange(len(exits.measured))
+    return np.where(own & ~exits.measured_censored, exits.measured, np.nan)
 
 
 def _entropy(counts: np.ndarray) -> float:

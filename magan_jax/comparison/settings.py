@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+from magan_jax.errors import check_positive
+
 
 @dataclass(frozen=True)
 class JudgingConfig:
@@ -17,6 +19,7 @@ class JudgingConfig:
 
 def check_judging_config(config: JudgingConfig) -> None:
     """Refuse settings that cannot work, naming the field; to be called before any training."""
+    check_positive("judging.num_images", config.num_images)
     for name in ("k_precision", "k_density"):
         k = getattr(config, name)
         if not 1 <= k < config.num_images:

@@ -7,7 +7,7 @@ import numpy as np
 from scipy.stats import t as student_t
 
 from magan_jax.comparison.orders import Verdict
-from magan_jax.conditional.outcome import Judged, Outcomes
+from magan_jax.conditional.outcome import JudgedVAE, Outcomes
 from magan_jax.conditional.systems import SYSTEMS, TABLE_4, Published
 from magan_jax.conditional.trade_off import accuracy_at
 from magan_jax.latent.scale_search import NUM_DRAWS, THETAS
@@ -148,7 +148,7 @@ def _table_row(outcomes: Outcomes, row: Published) -> list[Claim]:
     assert row.theta is not None
     place = np.isclose(THETAS, row.theta).argmax() * len(NUM_DRAWS) + NUM_DRAWS.index(row.num_draws)
     judged = outcomes[row.system].judged
-    found: dict[str, tuple[float, Callable[[Judged], np.ndarray]]] = {
+    found: dict[str, tuple[float, Callable[[JudgedVAE], np.ndarray]]] = {
         "cosine": (row.cosine, lambda one: one.grid.scores.cosine[place]),
         "accuracy": (row.accuracy, lambda one: one.grid.scores.accuracy[place]),
     }

@@ -7,16 +7,16 @@ import numpy as np
 
 from magan_jax import plots
 from magan_jax.blocks import evenly_spaced
-from magan_jax.conditional.outcome import Judged, Outcome, Outcomes
+from magan_jax.conditional.outcome import JudgedVAE, Outcome, Outcomes
 from magan_jax.conditional.results import keeps_mean
 from magan_jax.conditional.systems import SAMPLERS, TABLE_4
 from magan_jax.conditional.trade_off import trade_off
 from magan_jax.figures import FigureEntry
+from magan_jax.images import scale_images
 from magan_jax.latent.conditional import ConditionalScores, conditional_images
-from magan_jax.latent.sampling import images_of
 from magan_jax.plots.conditional import Curve, Mark
 from magan_jax.run import Run
-from magan_jax.training.images import scale_images
+from magan_jax.sampling import images_of
 from magan_jax.training.vae import reconstructed
 
 _SHOWN = 12  # images in a row
@@ -186,7 +186,7 @@ def _thetas(outcome: Outcome, names: Any) -> FigureEntry:
     )
 
 
-def _by_separation(judged: Judged) -> np.ndarray:
+def _by_separation(judged: JudgedVAE) -> np.ndarray:
     """Dimensions, that in which the classes are most apart first."""
     between = judged.latents.mean.var(axis=0)
     within = np.mean(judged.latents.std**2, axis=0)

@@ -40,7 +40,7 @@ class Sampler(NamedTuple):
     metrics: Scores
 
 
-class Judged(NamedTuple):
+class JudgedVAE(NamedTuple):
     """One trained autoencoder of a system.
 
     Attributes:
@@ -90,7 +90,7 @@ class Outcome(NamedTuple):
     """
 
     system: System
-    judged: Sequence[Judged]
+    judged: Sequence[JudgedVAE]
     failure: str | None = None
 
 

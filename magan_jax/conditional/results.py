@@ -6,9 +6,10 @@ from typing import Any
 import numpy as np
 
 from magan_jax.conditional.claims import Claim
-from magan_jax.conditional.outcome import Judged, Outcome, Outcomes, Sampler
+from magan_jax.conditional.outcome import JudgedVAE, Outcome, Outcomes, Sampler
 from magan_jax.conditional.systems import SAMPLERS, TABLE_4
 from magan_jax.latent.conditional import ConditionalScores
+from magan_jax.objectives.variational import DIVERGENCES
 from magan_jax.results import over_seeds, score_entry
 
 METRICS = ("frechet_distance", "precision", "recall", "density", "coverage")
@@ -34,6 +35,7 @@ def _system_entry(outcome: Outcome) -> dict[str, Any]:
         "seconds": judged[0].vae.progress.seconds,
         "reconstruction": over_seeds([one.reconstruction for one in judged]),
         "divergence_at_end": over_seeds([last_epoch(one, system.divergence) for one in judged]),
+        "divergence_label": DIVERGENCES[system.divergence].label,
         "train_accuracy": over_seeds([one.train_accuracy for one in judged]),
         "test_accuracy": over_seeds([one.classifier.test_accuracy for one in judged]),
         "reconstructed": _scores_entry([one.reconstructed for one in judged]),
@@ -61,7 +63,7 @@ def _system_entry(outcome: Outcome) -> dict[str, Any]:
     }
 
 
-def last_epoch(judged: Judged, name: str) -> float:
+def last_epoch(judged: JudgedVAE, name: str) -> float:
     """The mean of a logged number over the last epoch."""
     progress = judged.vae.progress
     return float(progress.history[name][-progress.steps_per_epoch :].mean())
@@ -100,7 +102,7 @@ def _sampler_entry(samplers: Sequence[Sampler]) -> dict[str, Any]:
     }
 
 
-def _latent_entry(judged: Sequence[Judged]) -> dict[str, Any]:
+def _latent_entry(judged: Sequence[JudgedVAE]) -> dict[str, Any]:
     """Where the classes lie: by the encoder, and by the labels of the prior's latents."""
 
     def over(numbers: Sequence[float]) -> dict[str, Any]:
@@ -127,22 +129,25 @@ def _latent_entry(judged: Sequence[Judged]) -> dict[str, Any]:
     }
 
 
-def keeps_mean(judged: Judged) -> np.ndarray:
+def keeps_mean(judged: JudgedVAE) -> np.ndarray:
     """Bool `[K]`: the image of the class's mean has its label."""
     label = judged.exits.prototype_label
     return np.asarray(label == np.arange(len(label)))
 
 
-def exit_quantiles(judged: Judged) -> np.ndarray:
+def exit_quantiles(judged: JudgedVAE) -> np.ndarray:
     """`[K]`: the θ at which 5 % of the draws around a class mean have left its class.
 
-    NaN where the mean itself has another label: there is no way out of where one is not.
+    NaN where the mean itself has another label, since there is no way out of where one is not, and
+    where so few draws leave before the end of the search that this would be a lower bound.
     """
-    quantiles = np.quantile(judged.exits.epsilon, 0.05, axis=1)
-    return np.where(keeps_mean(judged), quantiles, np.nan)
+    exits = judged.exits
+    leave = np.mean(~exits.censored, axis=1) > 0.05
+    quantiles = np.quantile(exits.epsilon, 0.05, axis=1)
+    return np.where(keeps_mean(judged) & leave, quantiles, np.nan)
 
 
-def means_apart(judged: Judged) -> np.ndarray:
+def means_apart(judged: JudgedVAE) -> np.ndarray:
     """`[K]`: from a class's mean by the encoder to its mean by labels, in spreads of the former."""
     away = np.linalg.norm(judged.analysis.mean - judged.latents.mean, axis=1)
     return away / np.linalg.norm(judged.latents.std, axis=1)
@@ -214,7 +219,7 @@ def latents_markdown(results: Mapping[str, Any]) -> str:
         cells = [
             system["title"],
             _across(system["reconstruction"], 1),
-            _across(system["divergence_at_end"], 4 if system["divergence"] == "mmd" else 1),
+            _across(system["divergence_at_end"], _digits_of(system["divergence_at_end"])),
             *(_across(latent[name], digits) for name, digits in _LATENT.items()),
         ]
         lines.append("| " + " | ".join(cells) + " |")
@@ -241,6 +246,11 @@ def _shown_metrics(metrics: Mapping[str, Any]) -> list[str]:
 def _in_a_cell(text: str) -> str:
     """As one cell of a Markdown table."""
     return " ".join(text.split()).replace("|", "\\|")
+
+
+def _digits_of(entry: Mapping[str, Any]) -> int:
+    """After the point: nats are tens, a squared discrepancy is a thousandth."""
+    return 1 if abs(entry["mean"] or 0.0) >= 1 else 4
 
 
 def _across(entry: Mapping[str, Any], digits: int) -> str:

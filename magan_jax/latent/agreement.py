@@ -47,7 +47,8 @@ class Agreement(NamedTuple):
 
     Attributes:
         classes: `[V]`, these classes.
-        distance: Spearman's correlation of the distances of class means.
+        distance: Spearman's correlation of the distances of class means; 0 with a generator whose
+            distances are all equal, which have no order.
         nearest: share of classes with the same nearest class.
         cophenetic: by linkage, Spearman's correlation of the cophenetic distances: do the
             dendrograms join the same classes at the same rank?

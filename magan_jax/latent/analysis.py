@@ -11,9 +11,9 @@ from magan_jax.latent.geometry import Interval, geometry, permutation_p_values, 
 from magan_jax.latent.intervals import intervals_of
 from magan_jax.latent.labels import check_finite, check_key, label_latents
 from magan_jax.latent.moments import Moments, merge_all, standard_deviation
-from magan_jax.latent.networks import Classify, Generate, chosen_batch_size, take_apart
-from magan_jax.latent.prior import Prior, standard_normal
 from magan_jax.latent.stream import LabelledStream, compiled_stream, empty_stream, label_stream
+from magan_jax.networks import Classify, Generate, chosen_batch_size, take_apart
+from magan_jax.prior import Prior, standard_normal
 
 
 class Analysis(NamedTuple):

@@ -14,7 +14,7 @@ import numpy as np
 
 from magan_jax.errors import check_positive
 from magan_jax.latent.labels import check_finite, check_latents, logits_and_finite
-from magan_jax.latent.networks import (
+from magan_jax.networks import (
     Classify,
     Generate,
     Networks,

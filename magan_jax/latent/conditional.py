@@ -17,7 +17,7 @@ import numpy as np
 from magan_jax.errors import NetworkOutputError, check_positive
 from magan_jax.latent.encodings import ClassLatents
 from magan_jax.latent.labels import check_finite, check_key, label_and_finite
-from magan_jax.latent.networks import (
+from magan_jax.networks import (
     Classify,
     Generate,
     Networks,
@@ -25,8 +25,8 @@ from magan_jax.latent.networks import (
     chosen_batch_size,
     take_apart,
 )
-from magan_jax.latent.sampling import images_in_blocks
 from magan_jax.parallel import DEVICES, device_count, local_part, on_devices
+from magan_jax.sampling import images_in_blocks
 
 
 class ConditionalScores(NamedTuple):

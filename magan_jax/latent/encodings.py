@@ -9,7 +9,7 @@ import numpy as np
 
 from magan_jax.blocks import in_blocks
 from magan_jax.errors import NetworkOutputError, check_positive
-from magan_jax.latent.sampling import as_pytree
+from magan_jax.sampling import as_pytree
 
 Encode = Callable[[jax.Array], tuple[jax.Array, jax.Array]]
 """`images [n, H, W, C] -> mean [n, d], logarithm of the variance [n, d]` of q(z|x)."""
@@ -117,4 +117,5 @@ def _encoded(encode: Encode, images: np.ndarray) -> tuple[np.ndarray, np.ndarray
 
 @jax.jit
 def _of_block(encode: Encode, images: jax.Array) -> tuple[jax.Array, jax.Array]:
-    return encode(images)
+    with jax.default_matmul_precision("highest"):  # as labels are (see `magan_jax.latent.labels`)
+        return encode(images)

@@ -21,7 +21,7 @@ from magan_jax.latent.labels import (
     label_and_finite,
     logits_and_finite_image,
 )
-from magan_jax.latent.networks import (
+from magan_jax.networks import (
     Classify,
     Generate,
     Networks,

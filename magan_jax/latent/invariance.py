@@ -14,7 +14,7 @@ from magan_jax.latent.analysis import Analysis
 from magan_jax.latent.exits import bisect_epsilon
 from magan_jax.latent.geometry import Interval
 from magan_jax.latent.labels import check_key, label_latents
-from magan_jax.latent.networks import Classify, Generate
+from magan_jax.networks import Classify, Generate
 
 MEASURED_QUANTILE = 0.05
 """The measured ε of a class is this quantile of its exits over random directions: 95 % of the
@@ -113,9 +113,7 @@ def measure_invariance(
     """
     check_key(key)
     num_directions = check_positive("num_directions", num_directions)
-    valid = np.flatnonzero(analysis.valid)
-    if not len(valid):
-        raise ValueError("no class has two latents; draw more of them (num_samples).")
+    valid = _valid(analysis)
     mean, std = analysis.mean[valid], analysis.std[valid]
     num_classes, latent_dim = analysis.mean.shape
     # Signs of class k come from fold_in(key, k): a missing class changes nothing for the others.
@@ -232,9 +230,24 @@ def labels_along_rays(
     batch_size: int | None = None,
     num_devices: int | None = None,
 ) -> RayLabels:
-    """Labels at μ_k + p σ_k for p from −reach to reach, for every class."""
+    """Labels at μ_k + p σ_k for p from −reach to reach, for every class (Equation 4's shifts).
+
+    Args:
+        generate, classify: see `analyze`.
+        analysis: class means and standard deviations.
+        reach: in standard deviations, to either side.
+        num_points: P, evenly spaced, both ends among them.
+        batch_size, num_devices: see `label_latents`.
+
+    Raises:
+        ValueError: for a reach or a number of points that is not positive, if no class has
+            statistics, and for what `label_latents` refuses.
+    """
+    if not (reach > 0 and np.isfinite(reach)):
+        raise ValueError(f"reach is {reach}; it must be positive and finite.")
+    num_points = check_positive("num_points", num_points)
+    valid = _valid(analysis)
     position = np.linspace(-reach, reach, num_points)
-    valid = np.flatnonzero(analysis.valid)
     num_classes, latent_dim = analysis.mean.shape
     rays = analysis.mean[valid, None] + position[:, None] * analysis.std[valid, None]
     found = label_latents(
@@ -290,6 +303,14 @@ def _quantile_ranks(
     high = int(binom.ppf(1 - tail, n, quantile))
     rank = max(int(np.ceil(quantile * n)) - 1, 0)
     return (low if low >= 0 else None), rank, (high if high < n else None)
+
+
+def _valid(analysis: Analysis) -> np.ndarray:
+    """The classes that have statistics, of which there must be some."""
+    valid = np.flatnonzero(analysis.valid)
+    if not len(valid):
+        raise ValueError("no class has two latents; draw more of them (num_samples).")
+    return valid
 
 
 def _scatter(

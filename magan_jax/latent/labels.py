@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from magan_jax.errors import NetworkOutputError
-from magan_jax.latent.networks import (
+from magan_jax.networks import (
     Classify,
     Generate,
     Networks,

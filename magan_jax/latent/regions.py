@@ -11,8 +11,8 @@ from magan_jax.latent.analysis import Analysis
 from magan_jax.latent.exits import bisect_epsilon
 from magan_jax.latent.invariance import random_signs
 from magan_jax.latent.labels import check_key, label_latents
-from magan_jax.latent.networks import Classify, Generate
-from magan_jax.latent.prior import Prior, standard_normal
+from magan_jax.networks import Classify, Generate
+from magan_jax.prior import Prior, standard_normal
 
 _BLOCK = 1000
 """Latents among which anchors are looked for at once; block b is drawn from `fold_in(key, b)`."""

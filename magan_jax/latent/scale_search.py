@@ -10,7 +10,7 @@ from tqdm import tqdm
 from magan_jax.errors import check_positive
 from magan_jax.latent.conditional import ConditionalScores, score_conditional
 from magan_jax.latent.encodings import ClassLatents
-from magan_jax.latent.networks import Classify, Generate
+from magan_jax.networks import Classify, Generate
 
 THETAS = np.round(np.linspace(0, 1, 11), 1)
 """The report's grid of θ."""

@@ -7,7 +7,7 @@ block are merged into those of the stream.
 """
 
 from collections.abc import Callable
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any, NamedTuple
 
 import jax
@@ -17,9 +17,9 @@ from tqdm import tqdm
 
 from magan_jax.latent.labels import label_and_finite, logits_and_finite_image
 from magan_jax.latent.moments import Moments, add_rows, group_sums, merge, merge_over_axis
-from magan_jax.latent.networks import Networks, check_networks
-from magan_jax.latent.prior import Prior
+from magan_jax.networks import Networks, check_networks
 from magan_jax.parallel import DEVICES, device_count, everywhere, on_devices
+from magan_jax.prior import Prior
 
 BLOCK = 1000
 """Latents within which labels are permuted, and the least that one loop iteration draws."""
@@ -30,6 +30,10 @@ _SEGMENT_ITERATIONS = 50
 _PER_GROUP = 100
 """Latents for each class and part, on average, after which float32 hands over to the host: not
 more often, for what is handed over grows with the classes."""
+
+_NUMBERS_IN_CACHES = 400_000
+"""Random numbers that a CPU makes at once: of 1600 dimensions 250 latents take 0.6 to 0.85 of the
+time of 1000."""
 
 REPLICATES = 20
 """Disjoint parts of the stream for the jackknife: latent i belongs to part i mod REPLICATES."""
@@ -84,6 +88,7 @@ def compiled_stream(
     check_networks(networks, latent_dim, num_classes)
     _check_prior(prior, latent_dim)
     drawn = _drawn_at_once(batch_size)
+    in_caches = _drawn_in_caches(drawn, latent_dim)
 
     def draw(key: jax.Array, index: jax.Array) -> jax.Array:
         return prior(jax.random.fold_in(key, index), 1)[0]
@@ -115,7 +120,7 @@ def compiled_stream(
         def iteration(number: jax.Array, so_far: LabelledStream) -> LabelledStream:
             first = (number * devices + jax.lax.axis_index(DEVICES).astype(jnp.uint32)) * drawn
             index = first + jnp.arange(drawn, dtype=jnp.uint32)
-            latents = jax.vmap(draw, (None, 0))(latent_key, index)
+            latents = jax.lax.map(partial(draw, latent_key), index, batch_size=in_caches)
             found, finite = label(arrays, latents)
             wanted = index < end
             bad = jnp.sum(wanted & ~finite, dtype=jnp.int32)
@@ -222,6 +227,14 @@ def label_stream(
 def _drawn_at_once(batch_size: int) -> int:
     """Latents that one device draws in one iteration: whole blocks."""
     return max(1, batch_size // BLOCK) * BLOCK
+
+
+def _drawn_in_caches(drawn: int, latent_dim: int) -> int:
+    """How many of these latents are drawn together, whose bits and numbers a CPU's caches hold."""
+    if jax.default_backend() != "cpu":
+        return drawn
+    most = max(1, _NUMBERS_IN_CACHES // latent_dim)
+    return next(n for n in range(min(most, drawn), 0, -1) if drawn % n == 0)
 
 
 def _joined(a: LabelledStream | None, b: LabelledStream) -> LabelledStream:

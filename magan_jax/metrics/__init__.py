@@ -6,6 +6,7 @@ numbers on this machine.
 """
 
 from magan_jax.blocks import evenly_spaced
+from magan_jax.images import quantise_images
 from magan_jax.metrics.cache import RealStatistics, real_statistics, statistics_folder
 from magan_jax.metrics.density_coverage import DensityCoverage, density_coverage, expected_coverage
 from magan_jax.metrics.diversity import mean_pairwise_cosine, vendi_score
@@ -17,7 +18,7 @@ from magan_jax.metrics.evaluate import (
     evaluate_images,
     reference_of,
 )
-from magan_jax.metrics.features import Extractor, features_of, quantise_images
+from magan_jax.metrics.features import Extractor, features_of
 from magan_jax.metrics.frechet import (
     FeatureStatistics,
     FrechetInfinity,

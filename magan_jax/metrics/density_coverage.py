@@ -12,6 +12,7 @@ from typing import NamedTuple
 import numpy as np
 from jax.typing import ArrayLike
 
+from magan_jax.errors import check_positive
 from magan_jax.metrics.checks import check_k, check_same_width, checked_features
 from magan_jax.metrics.neighbours import count_members, squared_neighbour_distances
 
@@ -65,11 +66,12 @@ def density_coverage(
 def expected_coverage(num_real: int, num_fake: int, k: int = 5) -> float:
     """Coverage to expect of equal continuous distributions: 1 − Π_{i=1..k} (n − i)/(m + n − i).
 
-    (Naeem et al., 2020, Lemma 2, there for k of n and m.)
+    Lemma 2 of Naeem et al. (2020), with n = `num_real` and m = `num_fake`.
 
     Raises:
-        ValueError: for a k that is not 1 to n − 1.
+        ValueError: for a number of fakes below one, or a k that is not 1 to n − 1.
     """
+    num_fake = check_positive("num_fake", num_fake)
     k = check_k("real", num_real, k)
     i = np.arange(1, k + 1)
     return float(1 - np.prod((num_real - i) / (num_fake + num_real - i)))

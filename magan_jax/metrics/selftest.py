@@ -48,8 +48,7 @@ def _frechet_checks() -> Iterator[Check]:
     def distance(fake: np.ndarray) -> float:
         return frechet_distance(real=features, fake=fake)
 
-    # Roots of eigenvalues near 1e-16 tr Σ are lost: some 1e-8, relative to the trace.
-    rounding = 1e-8 * trace
+    rounding = 1e-10 * trace  # float64, through two eigenvalue decompositions
     yield Check("Fréchet distance, identical sets", distance(features), 0, rounding)
     expected = float(shift @ shift)
     yield Check(
@@ -63,7 +62,7 @@ def _frechet_checks() -> Iterator[Check]:
         fake=FeatureStatistics(np.zeros(16), np.diag(second), 500),
     )
     expected = float(np.sum((np.sqrt(first) - np.sqrt(second)) ** 2))
-    yield Check("Fréchet distance, diagonal: Σ(√a − √b)²", diagonal, expected, 1e-7)
+    yield Check("Fréchet distance, diagonal: Σ(√a − √b)²", diagonal, expected, 1e-10)
 
 
 def _neighbour_checks() -> Iterator[Check]:

@@ -6,7 +6,7 @@ from typing import Literal
 from magan_jax.objectives.cluster import cluster, cluster_wasserstein_gp
 from magan_jax.objectives.constants import Constants, check_constants
 from magan_jax.objectives.hinge import hinge
-from magan_jax.objectives.objective import Judge, Judged, LastLayer, Made, Objective
+from magan_jax.objectives.objective import Discriminate, Discriminated, LastLayer, Made, Objective
 from magan_jax.objectives.perceptual import perceptual
 from magan_jax.objectives.san import san
 from magan_jax.objectives.vanilla import vanilla
@@ -16,8 +16,8 @@ __all__ = [
     "CONSTANTS_OF",
     "OBJECTIVES",
     "Constants",
-    "Judge",
-    "Judged",
+    "Discriminate",
+    "Discriminated",
     "LastLayer",
     "Made",
     "Objective",

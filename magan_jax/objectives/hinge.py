@@ -4,10 +4,12 @@ import jax
 import jax.numpy as jnp
 
 from magan_jax.objectives.constants import Constants
-from magan_jax.objectives.objective import Judge, Judged, Made, Objective
+from magan_jax.objectives.objective import Discriminate, Discriminated, Made, Objective
 
 
-def _discriminator(key: jax.Array, judge: Judge, real: Judged, fake: Judged) -> jax.Array:
+def _discriminator(
+    key: jax.Array, discriminate: Discriminate, real: Discriminated, fake: Discriminated
+) -> jax.Array:
     return jnp.mean(jax.nn.relu(1 - real.logits)) + jnp.mean(jax.nn.relu(1 + fake.logits))
 
 

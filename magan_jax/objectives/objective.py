@@ -27,7 +27,7 @@ class LastLayer(NamedTuple):
     logits: Callable[[Any, jax.Array], jax.Array]
 
 
-class Judged(NamedTuple):
+class Discriminated(NamedTuple):
     """A batch of images and what the discriminator makes of it.
 
     Attributes:
@@ -43,14 +43,14 @@ class Judged(NamedTuple):
     logits: jax.Array
 
 
-Judge = Callable[[jax.Array], Judged]
+Discriminate = Callable[[jax.Array], Discriminated]
 
 
 class Made(NamedTuple):
     """All that a generator's loss may look at.
 
     Attributes:
-        fake: the generated images G(z), judged.
+        fake: the generated images G(z), discriminated.
         real: as many real images `[N, H, W, C]`, in no relation to the generated ones.
         latents: z `[N, d]`.
         split: z to its parts `(z_n [N, d_n], cluster [N])`; None where the prior has no clusters.
@@ -60,7 +60,7 @@ class Made(NamedTuple):
             where the objective does not ask for it.
     """
 
-    fake: Judged
+    fake: Discriminated
     real: jax.Array
     latents: jax.Array
     split: Any = None
@@ -95,8 +95,8 @@ class Objective(NamedTuple):
     """A pair of losses, both to be minimised, and what training with them needs.
 
     Attributes:
-        discriminator: `(key, judge, real, fake) -> []`: the loss of D on real and on generated
-            images, judged; `judge` judges others, and `key` is for what the loss draws.
+        discriminator: `(key, discriminate, real, fake) -> []`: the loss of D on real and generated
+            images, discriminated; `discriminate` is D for others, and `key` for what it draws.
         generator: `(made) -> []`: the loss of G, and of the encoder where there is one.
         last: D's last layer.
         constrain: D's parameters `{"trunk", "last"}` after each update, to those it goes on with.
@@ -108,7 +108,7 @@ class Objective(NamedTuple):
             best it can be; None where that leaves them open (any constant f will do for a hinge).
     """
 
-    discriminator: Callable[[jax.Array, Judge, Judged, Judged], jax.Array]
+    discriminator: Callable[[jax.Array, Discriminate, Discriminated, Discriminated], jax.Array]
     generator: Callable[[Made], jax.Array]
     last: LastLayer = LINEAR
     constrain: Callable[[Any], Any] = lambda parameters: parameters

@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 
 from magan_jax.objectives.constants import Constants
-from magan_jax.objectives.objective import Judge, Judged, LastLayer, Made, Objective
+from magan_jax.objectives.objective import Discriminate, Discriminated, LastLayer, Made, Objective
 
 
 def init_sliced(key: jax.Array, num_features: int) -> Any:
@@ -64,7 +64,9 @@ def san(constants: Constants) -> Objective:
     report has it; Takida et al., Eq. 14).
     """
 
-    def discriminator(key: jax.Array, judge: Judge, real: Judged, fake: Judged) -> jax.Array:
+    def discriminator(
+        key: jax.Array, discriminate: Discriminate, real: Discriminated, fake: Discriminated
+    ) -> jax.Array:
         fun_real, fun_fake = (function_view(x.last, x.features) for x in (real, fake))
         dir_real, dir_fake = (direction_view(x.last, x.features) for x in (real, fake))
         hinge = jnp.mean(jax.nn.relu(1 - fun_real)) + jnp.mean(jax.nn.relu(1 + fun_fake))

@@ -84,5 +84,22 @@ def _mmd(encoded: Encoded) -> jax.Array:
     return maximum_mean_discrepancy(encoded.sample, encoded.prior)
 
 
-DIVERGENCES: dict[DivergenceName, Callable[[Encoded], jax.Array]] = {"elbo": _elbo, "mmd": _mmd}
-"""The divergence of the latents from the prior, `[]`, by the name that a configuration uses."""
+class Divergence(NamedTuple):
+    """A divergence of the latents from the prior.
+
+    Attributes:
+        of: its value, `[]`.
+        weight: the setting of `VAEConfig` that weighs it beside the reconstruction loss; None: 1.
+        label: with its unit.
+    """
+
+    of: Callable[[Encoded], jax.Array]
+    weight: str | None
+    label: str
+
+
+DIVERGENCES: dict[DivergenceName, Divergence] = {
+    "elbo": Divergence(_elbo, None, "KL [nats]"),
+    "mmd": Divergence(_mmd, "mmd_weight", "squared MMD"),
+}
+"""By the name that a configuration uses."""

@@ -6,14 +6,16 @@ import jax
 import jax.numpy as jnp
 
 from magan_jax.objectives.constants import Constants
-from magan_jax.objectives.objective import Judge, Judged, Made, Objective
+from magan_jax.objectives.objective import Discriminate, Discriminated, Made, Objective
 from magan_jax.parallel import DEVICES, local_part
 
 _INSIDE_THE_ROOT = 1e-12
 """The gradient of a norm is NaN at 0; this moves a norm of 1 by less than float32 resolves."""
 
 
-def _critic(key: jax.Array, judge: Judge, real: Judged, fake: Judged) -> jax.Array:
+def _critic(
+    key: jax.Array, discriminate: Discriminate, real: Discriminated, fake: Discriminated
+) -> jax.Array:
     return jnp.mean(fake.logits) - jnp.mean(real.logits)
 
 
@@ -37,20 +39,22 @@ def wasserstein_gp(constants: Constants) -> Objective:
     critic has no BatchNorm (Section 4): ∇f would not be that of one image.
     """
 
-    def critic(key: jax.Array, judge: Judge, real: Judged, fake: Judged) -> jax.Array:
+    def critic(
+        key: jax.Array, discriminate: Discriminate, real: Discriminated, fake: Discriminated
+    ) -> jax.Array:
         # Drawn for the batch of all devices, so that their number does not change it.
         whole = real.images.shape[0] * jax.lax.axis_size(DEVICES)
         alpha = local_part(jax.random.uniform(key, (whole, 1, 1, 1)))
         between = alpha * real.images + (1 - alpha) * fake.images
-        penalty = gradient_penalty(judge, between)
-        return _critic(key, judge, real, fake) + constants.penalty * penalty
+        penalty = gradient_penalty(discriminate, between)
+        return _critic(key, discriminate, real, fake) + constants.penalty * penalty
 
     return Objective(critic, _generator, batch_norm=False)
 
 
-def gradient_penalty(judge: Judge, images: jax.Array) -> jax.Array:
-    """E (‖∇f(x)‖ − 1)² over images `[N, H, W, C]`, each judged by itself."""
+def gradient_penalty(discriminate: Discriminate, images: jax.Array) -> jax.Array:
+    """E (‖∇f(x)‖ − 1)² over images `[N, H, W, C]`, each discriminated by itself."""
     # One sum: the logit of an image depends on no other image.
-    gradient = jax.grad(lambda x: jnp.sum(judge(x).logits))(images)
+    gradient = jax.grad(lambda x: jnp.sum(discriminate(x).logits))(images)
     squares = jnp.sum(jnp.square(gradient), axis=tuple(range(1, gradient.ndim)))
     return jnp.mean(jnp.square(jnp.sqrt(squares + _INSIDE_THE_ROOT) - 1))

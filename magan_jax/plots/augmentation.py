@@ -12,11 +12,12 @@ from magan_jax.plots.style import (
     GREY,
     class_colours,
     clipped,
+    house_style,
     image_rows,
     in_legend,
     log_scale,
-    plt,
     show,
+    subplots,
 )
 
 _MARKERS = "osD^v<>PX*"
@@ -24,6 +25,7 @@ _ACROSS = 3
 """Panels beside each other, at most: a page is no wider."""
 
 
+@house_style
 def plot_accuracy(
     accuracy: Mapping[str, np.ndarray], bounds: Mapping[str, np.ndarray], numbers: Sequence[int]
 ) -> Figure:
@@ -36,7 +38,7 @@ def plot_accuracy(
         bounds: the same of the upper bounds, in grey.
         numbers: labels per class, `[budgets]`.
     """
-    figure, axis = plt.subplots(figsize=(9.5, 5.6), layout="constrained")
+    figure, axis = subplots(figsize=(9.5, 5.6), layout="constrained")
     for place, (title, values) in enumerate(accuracy.items()):
         colour = COLOURS[place % len(COLOURS)]
         dashes = "-" if place < len(COLOURS) else "--"
@@ -69,6 +71,7 @@ def plot_accuracy(
     return figure
 
 
+@house_style
 def plot_differences(
     differences: Mapping[int, Mapping[str, tuple[float, float, float]]],
     baselines: Mapping[int, str],
@@ -98,6 +101,7 @@ def plot_differences(
     return figure
 
 
+@house_style
 def plot_pools(
     pools: Mapping[str, tuple[np.ndarray, np.ndarray]], names: Sequence[str], title: str
 ) -> Figure:
@@ -118,6 +122,7 @@ def plot_pools(
     return figure
 
 
+@house_style
 def plot_purity(
     found: Mapping[int, Mapping[str, tuple[float, float]]], arms: Sequence[str]
 ) -> Figure:
@@ -158,6 +163,7 @@ def plot_purity(
     return figure
 
 
+@house_style
 def plot_neighbourhoods(found: Mapping[int, Mapping[str, Any]], names: Sequence[str]) -> Figure:
     """How often the label of a latent's neighbourhood is right: by s and class, by number.
 
@@ -165,7 +171,7 @@ def plot_neighbourhoods(found: Mapping[int, Mapping[str, Any]], names: Sequence[
         found: by labels per class, see `magan_jax.augmentation.neighbourhoods`.
         names: of the classes.
     """
-    figure, axes = plt.subplots(
+    figure, axes = subplots(
         len(found),
         2,
         figsize=(10.5, 3.6 * len(found) + 0.6),
@@ -212,7 +218,7 @@ def _panels(count: int, width: float, height: float, label: str = "") -> tuple[F
     """So many panels of one vertical axis, which may have a label; row by row, a size in inches."""
     rows = -(-count // _ACROSS)
     columns = -(-count // rows)
-    figure, axes = plt.subplots(
+    figure, axes = subplots(
         rows,
         columns,
         figsize=(width * columns + 2.4, height * rows),

@@ -5,11 +5,13 @@ from typing import NamedTuple
 
 import numpy as np
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 from matplotlib.patches import Ellipse
 
 from magan_jax.latent.conditional import ConditionalScores
 from magan_jax.latent.exits import Exits
-from magan_jax.plots.style import COLOURS, GREY, class_colours, in_legend, plt
+from magan_jax.objectives.variational import DIVERGENCES
+from magan_jax.plots.style import COLOURS, GREY, class_colours, house_style, in_legend, subplots
 from magan_jax.plots.training import windows
 
 
@@ -41,6 +43,7 @@ class Curve(NamedTuple):
 _MARKERS = {"Simple": "o", "Medium 1": "s", "Medium 2": "D"}
 
 
+@house_style
 def plot_trade_off(panels: Mapping[str, Sequence[Curve]], real_cosine: float) -> Figure:
     """Accuracy against mean cosine, a panel for each dimension.
 
@@ -48,7 +51,7 @@ def plot_trade_off(panels: Mapping[str, Sequence[Curve]], real_cosine: float) ->
         panels: curves by title.
         real_cosine: of real images of a class.
     """
-    figure, axes = plt.subplots(
+    figure, axes = subplots(
         1, len(panels), figsize=(4.6 * len(panels) + 1.8, 4.6), squeeze=False, layout="constrained"
     )
     lowest = 1.0
@@ -85,16 +88,16 @@ def plot_trade_off(panels: Mapping[str, Sequence[Curve]], real_cosine: float) ->
     for axis in axes[0]:
         axis.set_ylim(max(0.0, lowest - 0.03), 1.01)
     axes[0, 0].set_ylabel("accuracy of the classifier")
-    handles = [plt.Line2D([], [], color=colour, label=title) for title, colour in colours.items()]
+    handles = [Line2D([], [], color=colour, label=title) for title, colour in colours.items()]
     handles += [
-        plt.Line2D([], [], marker=marker, ls="", color=GREY, label=title)
+        Line2D([], [], marker=marker, ls="", color=GREY, label=title)
         for title, marker in _MARKERS.items()
         if title != "Simple"
     ]
     handles.append(
-        plt.Line2D([], [], marker="o", ls="", color=GREY, mfc="none", label="hollow: the report's")
+        Line2D([], [], marker="o", ls="", color=GREY, mfc="none", label="hollow: the report's")
     )
-    handles.append(plt.Line2D([], [], color=GREY, ls=":", label="real images' cosine"))
+    handles.append(Line2D([], [], color=GREY, ls=":", label="real images' cosine"))
     figure.legend(handles=handles, loc="outside right center", fontsize=9)
     return figure
 
@@ -105,6 +108,7 @@ def _line_colours(panels: Mapping[str, Sequence[Curve]]) -> dict[str, str]:
     return dict(zip(titles, COLOURS, strict=False))
 
 
+@house_style
 def plot_one_scale(theta: np.ndarray, num_draws: np.ndarray, scores: ConditionalScores) -> Figure:
     """Accuracy and cosine of Simple's grid against θ and against θ/√n.
 
@@ -113,7 +117,7 @@ def plot_one_scale(theta: np.ndarray, num_draws: np.ndarray, scores: Conditional
         num_draws: `[M]`, n.
         scores: `[M, K]`.
     """
-    figure, axes = plt.subplots(2, 2, figsize=(9.5, 6.4), sharey="row", layout="constrained")
+    figure, axes = subplots(2, 2, figsize=(9.5, 6.4), sharey="row", layout="constrained")
     rows = (("accuracy", scores.accuracy), ("mean cosine", scores.cosine))
     for line, (name, values) in zip(axes, rows, strict=True):
         for axis, x, label in (
@@ -138,6 +142,7 @@ def plot_one_scale(theta: np.ndarray, num_draws: np.ndarray, scores: Conditional
     return figure
 
 
+@house_style
 def plot_exit_curves(
     exits: Exits, theta: np.ndarray, accuracy: np.ndarray, class_names: Sequence[str]
 ) -> Figure:
@@ -149,7 +154,7 @@ def plot_exit_curves(
         accuracy: `[T, K]`.
         class_names: K names.
     """
-    figure, axis = plt.subplots(figsize=(8.5, 5), layout="constrained")
+    figure, axis = subplots(figsize=(8.5, 5), layout="constrained")
     for k, colour in enumerate(class_colours(len(class_names))):
         ends, censored = exits.epsilon[k], exits.censored[k]
         left = np.sort(ends[~censored])
@@ -173,15 +178,14 @@ def plot_exit_curves(
     axis.grid(alpha=0.3)
     handles, _ = axis.get_legend_handles_labels()
     handles += [
-        plt.Line2D([], [], color=GREY, label="draws followed\nby bisection"),
-        plt.Line2D(
-            [], [], color=GREY, marker="o", ls="", ms=4, label="Simple, n = 1,\nother draws"
-        ),
+        Line2D([], [], color=GREY, label="draws followed\nby bisection"),
+        Line2D([], [], color=GREY, marker="o", ls="", ms=4, label="Simple, n = 1,\nother draws"),
     ]
     figure.legend(handles=handles, loc="outside right center", fontsize=9)
     return figure
 
 
+@house_style
 def plot_thetas(
     thetas: Mapping[str, np.ndarray], class_names: Sequence[str], order: np.ndarray
 ) -> Figure:
@@ -193,7 +197,7 @@ def plot_thetas(
         order: `[d]`, in which dimensions are shown.
     """
     heights = [0.22 * len(theta) + 0.5 for theta in thetas.values()]
-    figure, axes = plt.subplots(
+    figure, axes = subplots(
         len(thetas),
         1,
         figsize=(0.36 * len(order) + 4, sum(heights) + 0.9),
@@ -212,6 +216,7 @@ def plot_thetas(
     return figure
 
 
+@house_style
 def plot_plane(
     points: np.ndarray,
     labels: np.ndarray,
@@ -232,7 +237,7 @@ def plot_plane(
         class_names: K names.
         side: images along each side of the grid.
     """
-    figure, (left, right) = plt.subplots(1, 2, figsize=(13, 6), layout="constrained")
+    figure, (left, right) = subplots(1, 2, figsize=(13, 6), layout="constrained")
     reach = 1.02 * float(np.abs(points).max())
     for k, colour in enumerate(class_colours(len(class_names))):
         mine = points[labels == k]
@@ -275,18 +280,20 @@ def plot_plane(
     return figure
 
 
+@house_style
 def plot_vae_training(
     histories: Mapping[str, Mapping[str, np.ndarray]], steps_per_epoch: Mapping[str, int]
 ) -> Figure:
     """Reconstruction loss and divergence of each autoencoder over epochs.
 
     Args:
-        histories: by title, `reconstruction` and `elbo` or `mmd`, each `[steps]`.
+        histories: by title, `reconstruction` and one of `DIVERGENCES`, each `[steps]`.
         steps_per_epoch: by title.
     """
-    names = {"reconstruction": "reconstruction [nats]", "elbo": "KL [nats]", "mmd": "squared MMD"}
+    names = {"reconstruction": "reconstruction [nats]"}
+    names |= {name: divergence.label for name, divergence in DIVERGENCES.items()}
     shown = [name for name in names if any(name in history for history in histories.values())]
-    figure, axes = plt.subplots(
+    figure, axes = subplots(
         1, len(shown), figsize=(4.6 * len(shown) + 1.8, 4.2), squeeze=False, layout="constrained"
     )
     for (title, history), colour in zip(histories.items(), COLOURS, strict=False):

@@ -12,12 +12,21 @@ from matplotlib.patches import Patch
 
 from magan_jax.latent.analysis import Analysis
 from magan_jax.latent.invariance import Invariance, RayLabels
-from magan_jax.plots.style import COLOURS, class_colours, log_scale, plt, span, whiskers
+from magan_jax.plots.style import (
+    COLOURS,
+    class_colours,
+    house_style,
+    log_scale,
+    span,
+    subplots,
+    whiskers,
+)
 
 _FLOOR = 1e-2
 """Where the logarithmic axis of ε begins; what lies below is written."""
 
 
+@house_style
 def plot_epsilon(
     analyses: Sequence[Analysis], invariance: Invariance, class_names: Sequence[str]
 ) -> Figure:
@@ -29,7 +38,7 @@ def plot_epsilon(
         class_names: K names.
     """
     size = span(len(class_names), 0.55, 12), 5.2
-    figure, axis = plt.subplots(figsize=size, layout="constrained")
+    figure, axis = subplots(figsize=size, layout="constrained")
     x = np.arange(len(class_names))
     series = []
     for analysis in analyses:
@@ -123,12 +132,13 @@ def _open(colour: Any) -> dict[str, Any]:
     return {"fill": False, "hatch": "///", "edgecolor": colour, "linewidth": 0.8}
 
 
+@house_style
 def plot_rays(
     rays: RayLabels, invariance: Invariance, class_names: Sequence[str], num_samples: int
 ) -> Figure:
     """Labels along μ + pσ for every class, of `num_samples` latents; black ticks: the exits."""
     height = span(len(class_names), 0.42, 0.8)
-    figure, axis = plt.subplots(figsize=(12, height + 2), layout="constrained")
+    figure, axis = subplots(figsize=(12, height + 2), layout="constrained")
     colours = class_colours(len(class_names))
     exits = np.stack(
         [

@@ -3,20 +3,30 @@
 from collections.abc import Sequence
 
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from scipy.cluster.hierarchy import dendrogram
 
 from magan_jax.latent.analysis import Analysis
 from magan_jax.latent.clustering import LINKAGES, Clustering
 from magan_jax.latent.geometry import Interval
-from magan_jax.plots.style import COLOURS, GREY, class_colours, plt, span, whiskers
+from magan_jax.plots.style import (
+    COLOURS,
+    GREY,
+    class_colours,
+    house_style,
+    span,
+    subplots,
+    whiskers,
+)
 
 
+@house_style
 def plot_distances(analyses: Sequence[Analysis], class_names: Sequence[str]) -> Figure:
     """Figure 7: distances of the class means, for each N."""
     side = span(len(class_names), 0.2, 6.4)
     size = (side + 0.8) * len(analyses), side
-    figure, axes = plt.subplots(1, len(analyses), figsize=size, squeeze=False, layout="constrained")
+    figure, axes = subplots(1, len(analyses), figsize=size, squeeze=False, layout="constrained")
     # One scale of colours: the same colour is the same distance at every N.
     largest = max(
         float(np.max(x.distance, where=np.isfinite(x.distance), initial=0)) for x in analyses
@@ -28,7 +38,7 @@ def plot_distances(analyses: Sequence[Analysis], class_names: Sequence[str]) -> 
 
 
 def draw_distances(
-    axis: plt.Axes,
+    axis: Axes,
     matrix: np.ndarray,
     class_names: Sequence[str],
     largest: float | None = None,
@@ -58,10 +68,11 @@ def draw_distances(
     axis.figure.colorbar(shown, ax=axis, label=label, shrink=0.85)
 
 
+@house_style
 def plot_dendrograms(clustering: Clustering, analysis: Analysis, names: Sequence[str]) -> Figure:
     """Figure 8: four dendrograms; at each merge the share of bootstrap trees that have it."""
     size = span(len(names), 0.44, 12), 9
-    figure, axes = plt.subplots(2, 2, figsize=size, layout="constrained")
+    figure, axes = subplots(2, 2, figsize=size, layout="constrained")
     for axis, method in zip(axes.flat, LINKAGES, strict=True):
         found = clustering.dendrograms[method]
         draw_dendrogram(axis, found.merges, [names[k] for k in clustering.classes], found.support)
@@ -74,7 +85,7 @@ def plot_dendrograms(clustering: Clustering, analysis: Analysis, names: Sequence
 
 
 def draw_dendrogram(
-    axis: plt.Axes, merges: np.ndarray, names: Sequence[str], support: np.ndarray
+    axis: Axes, merges: np.ndarray, names: Sequence[str], support: np.ndarray
 ) -> None:
     """A dendrogram of V leaves; at each merge but the last its `support [V − 1]`."""
     drawn = dendrogram(
@@ -98,7 +109,8 @@ def draw_dendrogram(
                 color=GREY,
                 bbox={"boxstyle": "round,pad=0.15", "fc": "white", "ec": "none"},
             )
-    plt.setp(axis.get_xticklabels(), ha="right", rotation_mode="anchor")
+    for label in axis.get_xticklabels():
+        label.set(ha="right", rotation_mode="anchor")
     axis.set_ylabel("distance")
     axis.margins(y=0.08)
 
@@ -115,10 +127,11 @@ def _as_drawn(merges: np.ndarray) -> list[int]:
     return order[::-1]
 
 
+@house_style
 def plot_nearest(analyses: Sequence[Analysis], class_names: Sequence[str]) -> Figure:
     """Figure 9: distance to the nearest other class, as it is and debiased."""
     size = span(len(class_names), 0.45, 7.5) * len(analyses), 4.6
-    figure, axes = plt.subplots(1, len(analyses), figsize=size, squeeze=False, layout="constrained")
+    figure, axes = subplots(1, len(analyses), figsize=size, squeeze=False, layout="constrained")
     x = np.arange(len(class_names))
     for axis, analysis in zip(axes[0], analyses, strict=True):
         for offset, value, interval, label, colour in (
@@ -155,11 +168,12 @@ def plot_nearest(analyses: Sequence[Analysis], class_names: Sequence[str]) -> Fi
     return figure
 
 
+@house_style
 def plot_map(
     clusterings: Sequence[Clustering], analyses: Sequence[Analysis], class_names: Sequence[str]
 ) -> Figure:
     """Figure 10: multidimensional scaling of the means; lines join nearest neighbours."""
-    figure, axes = plt.subplots(
+    figure, axes = subplots(
         1, len(analyses), figsize=(6.6 * len(analyses), 6), squeeze=False, layout="constrained"
     )
     colours = class_colours(len(class_names))
@@ -196,6 +210,7 @@ def plot_map(
     return figure
 
 
+@house_style
 def plot_cophenetic(
     clusterings: Sequence[Clustering], analyses: Sequence[Analysis], paper: float | None = None
 ) -> Figure:
@@ -205,7 +220,7 @@ def plot_cophenetic(
         clusterings, analyses: one of each for each N.
         paper: the paper's average linkage, where the data are its own.
     """
-    figure, axis = plt.subplots(figsize=(7, 4.2), layout="constrained")
+    figure, axis = subplots(figsize=(7, 4.2), layout="constrained")
     x, width = np.arange(len(LINKAGES)), 0.8 / len(analyses)
     for i, (clustering, analysis) in enumerate(zip(clusterings, analyses, strict=True)):
         found = [clustering.dendrograms[method] for method in LINKAGES]

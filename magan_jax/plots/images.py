@@ -6,13 +6,14 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from magan_jax.latent.analysis import Analysis
-from magan_jax.plots.style import COLOURS, clipped, plt, show
+from magan_jax.plots.style import COLOURS, clipped, house_style, show, subplots
 
 
+@house_style
 def plot_samples(images: np.ndarray, title: str, columns: int = 10) -> Figure:
     """A grid of images `[N, H, W, C]` in [-1, 1]."""
     rows = -(-len(images) // columns)
-    figure, axes = plt.subplots(
+    figure, axes = subplots(
         rows,
         columns,
         figsize=(0.8 * columns, 0.8 * rows + 0.4),
@@ -27,11 +28,12 @@ def plot_samples(images: np.ndarray, title: str, columns: int = 10) -> Figure:
     return figure
 
 
+@house_style
 def plot_class_means(images: np.ndarray, analysis: Analysis, class_names: Sequence[str]) -> Figure:
     """G(μ_k) for every class, with the label that C gives it; images `[K, H, W, C]`."""
     columns = 5
     rows = -(-len(images) // columns)
-    figure, axes = plt.subplots(
+    figure, axes = subplots(
         rows, columns, figsize=(9, 2.3 * rows + 0.5), squeeze=False, layout="constrained"
     )
     for axis in axes.flat:
@@ -53,6 +55,7 @@ def plot_class_means(images: np.ndarray, analysis: Analysis, class_names: Sequen
     return figure
 
 
+@house_style
 def plot_shifts(
     images: np.ndarray,
     labels: np.ndarray,
@@ -70,7 +73,7 @@ def plot_shifts(
         title: which ε.
     """
     count = len(class_names)
-    figure, axes = plt.subplots(
+    figure, axes = subplots(
         3, count, figsize=(max(1.25 * count + 0.9, 9.0), 5.0), squeeze=False, layout="constrained"
     )
     for row, name in enumerate(("μ − εσ", "μ", "μ + εσ")):

@@ -11,13 +11,14 @@ from scipy.spatial.distance import squareform
 from magan_jax.latent.agreement import Likeness
 from magan_jax.latent.clustering import LINKAGES, merge_support
 from magan_jax.plots.geometry import draw_dendrogram, draw_distances
-from magan_jax.plots.style import COLOURS, log_scale, plt, show
+from magan_jax.plots.style import COLOURS, house_style, log_scale, show, subplots
 
 
+@house_style
 def plot_likenesses(likenesses: Mapping[str, Likeness], num_samples: int) -> Figure:
     """How alike the generators are in each respect, with intervals, against chance."""
     height = 0.42 * len(likenesses) + 1.6
-    figure, axis = plt.subplots(figsize=(9, height), layout="constrained")
+    figure, axis = subplots(figsize=(9, height), layout="constrained")
     y = np.arange(len(likenesses))
     for place, likeness in zip(y, likenesses.values(), strict=True):
         different = likeness.pairs[np.triu_indices(len(likeness.pairs), 1)]
@@ -60,11 +61,12 @@ def plot_likenesses(likenesses: Mapping[str, Likeness], num_samples: int) -> Fig
     return figure
 
 
+@house_style
 def plot_distances_of_seeds(
     distances: np.ndarray, class_names: Sequence[str], num_samples: int
 ) -> Figure:
     """Mean and standard deviation over seeds of `distances [S, K, K]`, of those that have them."""
-    figure, axes = plt.subplots(1, 2, figsize=(14.4, 6.4), layout="constrained")
+    figure, axes = subplots(1, 2, figsize=(14.4, 6.4), layout="constrained")
     for axis, matrix, title in (
         (axes[0], over_known(np.mean, distances, 1), "mean"),
         (axes[1], over_known(partial(np.std, ddof=1), distances, 2), "standard deviation"),
@@ -87,13 +89,14 @@ def over_known(
     return np.apply_along_axis(of, 0, values)
 
 
+@house_style
 def plot_nearest_of_seeds(
     nearest: np.ndarray, class_names: Sequence[str], num_samples: int
 ) -> Figure:
     """In how many seeds class j is the nearest of class i; `nearest [S, K]`, −1 for none."""
     count = len(class_names)
     votes = np.stack([(nearest == j).sum(0) for j in range(count)], axis=1)  # [K, K]
-    figure, axis = plt.subplots(figsize=(7.6, 6.4), layout="constrained")
+    figure, axis = subplots(figsize=(7.6, 6.4), layout="constrained")
     shown = axis.imshow(votes, cmap="Blues", vmin=0, vmax=len(nearest))
     for i in range(count):
         for j in range(count):
@@ -116,6 +119,7 @@ def plot_nearest_of_seeds(
     return figure
 
 
+@house_style
 def plot_dendrograms_of_seeds(
     distances: np.ndarray, class_names: Sequence[str], num_samples: int
 ) -> Figure:
@@ -126,7 +130,7 @@ def plot_dendrograms_of_seeds(
         class_names: V names.
         num_samples: N of the analyses.
     """
-    figure, axes = plt.subplots(2, 2, figsize=(12, 9), layout="constrained")
+    figure, axes = subplots(2, 2, figsize=(12, 9), layout="constrained")
     for axis, method in zip(axes.flat, LINKAGES, strict=True):
         mean, *of_seeds = (
             linkage(squareform(matrix, checks=False), method)
@@ -141,10 +145,11 @@ def plot_dendrograms_of_seeds(
     return figure
 
 
+@house_style
 def plot_epsilon_of_seeds(series: Mapping[str, np.ndarray], class_names: Sequence[str]) -> Figure:
     """ε of each class: a dot for each seed, a bar for the mean of those that have one; each of
     `series` is `[S, K]`."""
-    figure, axis = plt.subplots(figsize=(12, 5.2), layout="constrained")
+    figure, axis = subplots(figsize=(12, 5.2), layout="constrained")
     x, floor = np.arange(len(class_names)), 1e-2
     width = 0.8 / len(series)
     for i, (label, values) in enumerate(series.items()):
@@ -172,12 +177,13 @@ def plot_epsilon_of_seeds(series: Mapping[str, np.ndarray], class_names: Sequenc
     return figure
 
 
+@house_style
 def plot_class_means_of_seeds(
     images: np.ndarray, labels: np.ndarray, seeds: Sequence[int], class_names: Sequence[str]
 ) -> Figure:
     """G(μ_k) of every seed; `images [S, K, H, W, C]`, C's `labels [S, K]`, −1 for no mean."""
     rows, columns = labels.shape
-    figure, axes = plt.subplots(rows, columns, figsize=(columns + 0.9, rows + 0.75), squeeze=False)
+    figure, axes = subplots(rows, columns, figsize=(columns + 0.9, rows + 0.75), squeeze=False)
     figure.subplots_adjust(
         left=0.09, right=0.995, bottom=0.005, top=1 - 0.6 / (rows + 0.75), hspace=0.06
     )

@@ -1,14 +1,13 @@
 """What all figures share: colours, images, error bars."""
 
+import io
 from collections.abc import Sequence
+from typing import Any
 
 import matplotlib
-
-matplotlib.use("Agg")  # files only: a machine without a screen is the usual one
-
-import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib import font_manager
+from matplotlib.axes import Axes
 from matplotlib.axis import XAxis, YAxis
 from matplotlib.colors import hsv_to_rgb
 from matplotlib.figure import Figure
@@ -19,17 +18,44 @@ from magan_jax.latent.geometry import Interval
 # Names of classes are the user's: a $ in them is no formula, and they may be in any script.
 _SCRIPTS = ("Noto Sans CJK JP", "Noto Sans CJK SC", "IPAexGothic", "WenQuanYi Zen Hei", "Noto Sans")
 _INSTALLED = {font.name for font in font_manager.fontManager.ttflist}
-plt.rcParams["text.parse_math"] = False
-plt.rcParams["font.family"] = ["DejaVu Sans", *(name for name in _SCRIPTS if name in _INSTALLED)]
+house_style = matplotlib.rc_context(
+    {
+        "text.parse_math": False,
+        "font.family": ["DejaVu Sans", *(name for name in _SCRIPTS if name in _INSTALLED)],
+    }
+)
+"""A decorator of whatever draws or saves a figure: what a user has set for others stays."""
 
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")  # Okabe and Ito
 GREY = "#666666"
 
 
+def subplots(
+    rows: int = 1,
+    columns: int = 1,
+    *,
+    figsize: tuple[float, float],
+    layout: Any = None,
+    **shared: Any,
+) -> tuple[Figure, Any]:
+    """A figure and its axes, as pyplot's function of this name gives them, but without pyplot: no
+    window, no backend, and no list of open figures."""
+    figure = Figure(figsize=figsize, layout=layout)
+    return figure, figure.subplots(rows, columns, **shared)
+
+
+@house_style
+def png_of(figure: Figure) -> bytes:
+    """The figure as a PNG file."""
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=110)
+    return buffer.getvalue()
+
+
 def class_colours(num_classes: int) -> list[tuple[float, float, float, float]]:
     """A colour for each class, the same in every figure."""
     if num_classes <= 20:
-        palette = plt.get_cmap("tab10" if num_classes <= 10 else "tab20")
+        palette = matplotlib.colormaps["tab10" if num_classes <= 10 else "tab20"]
         return [palette(i) for i in range(num_classes)]
     # Neighbours far apart on the wheel (the golden ratio), in three lights.
     hues = np.arange(num_classes) * 0.618034 % 1
@@ -69,7 +95,7 @@ def span(num_classes: int, each: float, least: float) -> float:
     return float(np.clip(each * num_classes, least, 80.0))
 
 
-def show(axis: plt.Axes, image: np.ndarray) -> None:
+def show(axis: Axes, image: np.ndarray) -> None:
     """One image in [-1, 1], grey or RGB."""
     pixels = np.clip((np.asarray(image, np.float32) + 1) / 2, 0, 1)
     if pixels.shape[-1] == 1:
@@ -82,7 +108,7 @@ def image_rows(
     titles: Sequence[str], columns: int, width: float = 0.62, height: float = 0.66
 ) -> tuple[Figure, np.ndarray]:
     """A row of bare axes for each title, which stands in front of it; sizes of one, in inches."""
-    figure, axes = plt.subplots(
+    figure, axes = subplots(
         len(titles),
         columns,
         figsize=(width * columns + 1.8, height * len(titles) + 0.4),
@@ -97,7 +123,7 @@ def image_rows(
 
 
 def whiskers(
-    axis: plt.Axes, x: np.ndarray, value: np.ndarray, interval: Interval, floor: float = 0.0
+    axis: Axes, x: np.ndarray, value: np.ndarray, interval: Interval, floor: float = 0.0
 ) -> None:
     """Error bars where there is an interval."""
     low = np.maximum(np.asarray(interval.low, float), floor)

@@ -5,17 +5,17 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from matplotlib.figure import Figure
 
-from magan_jax.comparison.systems import Reported
 from magan_jax.plots.style import (
     COLOURS,
     GREY,
     class_colours,
     clipped,
+    house_style,
     image_rows,
     in_legend,
     log_scale,
-    plt,
     show,
+    subplots,
 )
 from magan_jax.plots.training import windows
 
@@ -23,6 +23,7 @@ _MARKERS = "osD^v<>PX*phd"  # as many as share no factor with the colours
 _METRICS = {"frechet_distance": "Fréchet distance", "precision": "precision", "recall": "recall"}
 
 
+@house_style
 def plot_samples_of_systems(
     images: Mapping[str, np.ndarray | None], reasons: Mapping[str, str], columns: int = 16
 ) -> Figure:
@@ -44,6 +45,7 @@ def plot_samples_of_systems(
     return figure
 
 
+@house_style
 def plot_metric_curves(
     curves: Mapping[str, Mapping[str, np.ndarray]], yardstick: Mapping[str, float]
 ) -> Figure:
@@ -53,7 +55,7 @@ def plot_metric_curves(
         curves: by title and name of metric, `[S, epochs]`.
         yardstick: by name of metric, what the real test images reach against the training set.
     """
-    figure, axes = plt.subplots(1, len(_METRICS), figsize=(14, 4.8), layout="constrained")
+    figure, axes = subplots(1, len(_METRICS), figsize=(14, 4.8), layout="constrained")
     for axis, (metric, label) in zip(axes, _METRICS.items(), strict=True):
         for (title, found), style in zip(curves.items(), _styles(len(curves)), strict=True):
             values = found[metric]
@@ -75,6 +77,7 @@ def plot_metric_curves(
     return figure
 
 
+@house_style
 def plot_losses_of_systems(
     histories: Mapping[str, Mapping[str, np.ndarray]], steps_per_epoch: Mapping[str, int]
 ) -> Figure:
@@ -86,7 +89,7 @@ def plot_losses_of_systems(
     """
     columns = 4
     rows = -(-len(histories) // columns)
-    figure, axes = plt.subplots(
+    figure, axes = subplots(
         rows, columns, figsize=(13, 2.4 * rows + 0.4), squeeze=False, layout="constrained"
     )
     for axis in axes.flat[len(histories) :]:
@@ -105,16 +108,17 @@ def plot_losses_of_systems(
     return figure
 
 
+@house_style
 def plot_precision_recall(
-    ours: Mapping[str, np.ndarray], reported: Mapping[str, Reported]
+    ours: Mapping[str, np.ndarray], reported: Mapping[str, tuple[float | None, float | None]]
 ) -> Figure:
     """Precision against recall of each system: ours filled, its report's hollow.
 
     Args:
         ours: by title, `(precision, recall)` of each seed, `[S, 2]`.
-        reported: by title.
+        reported: by title, precision and recall of a report; None where it gives none.
     """
-    figure, axis = plt.subplots(figsize=(9.5, 6), layout="constrained")
+    figure, axis = subplots(figsize=(9.5, 6), layout="constrained")
     for (title, points), style in zip(ours.items(), _styles(len(ours)), strict=True):
         colour, marker = style["color"], style["marker"]
         precision, recall = points.mean(axis=0)
@@ -122,12 +126,12 @@ def plot_precision_recall(
             up, across = points.std(axis=0, ddof=1)
             axis.errorbar(recall, precision, up, across, color=colour, lw=1)
         axis.plot(recall, precision, marker, color=colour, ms=8, label=title)
-        there = reported[title]
-        if there.precision is not None and there.recall is not None:
-            axis.plot(there.recall, there.precision, marker, color=colour, ms=8, mfc="none")
+        their_precision, their_recall = reported[title]
+        if their_precision is not None and their_recall is not None:
+            axis.plot(their_recall, their_precision, marker, color=colour, ms=8, mfc="none")
             axis.annotate(
                 "",
-                (there.recall, there.precision),
+                (their_recall, their_precision),
                 (recall, precision),
                 arrowprops={"arrowstyle": "-", "color": colour, "lw": 0.7, "ls": ":"},
             )
@@ -143,13 +147,14 @@ def plot_precision_recall(
     return figure
 
 
+@house_style
 def plot_embeddings(
     points: Mapping[str, np.ndarray], labels: Mapping[str, np.ndarray], class_names: Sequence[str]
 ) -> Figure:
     """Points in the plane `[N, 2]`, coloured by class, a panel for each title."""
     columns = min(3, len(points))
     rows = -(-len(points) // columns)
-    figure, axes = plt.subplots(
+    figure, axes = subplots(
         rows, columns, figsize=(4.6 * columns + 1, 4.4 * rows), squeeze=False, layout="constrained"
     )
     for axis in axes.flat[len(points) :]:
@@ -168,6 +173,7 @@ def plot_embeddings(
     return figure
 
 
+@house_style
 def plot_image_rows(
     rows: Sequence[np.ndarray], labels: Sequence[str], title: str, heads: Sequence[str] = ()
 ) -> Figure:

@@ -5,9 +5,10 @@ from collections.abc import Mapping
 import numpy as np
 from matplotlib.figure import Figure
 
-from magan_jax.plots.style import COLOURS, GREY, plt
+from magan_jax.plots.style import COLOURS, GREY, house_style, subplots
 
 
+@house_style
 def plot_training(
     gan: Mapping[str, np.ndarray],
     classifier: Mapping[str, np.ndarray],
@@ -20,7 +21,7 @@ def plot_training(
     `equilibrium` are the losses of D and of G when the generated images are as good as real ones,
     None where there are no such numbers.
     """
-    figure, axes = plt.subplots(1, 3, figsize=(13, 3.8), layout="constrained")
+    figure, axes = subplots(1, 3, figsize=(13, 3.8), layout="constrained")
 
     def draw(axis, values, steps_per_epoch, label, colour):
         x, y = windows(values, steps_per_epoch)

@@ -9,12 +9,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from magan_jax.images import scale_images
 from magan_jax.models import Classifier
 from magan_jax.training.classifier_config import ClassifierConfig, check_classifier_config
 from magan_jax.training.classifier_step import ClassifierState, classifier_step, init_classifier
 from magan_jax.training.engine import Batch
 from magan_jax.training.ensemble import member, stacked
-from magan_jax.training.images import scale_images
 from magan_jax.training.progress import Progress
 from magan_jax.training.stage import Stage, train_stage
 
@@ -112,7 +112,7 @@ def accuracy_function(
 ) -> Callable[[ClassifierState, Batch], jax.Array]:
     """`(state, test set) -> []`: share of the images with the right label, compiled.
 
-    In float32, as `classifier_function`.
+    In full float32, as `classifier_function`.
     """
 
     @jax.jit
@@ -133,9 +133,9 @@ def classifier_function(
 ) -> Callable[[jax.Array], jax.Array]:
     """The trained classifier as a function of the images alone: `[N, H, W, C] -> [N, K]`.
 
-    Its activations are float32 whatever they were in training: the parameters are, and a label
-    near the boundary of two classes must not move (see `magan_jax.latent.labels`). It is a pytree
-    of its parameters (see `magan_jax.latent.networks`).
+    It computes in full float32 whatever training did: the parameters are, and a label near the
+    boundary of two classes must not move (see `magan_jax.latent.labels`). It is a pytree of its
+    parameters (see `magan_jax.networks`).
     """
     return jax.tree_util.Partial(
         classifier_in_use(config.width, num_classes), {"params": state.parameters}
@@ -154,7 +154,8 @@ def classifier_in_use(width: int, num_classes: int) -> Callable[[Any, jax.Array]
                 f"images are {images.dtype} of the shape {images.shape}; floats [N, H, W, C] in "
                 "[-1, 1] are needed, which of uint8 are images / 127.5 - 1."
             )
-        logits = network.apply(variables, images)
+        with jax.default_matmul_precision("highest"):  # no TF32, no bf16 passes
+            logits = network.apply(variables, images)
         assert isinstance(logits, jax.Array)
         return logits
 

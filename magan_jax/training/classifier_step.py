@@ -7,11 +7,11 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from magan_jax.images import random_moves, scale_images
 from magan_jax.models import Classifier
 from magan_jax.parallel import DEVICES, local_part
 from magan_jax.training.classifier_config import ClassifierConfig
 from magan_jax.training.engine import Batch, Step
-from magan_jax.training.images import random_moves, scale_images
 from magan_jax.training.optimizers import adamw_cosine
 from magan_jax.training.precision import activation_dtype
 from magan_jax.training.progress import Info

@@ -17,12 +17,12 @@ import numpy as np
 import optax
 
 from magan_jax.blocks import evenly_spaced
-from magan_jax.latent.networks import Generate
-from magan_jax.latent.prior import Prior, standard_normal
+from magan_jax.images import random_appearance, scale_images
 from magan_jax.models.contrastive import ContrastiveEncoder
+from magan_jax.networks import Generate
 from magan_jax.parallel import DEVICES, device_count, local_part
+from magan_jax.prior import Prior, standard_normal
 from magan_jax.training.engine import Batch, Step, check_batch_size
-from magan_jax.training.images import random_appearance, scale_images
 from magan_jax.training.optimizers import adamw_cosine
 from magan_jax.training.progress import Info
 from magan_jax.training.stage import Stage, train_stage
@@ -138,7 +138,7 @@ def train_contrast(
     if prior is not standard_normal(latent_dim):
         raise ValueError(
             f"prior is {prior}; neighbours are those of the standard normal: give "
-            f"magan_jax.latent.prior.standard_normal({latent_dim})."
+            f"magan_jax.prior.standard_normal({latent_dim})."
         )
     init_key, train_key = jax.random.split(key)
     state, num_steps = init_contrast(init_key, config, images.shape[1:], len(images))

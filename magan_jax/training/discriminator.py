@@ -10,11 +10,11 @@ import jax.numpy as jnp
 import numpy as np
 
 from magan_jax.blocks import evenly_spaced
+from magan_jax.images import scale_images
 from magan_jax.parallel import DEVICES
 from magan_jax.training.gan_config import GANConfig
 from magan_jax.training.gan_networks import networks_of
 from magan_jax.training.gan_step import GANState
-from magan_jax.training.images import scale_images
 from magan_jax.training.standardised import NUM_REFERENCE, Features, standardised
 
 
@@ -32,7 +32,7 @@ def discriminator_features(config: GANConfig, images: np.ndarray, state: GANStat
 
     Returns:
         `images [n, H, W, C] in [-1, 1] -> features [n, F]`, float32; a pytree of its parameters
-        (see `magan_jax.latent.networks`).
+        (see `magan_jax.networks`).
     """
     shape: Any = images.shape[1:]
     trunk = networks_of(config, shape, jnp.float32).trunk

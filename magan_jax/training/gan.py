@@ -8,9 +8,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from magan_jax.latent.prior import Prior
-from magan_jax.latent.sampling import as_pytree
 from magan_jax.models import NETWORKS, Encoder, NetworkName, Size
+from magan_jax.prior import Prior
+from magan_jax.sampling import as_pytree
 from magan_jax.training.engine import Batch
 from magan_jax.training.ensemble import member, stacked
 from magan_jax.training.gan_config import (
@@ -62,7 +62,7 @@ def train_gan(
     """Train a generator and a discriminator on `images`, uint8 `[N, H, W, C]`.
 
     `features` is the frozen network of an objective that needs one; as a pytree of its parameters
-    (see `magan_jax.latent.networks`) they are not compiled in.
+    (see `magan_jax.networks`) they are not compiled in.
 
     Raises:
         ValueError: for settings that cannot work.
@@ -138,9 +138,9 @@ def generator_function(
 ) -> Callable[[jax.Array], jax.Array]:
     """The trained generator as a function of the latents alone: `[N, d] -> [N, H, W, C]`.
 
-    Its activations are float32 whatever they were in training: the parameters are, and a label
-    near the boundary of two classes must not move (see `magan_jax.latent.labels`). It is a pytree
-    of its parameters (see `magan_jax.latent.networks`).
+    It computes in full float32 whatever training did: the parameters are, and a label near the
+    boundary of two classes must not move (see `magan_jax.latent.labels`). It is a pytree of its
+    parameters (see `magan_jax.networks`).
     """
     variables = {"params": state.generator, "batch_stats": state.statistics}
     size = generator_size(config)
@@ -165,7 +165,8 @@ def _generator_in_use(
     generator = NETWORKS[network].generator(size, image_shape, None, jnp.float32)
 
     def generate(variables: Any, latents: jax.Array) -> jax.Array:
-        images = generator.apply(variables, latents, training=False)
+        with jax.default_matmul_precision("highest"):  # no TF32, no bf16 passes
+            images = generator.apply(variables, latents, training=False)
         assert isinstance(images, jax.Array)
         return images
 
@@ -177,7 +178,8 @@ def _encoder_in_use(encoder: Encoder) -> Callable[[Any, jax.Array], tuple[jax.Ar
     """One function for all parameters; Linen modules of equal settings are equal."""
 
     def encode(variables: Any, images: jax.Array) -> tuple[jax.Array, jax.Array]:
-        found: Any = encoder.apply(variables, images)
+        with jax.default_matmul_precision("highest"):
+            found: Any = encoder.apply(variables, images)
         return found
 
     return encode

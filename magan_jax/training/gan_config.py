@@ -5,10 +5,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from magan_jax.latent.prior import PRIORS, ClusteredPrior, Prior, PriorName
 from magan_jax.models import NETWORKS, NetworkName
 from magan_jax.objectives import OBJECTIVES, Constants, ObjectiveName, check_constants
 from magan_jax.parallel import device_count
+from magan_jax.prior import PRIORS, ClusteredPrior, Prior, PriorName
 from magan_jax.training.engine import check_batch_size
 from magan_jax.training.optimizers import OPTIMIZERS, OptimizerName
 from magan_jax.training.precision import ActivationDtype, check_dtype

@@ -4,10 +4,10 @@ from typing import Any, NamedTuple
 
 import flax.linen as nn
 
-from magan_jax.latent.prior import ClusteredPrior
 from magan_jax.models import NETWORKS, Encoder, Size
 from magan_jax.objectives import OBJECTIVES, Objective
 from magan_jax.parallel import DEVICES
+from magan_jax.prior import ClusteredPrior
 from magan_jax.training.gan_config import GANConfig, training_prior
 from magan_jax.training.precision import activation_dtype
 

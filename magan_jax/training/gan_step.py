@@ -12,14 +12,14 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from magan_jax.latent.prior import ClusteredPrior
+from magan_jax.images import scale_images
 from magan_jax.models import Encoder
-from magan_jax.objectives import Judged, Made, Objective
+from magan_jax.objectives import Discriminated, Made, Objective
 from magan_jax.parallel import DEVICES, local_part
+from magan_jax.prior import ClusteredPrior
 from magan_jax.training.engine import Batch, Step
 from magan_jax.training.gan_config import GANConfig, training_prior
 from magan_jax.training.gan_networks import Networks, networks_of, objective_of
-from magan_jax.training.images import scale_images
 from magan_jax.training.optimizers import OPTIMIZERS
 from magan_jax.training.progress import Info
 
@@ -139,12 +139,12 @@ def gan_step(config: GANConfig, image_shape: tuple[int, int, int], features: Any
         )
         critic, (loss_d, real_logits) = _update_discriminator(players, critic, real, fake, keys[-1])
 
-        def judged(images: jax.Array, encode: Any, frozen: Any) -> Made:
-            in_turn = _judge(players, critic[0], images)
+        def make(images: jax.Array, encode: Any, frozen: Any) -> Made:
+            in_turn = _discriminate(players, critic[0], images)
             return Made(in_turn, real, latents, players.split, encode, frozen)
 
         trained, moments, (loss_g, fake_logits) = _update_generator(
-            players, state, judged, fake, pull_back
+            players, state, make, fake, pull_back
         )
         info = {
             "discriminator_loss": loss_d,
@@ -200,7 +200,9 @@ def _generate(
     return fake, updates.get("batch_stats", {})
 
 
-def _judge_batches(players: _Players, parameters: Any, *batches: jax.Array) -> list[Judged]:
+def _discriminate_batches(
+    players: _Players, parameters: Any, *batches: jax.Array
+) -> list[Discriminated]:
     """D on several batches of equal size in one pass, each normalised by itself."""
     features, _ = players.networks.trunk.apply(
         {"params": parameters["trunk"]},
@@ -211,13 +213,13 @@ def _judge_batches(players: _Players, parameters: Any, *batches: jax.Array) -> l
     logits = players.objective.last.logits(parameters["last"], features)
     parts = (jnp.split(x, len(batches)) for x in (features, logits))
     return [
-        Judged(images, own_features, parameters["last"], own_logits)
+        Discriminated(images, own_features, parameters["last"], own_logits)
         for images, own_features, own_logits in zip(batches, *parts, strict=True)
     ]
 
 
-def _judge(players: _Players, parameters: Any, images: jax.Array) -> Judged:
-    return _judge_batches(players, parameters, images)[0]
+def _discriminate(players: _Players, parameters: Any, images: jax.Array) -> Discriminated:
+    return _discriminate_batches(players, parameters, images)[0]
 
 
 def _update_discriminator(
@@ -227,9 +229,11 @@ def _update_discriminator(
     objective = players.objective
 
     def loss(parameters: Any) -> tuple[jax.Array, jax.Array]:
-        judged = _judge_batches(players, parameters, real, fake)
-        value = objective.discriminator(key, partial(_judge, players, parameters), *judged)
-        return value, judged[0].logits
+        discriminated = _discriminate_batches(players, parameters, real, fake)
+        value = objective.discriminator(
+            key, partial(_discriminate, players, parameters), *discriminated
+        )
+        return value, discriminated[0].logits
 
     parameters, moments = critic
     found, gradient = jax.value_and_grad(loss, has_aux=True)(parameters)
@@ -240,7 +244,7 @@ def _update_discriminator(
 def _update_generator(
     players: _Players,
     state: GANState,
-    judged: Callable[..., Made],
+    make: Callable[..., Made],
     fake: jax.Array,
     pull_back: Callable[[jax.Array], tuple[Any]],
 ) -> tuple[tuple[Any, Any], Any, tuple[jax.Array, jax.Array]]:
@@ -249,7 +253,7 @@ def _update_generator(
     Args:
         players: see there.
         state: before the step.
-        judged: `(images, encode, frozen)` to what the loss looks at.
+        make: `(images, encode, frozen)` to what the loss looks at.
         fake: G(z).
         pull_back: of G at these z: from the gradient in the images to that in its parameters.
 
@@ -260,7 +264,7 @@ def _update_generator(
     def loss(images: jax.Array, encoder: Any) -> tuple[jax.Array, jax.Array]:
         encode = _encode(players.networks.encoder, encoder)
         frozen = None if players.features is None else players.features.unflatten(state.frozen)
-        made = judged(images, encode, frozen)
+        made = make(images, encode, frozen)
         return players.objective.generator(made), made.fake.logits
 
     found, (towards, encoder_gradient) = jax.value_and_grad(loss, argnums=(0, 1), has_aux=True)(

@@ -9,8 +9,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from magan_jax.blocks import in_blocks
-from magan_jax.latent.sampling import as_pytree
-from magan_jax.training.images import scale_images
+from magan_jax.images import scale_images
+from magan_jax.sampling import as_pytree
 
 Features = Callable[[jax.Array], jax.Array]
 """Images `[N, H, W, C]` in [-1, 1] to features `[N, F]`."""
@@ -32,7 +32,7 @@ def standardised(
         real: images in [-1, 1].
 
     Returns:
-        A pytree of its parameters (see `magan_jax.latent.networks`); a feature that is constant
+        A pytree of its parameters (see `magan_jax.networks`); a feature that is constant
         over `real` is 0 for all images.
     """
     found = np.asarray(jax.jit(function)(variables, real), np.float64)

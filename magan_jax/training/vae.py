@@ -12,12 +12,12 @@ import optax
 
 from magan_jax.blocks import in_blocks
 from magan_jax.errors import NetworkOutputError
+from magan_jax.images import scale_images
 from magan_jax.models.variational import Decoder, Encoder
 from magan_jax.objectives.variational import DIVERGENCES, DivergenceName, Encoded, bernoulli_loss
 from magan_jax.parallel import DEVICES, device_count, local_part
 from magan_jax.training.engine import Batch, Step, check_batch_size
 from magan_jax.training.ensemble import stacked
-from magan_jax.training.images import scale_images
 from magan_jax.training.precision import ActivationDtype, activation_dtype, check_dtype
 from magan_jax.training.progress import Info, Progress
 from magan_jax.training.stage import Stage, train_stage
@@ -127,7 +127,7 @@ def vae_step(config: VAEConfig, image_shape: tuple[int, int, int]) -> Step:
     """One Adam step on reconstruction loss + weight · divergence.
 
     z = μ + σ η, one draw for each image (the reparametrisation of Kingma and Welling, 2014). The
-    weight of KL is 1, that of the discrepancy `mmd_weight`.
+    weight is that of the divergence's table: 1 of KL, `mmd_weight` of the discrepancy.
 
     Returns:
         `step(state, batch, key) -> (state, info)` for `magan_jax.training.engine.train`.
@@ -135,7 +135,7 @@ def vae_step(config: VAEConfig, image_shape: tuple[int, int, int]) -> Step:
     encoder, decoder = _networks(config, image_shape)
     optimizer = _optimizer(config)
     divergence = DIVERGENCES[config.divergence]
-    weight = config.mmd_weight if config.divergence == "mmd" else 1.0
+    weight = 1.0 if divergence.weight is None else getattr(config, divergence.weight)
     shape = (config.batch_size, config.latent_dim)
 
     def step(state: VAEState, batch: Batch, key: jax.Array) -> tuple[Any, Info]:
@@ -153,7 +153,7 @@ def vae_step(config: VAEConfig, image_shape: tuple[int, int, int]) -> Step:
             # Through the gathered latents each device's gradient has a part of all devices' losses.
             together = jax.lax.all_gather(latents, DEVICES, tiled=True)
             reconstruction = bernoulli_loss(logits, (images + 1) / 2)
-            apart = divergence(Encoded(mean, log_variance, together, prior))
+            apart = divergence.of(Encoded(mean, log_variance, together, prior))
             info = {"reconstruction": reconstruction, config.divergence: apart}
             return reconstruction + weight * apart, info
 
@@ -212,7 +212,7 @@ def train_vaes(
 def vae_functions(
     config: VAEConfig, image_shape: tuple[int, int, int], state: VAEState
 ) -> tuple[Callable[..., Any], Callable[..., Any], Callable[..., Any]]:
-    """`encode`, `decode` and `generate` of `TrainedVAE`, in float32 whatever training had."""
+    """`encode`, `decode` and `generate` of `TrainedVAE`, in full float32 whatever training had."""
     encode, decode, generate = _in_use(config.layers, config.latent_dim, image_shape)
     return (
         jax.tree_util.Partial(encode, state.parameters["encoder"]),
@@ -266,10 +266,12 @@ def _in_use(
     encoder, decoder = Encoder(layers, latent_dim), Decoder(layers, image_shape)
 
     def encode(parameters: Any, images: jax.Array) -> Any:
-        return encoder.apply({"params": parameters}, images)
+        with jax.default_matmul_precision("highest"):  # no TF32, no bf16 passes
+            return encoder.apply({"params": parameters}, images)
 
     def decode(parameters: Any, latents: jax.Array) -> Any:
-        return decoder.apply({"params": parameters}, latents)
+        with jax.default_matmul_precision("highest"):
+            return decoder.apply({"params": parameters}, latents)
 
     def generate(parameters: Any, latents: jax.Array) -> Any:
         return jnp.tanh(decode(parameters, latents) / 2)

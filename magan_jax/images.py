@@ -1,13 +1,61 @@
-"""From the images of a data set to those of the networks."""
+"""Images as data sets hold them and as networks take them, and how training moves them."""
+
+import warnings
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
+from magan_jax.errors import NetworkOutputError
+
 
 def scale_images(images: jax.Array | np.ndarray) -> jax.Array:
     """uint8 in 0..255 to float32 in [-1, 1], any shape."""
     return jnp.asarray(images, jnp.float32) / 127.5 - 1.0
+
+
+def quantise_images(images: np.ndarray, *, name: str = "images") -> np.ndarray:
+    """Images `[N, H, W, C]` as uint8, as data sets hold them.
+
+    Floats in [-1, 1] are rounded to the nearest of the 256 values that real images have: otherwise
+    an extractor may tell generated images by values that no real image can have. The range is
+    fixed, never that of a batch. What is beyond [-1, 1] is refused rather than cut off; floats of
+    which none is below 0 are taken with a warning, since they look like images in [0, 1].
+
+    Raises:
+        ValueError: for another shape, type or range.
+    """
+    array = np.asarray(images)
+    if array.ndim != 4 or not array.size:
+        raise ValueError(f"{name} has the shape {array.shape}; images [N, H, W, C] are needed.")
+    if array.dtype == np.uint8:
+        return array
+    if array.dtype.kind != "f" and array.dtype.name != "bfloat16":
+        raise ValueError(
+            f"{name} is of type {array.dtype}; images must be uint8, or floats in [-1, 1]."
+        )
+    if array.min() >= 0 and array.max() <= 1:
+        warnings.warn(
+            f"{name} are floats from {array.min():.3g} to {array.max():.3g}, none below 0; they "
+            "are taken to lie in [-1, 1], where 0 is grey: pass 2 x - 1 if yours lie in [0, 1].",
+            stacklevel=2,
+        )
+    quantised = np.empty(array.shape, np.uint8)
+    for first in range(0, len(array), 1000):
+        part = array[first : first + 1000].astype(np.float32)
+        bad = ~np.isfinite(part.reshape(len(part), -1)).all(axis=1)
+        if bad.any():
+            raise NetworkOutputError(
+                f"{bad.sum()} of the {name} in rows {first} to {first + len(part) - 1} are not "
+                f"finite, the first is row {first + np.argmax(bad)}; look at what made them."
+            )
+        if not (np.abs(part) <= 1 + 1e-5).all():  # NaN too
+            raise ValueError(
+                f"{name} goes from {part.min()} to {part.max()} in rows {first} to "
+                f"{first + len(part) - 1}; floats must be finite and lie in [-1, 1]; or pass uint8."
+            )
+        quantised[first : first + 1000] = np.clip(np.rint((part + 1) * 127.5), 0, 255)
+    return quantised
 
 
 def random_shift(

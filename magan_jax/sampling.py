@@ -10,8 +10,8 @@ import numpy as np
 
 from magan_jax.blocks import in_blocks
 from magan_jax.errors import check_positive
-from magan_jax.latent.networks import Generate
-from magan_jax.latent.prior import Prior
+from magan_jax.networks import Generate
+from magan_jax.prior import Prior
 
 _BLOCK = 1000
 """Images drawn at once; block b draws its latents from `fold_in(key, b)`."""
@@ -39,7 +39,7 @@ def sample_images(key: jax.Array, generate: Generate, prior: Prior, n: int) -> n
 
 def images_of(generate: Generate, latents: Any) -> np.ndarray:
     """G(z) of given latents `[n, d]`, all at once: for the few that a figure shows."""
-    return np.asarray(jax.jit(generate)(jnp.asarray(latents, jnp.float32)))
+    return np.asarray(_given(as_pytree(generate), jnp.asarray(latents, jnp.float32)))
 
 
 def images_in_blocks(generate: Generate, latents: np.ndarray) -> np.ndarray:
@@ -61,9 +61,11 @@ def as_pytree(function: Callable[..., Any]) -> Any:
 
 @jax.jit
 def _given(generate: Callable[[jax.Array], jax.Array], latents: jax.Array) -> jax.Array:
-    return generate(latents)
+    # In full float32: these are the images that labels are of (see `magan_jax.latent.labels`).
+    with jax.default_matmul_precision("highest"):
+        return generate(latents)
 
 
 @partial(jax.jit, static_argnames="prior")
 def _block(generate: Callable[[jax.Array], jax.Array], prior: Prior, key: jax.Array) -> jax.Array:
-    return generate(prior(key, _BLOCK))
+    return _given(generate, prior(key, _BLOCK))

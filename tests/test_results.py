@@ -1,0 +1,56 @@
+"""What results.json says of numbers that some seeds or classes do not have."""
+
+import jax
+import numpy as np
+import pytest
+
+from magan_jax import analyze, measure_invariance, measure_purity
+from magan_jax.claims.study import Purities, Study
+from magan_jax.comparison.results import measured_exits
+from magan_jax.results import invariance_entry, over_seeds
+
+KEY = jax.random.key(0)
+
+
+def identity(z):
+    return z
+
+
+def test_a_seed_without_a_number_does_not_cost_the_others_theirs():
+    found = over_seeds([np.nan, 0.8, 0.7])
+    assert (found["mean"], found["n"]) == (pytest.approx(0.75), 2)
+    assert found["std"] == pytest.approx(np.std([0.8, 0.7], ddof=1))
+    assert found["reason"] == "1 of 3 seeds have no such number"
+    assert np.isnan(found["values"][0])
+    nothing = over_seeds([np.nan, np.nan])
+    assert (nothing["mean"], nothing["std"], nothing["n"]) == (None, None, 0)
+    assert over_seeds([2.0])["reason"] == "one seed has no deviation"
+    assert over_seeds([1.0, 2.0])["reason"] is None
+
+
+@pytest.fixture(scope="module")
+def three():
+    analysis = analyze(KEY, identity, identity, latent_dim=3, num_classes=3, num_samples=600)
+    return analysis, measure_invariance(KEY, identity, identity, analysis, num_directions=40)
+
+
+def test_an_epsilon_of_zero_is_not_blamed_on_the_label_of_the_mean(three):
+    analysis, invariance = three
+    assert invariance.prototype_label.tolist() == [0, 1, 2]
+    epsilon = np.array([0.0, np.nan, 0.1])  # 0 is what a debiased distance of 0 gives
+    purity = measure_purity(KEY, identity, identity, analysis, epsilon, num_shifts=10)
+    study = Study(analysis, None, invariance, Purities(purity, purity, purity))
+    classes = invariance_entry([study], ["a", "b", "c"])["classes"]
+    reasons = [one["purity"]["debiased ε, N = 600"]["reason"] for one in classes]
+    assert reasons == ["ε is 0: there is no shift to try", "the class has no ε of this kind", None]
+
+
+def test_only_exits_that_were_seen_are_averaged(three):
+    _, invariance = three
+    np.testing.assert_array_equal(measured_exits(invariance), invariance.measured)
+    followed = invariance._replace(
+        measured=np.array([0.4, 3.0, 0.0]),
+        measured_censored=np.array([False, True, False]),
+        prototype_label=np.array([0, 1, 1]),
+    )
+    np.testing.assert_array_equal(measured_exits(followed), [0.4, np.nan, np.nan])
