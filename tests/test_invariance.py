@@ -50,6 +50,18 @@ def test_exits_of_half_spaces(half_spaces):
     assert not found.random_censored[2].any()
 
 
+def test_a_short_excursion_along_sigma_is_an_exit():
+    def classify(x):
+        """The second class is a thin slab near the mean of the first, and what lies far away."""
+        away = ((0.30 < x[:, 0]) & (x[:, 0] < 0.33)) | (x[:, 0] > 2) | (x[:, 0] < -2.5)
+        return jnp.stack([jnp.zeros(len(x)), jnp.where(away, 1.0, -1.0)], axis=-1)
+
+    analysis = analyze(KEY, identity, classify, latent_dim=2, num_classes=2, num_samples=2000)
+    at_zero = analysis._replace(mean=analysis.mean * 0, std=np.ones_like(analysis.std))
+    found = measure_invariance(KEY, identity, classify, at_zero, num_directions=8, upper=3.0)
+    np.testing.assert_allclose([found.plus[0], found.minus[0]], [0.30, 2.5], atol=1.1e-3)
+
+
 def test_purity_is_one_inside_and_known_outside(half_spaces):
     exact = half_spaces.mean[0, 0] / half_spaces.std[0, 0]
     inside = measure_purity(
