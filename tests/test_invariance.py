@@ -53,7 +53,7 @@ def test_exits_of_half_spaces(half_spaces):
 def test_a_short_excursion_along_sigma_is_an_exit():
     def classify(x):
         """The second class is a thin slab near the mean of the first, and what lies far away."""
-        away = ((0.30 < x[:, 0]) & (x[:, 0] < 0.33)) | (x[:, 0] > 2) | (x[:, 0] < -2.5)
+        away = ((x[:, 0] > 0.30) & (x[:, 0] < 0.33)) | (x[:, 0] > 2) | (x[:, 0] < -2.5)
         return jnp.stack([jnp.zeros(len(x)), jnp.where(away, 1.0, -1.0)], axis=-1)
 
     analysis = analyze(KEY, identity, classify, latent_dim=2, num_classes=2, num_samples=2000)
