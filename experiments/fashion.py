@@ -28,6 +28,7 @@ from magan_jax.claims.check import check_claims, speaks_of
 from magan_jax.claims.study import Purities, Study
 from magan_jax.cli import one_sentence, parse
 from magan_jax.findings import Findings
+from magan_jax.latent.invariance import ALONG_SIGMA_POINTS
 from magan_jax.latent.settings import AnalysisConfig, check_analysis_config
 from magan_jax.metrics import METHODS, Extractor, evaluate_images, evenly_spaced
 from magan_jax.parallel import check_num_devices
@@ -151,7 +152,13 @@ def study(run: Run, seed: int, classifier: TrainedClassifier, gan: TrainedGAN) -
             )
             for analysis in analyses
         ]
-        rays = labels_along_rays(*networks, analyses[-1], reach=settings.upper, **sharing)
+        rays = labels_along_rays(
+            *networks,
+            analyses[-1],
+            reach=settings.upper,
+            num_points=2 * ALONG_SIGMA_POINTS + 1,
+            **sharing,
+        )
 
         def purity(analysis: Analysis, epsilon: np.ndarray) -> Purity:
             return measure_purity(

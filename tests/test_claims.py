@@ -6,7 +6,7 @@ import pytest
 from magan_jax import analyze, cluster, measure_invariance, measure_purity
 from magan_jax.claims.check import check_claims, speaks_of
 from magan_jax.claims.claim import TOO_FEW, claim_of_number, claims_markdown, shown_ends
-from magan_jax.claims.clusters import MAP_CLUSTERS, WARD_CLUSTERS
+from magan_jax.claims.clusters import MAP_CLUSTERS, WARD_CLUSTERS, average_cophenetic
 from magan_jax.claims.study import Purities, Study
 from magan_jax.data import DATASETS, load_dataset
 from magan_jax.latent.geometry import Interval
@@ -254,10 +254,13 @@ def test_too_few_latents_or_permutations_leave_claims_open_but_never_nan(pair):
     assert list(few) == list(claims_of(*pair))  # several seeds are put beside each other
     for claim in (FIRST, NEAREST, EPSILON, DISTINCT, LINKAGE, WARD, MAP):
         assert few[claim].holds is None
-    nine = claims_of(study(lambda x: largest(x).at[:, 4].set(-99.0), 1000), pair[1])
+    with_nine = study(lambda x: largest(x).at[:, 4].set(-99.0), 1000)
+    nine = claims_of(with_nine, pair[1])
     assert list(nine) == list(few)
     assert [nine[claim].holds for claim in (OWN_LABEL, WARD, MAP)] == [None] * 3
     assert (nine[LINKAGE].holds, nine[LINKAGE].reason) == (None, TOO_FEW)
+    assert np.isfinite(average_cophenetic(pair[0]))
+    assert np.isnan(average_cophenetic(with_nine))
     two = claims_of(study(only_first_and_seventh, 1000), pair[1])
     assert "d_min is the smallest of 1 noisy distances" in two[NEAREST].reason
     few_permutations = claims_of(study(largest, 1000, permutations=9), pair[1])[DISTINCT]

@@ -43,6 +43,14 @@ def test_an_exit_that_was_not_seen_is_no_number():
     np.testing.assert_allclose(exit_quantiles(judged), [1.0, 0.0, np.nan])
     judged.exits.censored[2, 1] = False
     np.testing.assert_allclose(exit_quantiles(judged), [1.0, 0.0, 1.0])
+    # Of 30 draws the quantile lies between the second and the third: two exits do not tell it.
+    epsilon = np.ones((1, 30))
+    epsilon[0, :3] = 0.2, 0.3, 0.4
+    for exits, known in ((2, False), (3, True)):
+        judged.exits.epsilon = epsilon
+        judged.exits.censored = np.arange(30)[None] >= exits
+        judged.exits.prototype_label = np.array([0])
+        assert np.isfinite(exit_quantiles(judged)[0]) == known
 
 
 def test_means_apart_are_in_spreads_of_the_encoders_classes():

@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 from magan_jax.claims.claim import Claim
 from magan_jax.claims.clusters import (
     PAPER_AVERAGE_COPHENETIC,
+    average_cophenetic,
     linkages,
     map_clusters,
     ward_clusters,
@@ -32,11 +33,7 @@ PAPER_NUMBERS: tuple[tuple[str, float, Callable[[Study], float]], ...] = (
         lambda s: s.analysis.nearest_distance[TOP],
     ),
     ("ε of T-shirt/top", 0.2010, lambda s: s.analysis.epsilon[TOP]),
-    (
-        "cophenetic coefficient of average linkage",
-        PAPER_AVERAGE_COPHENETIC,
-        lambda s: s.clustering.dendrograms["average"].cophenetic if s.clustering else float("nan"),
-    ),
+    ("cophenetic coefficient of average linkage", PAPER_AVERAGE_COPHENETIC, average_cophenetic),
 )
 """Every number in Section 4, and how to take it from a study at the paper's N."""
 

@@ -8,6 +8,7 @@ from scipy.spatial.distance import pdist, squareform
 from sklearn.metrics import adjusted_rand_score
 
 from magan_jax.claims.claim import PAPER_SAMPLES, Claim, prediction_interval, shown_ends, undecided
+from magan_jax.claims.study import Study
 from magan_jax.latent.clustering import LINKAGES, Clustering, cut_map, scale_to_plane
 
 PAPER_AVERAGE_COPHENETIC = 0.71
@@ -75,6 +76,14 @@ def linkages(
 def _of_all(names: Sequence[str], *clusterings: Clustering | None) -> bool:
     """Whether no class is missing in any of them: the claims are about ten."""
     return all(one is not None and len(one.classes) == len(names) for one in clusterings)
+
+
+def average_cophenetic(study: Study) -> float:
+    """The cophenetic coefficient of average linkage; NaN where a class is missing."""
+    clustering = study.clustering
+    if clustering is None or len(clustering.classes) < len(study.analysis.counts):
+        return float("nan")
+    return clustering.dendrograms["average"].cophenetic
 
 
 def ward_clusters(

@@ -43,8 +43,8 @@ def explore(
 ) -> Exploration:
     """Climb towards every class, and embed latents and features in the plane.
 
-    The first seed of the first system with a normal prior, and of the first ClusterGAN, are looked
-    into; what was not trained is left out.
+    The first seed judged of the first system with a normal prior, and of the first ClusterGAN, are
+    looked into; what was not trained is left out.
 
     Args:
         key: of latents and embeddings.

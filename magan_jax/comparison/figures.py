@@ -37,7 +37,8 @@ def systems_figures(
 def _samples(by_title: Mapping[str, Outcome]) -> FigureEntry:
     return FigureEntry(
         "samples",
-        "Images of random latents, not selected, the same number for each system (first seed).",
+        "Images of random latents, not selected, the same number for each system (first seed "
+        "judged).",
         plots.plot_samples_of_systems(
             {
                 title: sample_images(
@@ -93,7 +94,8 @@ def _measured(trained: Mapping[str, Outcome]) -> list[FigureEntry]:
         ),
         FigureEntry(
             "losses",
-            "Losses of each system (first seed); their units differ from objective to objective.",
+            "Losses of each system (first seed judged); their units differ from objective to "
+            "objective.",
             plots.plot_losses_of_systems(
                 {title: p.history for title, p in histories.items()},
                 {title: p.steps_per_epoch for title, p in histories.items()},
@@ -110,7 +112,8 @@ def _clusters(name: str, outcome: Outcome) -> FigureEntry:
     rows = [images_of(gan.generate, drawn[cluster == k][:12]) for k in range(prior.num_clusters)]
     return FigureEntry(
         f"clusters_{name}",
-        f"{title}: a row of images for each z_c, the noise z_n drawn at random (first seed).",
+        f"{title}: a row of images for each z_c, the noise z_n drawn at random (first seed "
+        "judged).",
         plots.plot_image_rows(rows, [f"z_c = {k}" for k in range(len(rows))], title),
     )
 
@@ -130,7 +133,7 @@ def _interpolation(outcome: Outcome) -> FigureEntry:
     ]
     return FigureEntry(
         "interpolation",
-        f"{title}: from one z_c to the next at the same z_n (first seed).",
+        f"{title}: from one z_c to the next at the same z_n (first seed judged).",
         plots.plot_image_rows(ways, [f"{k} → {(k + 1) % count}" for k in range(count)], title),
     )
 

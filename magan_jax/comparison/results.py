@@ -69,7 +69,7 @@ def order_entry(order: Order, outcomes: Mapping[str, Outcome]) -> dict[str, Any]
     pair = (order.more, order.less)
     both = [outcomes[name] for name in pair]
     entry = order._asdict() | {
-        "titles": [SYSTEMS[name].title for name in pair],
+        "titles": [_title(one) for one in both],
         "reported": [getattr(SYSTEMS[name].reported, order.metric) for name in pair],
         "difference": None,
         "interval": None,
@@ -90,6 +90,13 @@ def order_entry(order: Order, outcomes: Mapping[str, Outcome]) -> dict[str, Any]
     }
 
 
+def _title(outcome: Outcome) -> str:
+    """Of a system, and of which seeds it is where some could not be judged."""
+    if not outcome.judged or outcome.failure is None:
+        return outcome.system.title
+    return f"{outcome.system.title} (seeds {', '.join(str(one.seed) for one in outcome.judged)})"
+
+
 def _without_interval(values: Sequence[np.ndarray]) -> str:
     if min(map(len, values)) < 2:
         return "one seed has no interval"
@@ -104,9 +111,7 @@ def systems_markdown(outcomes: Mapping[str, Outcome]) -> str:
         "|---|---|---|---|---|---|---|",
     ]
     for outcome in outcomes.values():
-        title = outcome.system.title
-        if outcome.judged and outcome.failure is not None:
-            title += f" (seeds {', '.join(str(one.seed) for one in outcome.judged)})"
+        title = _title(outcome)
         reported = [_cell(x) for x in outcome.system.reported]
         ours = [
             _across([one.scores[name].value for one in outcome.judged])

@@ -120,6 +120,7 @@ def _latent_entry(judged: Sequence[JudgedVAE]) -> dict[str, Any]:
         "epsilon_debiased": over([_mean(one.analysis.epsilon_debiased) for one in judged]),
         "means_apart": over([_mean(means_apart(one)) for one in judged]),
         "exit_quantile": over([_mean(exit_quantiles(one)) for one in judged]),
+        "classes_with_exit": over([np.isfinite(exit_quantiles(one)).sum() for one in judged]),
         "means_of_other_label": [
             [int(k) for k in np.flatnonzero(~keeps_mean(one))] for one in judged
         ],
@@ -142,7 +143,8 @@ def exit_quantiles(judged: JudgedVAE) -> np.ndarray:
     where so few draws leave before the end of the search that this would be a lower bound.
     """
     exits = judged.exits
-    leave = np.mean(~exits.censored, axis=1) > 0.05
+    # Interpolated between two of the draws, of which both must have been seen to leave.
+    leave = np.sum(~exits.censored, axis=1) > np.ceil(0.05 * (exits.epsilon.shape[1] - 1))
     quantiles = np.quantile(exits.epsilon, 0.05, axis=1)
     return np.where(keeps_mean(judged) & leave, quantiles, np.nan)
 

@@ -170,6 +170,8 @@ def init_contrast(
 def contrast_step(config: ContrastConfig, generate: Generate, prior: Prior, num_steps: int) -> Step:
     """One AdamW step on the InfoNCE of a batch of latents.
 
+    Its images are G's as everywhere: a trained generator computes in full float32.
+
     Returns:
         `step(state, batch, key) -> (state, info)` for `magan_jax.training.engine.train`.
     """
