@@ -12,25 +12,17 @@ with their own class at N = 100,000 or nearly so. `paper`: classifier 0.94.
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+import jax
 import numpy as np
 
-from magan_jax import (
-    Analysis,
-    Purity,
-    analyze,
-    cluster,
-    labels_along_rays,
-    load_dataset,
-    measure_invariance,
-    measure_purity,
-)
+from magan_jax import analyze, cluster, labels_along_rays, load_dataset, measure_invariance
 from magan_jax.claims.check import check_claims, speaks_of
-from magan_jax.claims.study import Purities, Study
+from magan_jax.claims.study import Study
 from magan_jax.cli import one_sentence, parse
 from magan_jax.findings import Findings
-from magan_jax.latent.invariance import ALONG_SIGMA_POINTS
+from magan_jax.latent.invariance import ALONG_SIGMA_POINTS, measure_purities
 from magan_jax.latent.settings import AnalysisConfig, check_analysis_config
-from magan_jax.metrics import METHODS, Extractor, evaluate_images, evenly_spaced
+from magan_jax.metrics import METHODS, Extractor, Scores, evaluate_images, evenly_spaced
 from magan_jax.parallel import check_num_devices
 from magan_jax.report import report
 from magan_jax.run import GAN_STREAM, Run, RunConfig, Trainings, decided_classifier, start_run
@@ -159,31 +151,16 @@ def study(run: Run, seed: int, classifier: TrainedClassifier, gan: TrainedGAN) -
             num_points=2 * ALONG_SIGMA_POINTS + 1,
             **sharing,
         )
-
-        def purity(analysis: Analysis, epsilon: np.ndarray) -> Purity:
-            return measure_purity(
-                for_shifts, *networks, analysis, epsilon, num_shifts=settings.num_shifts, **sharing
-            )
-
+        shifts = {"num_shifts": settings.num_shifts} | sharing
         purities = [
-            Purities(purity(a, a.epsilon), purity(a, a.epsilon_debiased), purity(a, e.measured))
-            for a, e in zip(analyses, exits, strict=True)
+            measure_purities(for_shifts, *networks, analysis, found, **shifts)
+            for analysis, found in zip(analyses, exits, strict=True)
         ]
 
     # How good the images are, in the features of the classifier; the test images as a yardstick.
     with run.timed("metrics"):
-        scores = evaluate_images(
-            Extractor(
-                f"classifier of {run.dataset.name}",
-                feature_function(run.config.classifier, len(names), classifier.progress.state),
-                classifier.test_accuracy,
-            ),
-            real=evenly_spaced(run.dataset.train_images, settings.num_images),
-            fake=sample_images(for_images, gan.generate, gan.prior, settings.num_images),
-            held_out=run.dataset.test_images,
-            methods=METHODS,
-            key=for_subsets,
-        )
+        fake = sample_images(for_images, gan.generate, gan.prior, settings.num_images)
+        scores = score_images(run, for_subsets, fake, classifier)
 
     # What the paper claims, held against both analyses.
     small, large = studies = [
@@ -191,6 +168,24 @@ def study(run: Run, seed: int, classifier: TrainedClassifier, gan: TrainedGAN) -
     ]
     claims = check_claims(small, large, names) if speaks_of(run.dataset) else []
     return Findings(seed, classifier, gan, scores, studies, rays, claims)
+
+
+def score_images(
+    run: Run, key: jax.Array, fake: np.ndarray, classifier: TrainedClassifier
+) -> Scores:
+    """All metrics of generated images `[N, H, W, C]` beside as many real ones."""
+    dataset = run.dataset
+    features = feature_function(
+        run.config.classifier, len(dataset.class_names), classifier.progress.state
+    )
+    return evaluate_images(
+        Extractor(f"classifier of {dataset.name}", features, classifier.test_accuracy),
+        real=evenly_spaced(dataset.train_images, len(fake)),
+        fake=fake,
+        held_out=dataset.test_images,
+        methods=METHODS,
+        key=key,
+    )
 
 
 def prepare() -> Run:

@@ -143,6 +143,19 @@ def test_a_missing_class_changes_nothing_for_the_others(half_spaces):
     )
 
 
+def test_purities_are_those_inside_each_epsilon(half_spaces):
+    exact = half_spaces.mean[0, 0] / half_spaces.std[0, 0]
+    networks = identity, three_with_one_missing
+    exits = measure_invariance(KEY, *networks, half_spaces, num_directions=200, tolerance=1e-4)
+    given = half_spaces._replace(
+        epsilon=np.array([2, 2, np.nan]) * exact, epsilon_debiased=np.array([4, 4, np.nan]) * exact
+    )
+    found = module.measure_purities(KEY, *networks, given, exits, num_shifts=4000)
+    # Half of all shifts go towards the border; of these, p is beyond it in 1/2, 3/4, none.
+    for purity, expected in zip(found, (0.75, 0.625, 1.0), strict=True):
+        assert abs(purity.fraction[0] - expected) < 4 * 0.5 / np.sqrt(4000), expected
+
+
 @pytest.mark.parametrize(
     ("call", "message"),
     [

@@ -4,21 +4,7 @@ from typing import NamedTuple
 
 from magan_jax.latent.analysis import Analysis
 from magan_jax.latent.clustering import Clustering
-from magan_jax.latent.invariance import Invariance, Purity
-
-
-class Purities(NamedTuple):
-    """How many random shifts keep the class, inside each ε.
-
-    Attributes:
-        paper: inside the paper's ε, of which a claim speaks.
-        debiased: inside the debiased one.
-        measured: inside the measured one.
-    """
-
-    paper: Purity
-    debiased: Purity
-    measured: Purity
+from magan_jax.latent.invariance import Invariance, Purities
 
 
 class Study(NamedTuple):

@@ -46,6 +46,20 @@ class Purity(NamedTuple):
     interval: Interval
 
 
+class Purities(NamedTuple):
+    """How many random shifts keep the class, inside each ε.
+
+    Attributes:
+        paper: inside the paper's ε, of which a claim speaks.
+        debiased: inside the debiased one.
+        measured: inside the measured one.
+    """
+
+    paper: Purity
+    debiased: Purity
+    measured: Purity
+
+
 class Invariance(NamedTuple):
     """Measured exits of K classes; NaN for a class without statistics.
 
@@ -147,15 +161,7 @@ def measure_invariance(
     censored = _scatter(along_sigma.censored, valid, num_classes, False)
     random = _scatter(at_random.epsilon, valid, num_classes, np.nan)
     random_censored = _scatter(at_random.censored, valid, num_classes, False)
-    low, rank, high = _quantile_ranks(num_directions, MEASURED_QUANTILE)
-    order = np.argsort(random, axis=1)  # censored rays end at `upper`, so they come last
-    ordered = np.take_along_axis(random, order, axis=1)
-    ordered_censored = np.take_along_axis(random_censored, order, axis=1)
-    missing = np.isnan(ordered[:, 0])
-    low_end = np.where(missing, np.nan, 0.0) if low is None else ordered[:, low]
-    high_end = np.full(num_classes, np.nan)
-    if high is not None:
-        high_end = np.where(ordered_censored[:, high], np.nan, ordered[:, high])
+    measured, measured_censored, interval = _quantile_of_exits(random, random_censored)
     return Invariance(
         plus=epsilon[:, 0],
         minus=epsilon[:, 1],
@@ -164,9 +170,9 @@ def measure_invariance(
         minus_censored=censored[:, 1],
         random_censored=random_censored,
         upper=upper,
-        measured=ordered[:, rank],
-        measured_censored=ordered_censored[:, rank],
-        measured_interval=Interval(low_end, high_end),
+        measured=measured,
+        measured_censored=measured_censored,
+        measured_interval=interval,
         prototype_label=_scatter(at_random.prototype_label, valid, num_classes, -1),
         tolerance=tolerance,
     )
@@ -229,6 +235,42 @@ def measure_purity(
         interval=Interval(
             *(np.where(tried, end, np.nan) for end in clopper_pearson(kept, num_shifts))
         ),
+    )
+
+
+def measure_purities(
+    key: jax.Array,
+    generate: Generate,
+    classify: Classify,
+    analysis: Analysis,
+    invariance: Invariance,
+    *,
+    num_shifts: int = 1000,
+    batch_size: int | None = None,
+    num_devices: int | None = None,
+) -> Purities:
+    """`measure_purity` inside each ε that is known: the paper's, the debiased, the measured.
+
+    Args:
+        key: of the shifts, the same for all three.
+        generate, classify, analysis: see `measure_purity`.
+        invariance: of the same class means.
+        num_shifts, batch_size, num_devices: see `measure_purity`.
+    """
+    return Purities(
+        *(
+            measure_purity(
+                key,
+                generate,
+                classify,
+                analysis,
+                epsilon,
+                num_shifts=num_shifts,
+                batch_size=batch_size,
+                num_devices=num_devices,
+            )
+            for epsilon in (analysis.epsilon, analysis.epsilon_debiased, invariance.measured)
+        )
     )
 
 
@@ -299,6 +341,22 @@ def clopper_pearson(
     low = np.where(k > 0, beta.ppf(tail, np.maximum(k, 1), total - k + 1), 0.0)
     high = np.where(k < total, beta.ppf(1 - tail, k + 1, np.maximum(total - k, 1)), 1.0)
     return low, high
+
+
+def _quantile_of_exits(
+    exits: np.ndarray, censored: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, Interval]:
+    """`measured`, `measured_censored` and `measured_interval` of exits `[K, M]`."""
+    low, rank, high = _quantile_ranks(exits.shape[1], MEASURED_QUANTILE)
+    order = np.argsort(exits, axis=1)  # censored rays end at `upper`, so they come last
+    ordered = np.take_along_axis(exits, order, axis=1)
+    ordered_censored = np.take_along_axis(censored, order, axis=1)
+    missing = np.isnan(ordered[:, 0])
+    low_end = np.where(missing, np.nan, 0.0) if low is None else ordered[:, low]
+    high_end = np.full(len(exits), np.nan)
+    if high is not None:
+        high_end = np.where(ordered_censored[:, high], np.nan, ordered[:, high])
+    return ordered[:, rank], ordered_censored[:, rank], Interval(low_end, high_end)
 
 
 def _quantile_ranks(
