@@ -108,19 +108,20 @@ def main() -> None:
     run = prepare()
     config = run.config
     with run.timed("gan"):
-        gan = generator_of(run)
+        gan = generator_of(run, config.gan, config.fashion_workdir)
     features: list[Features] = []
     if any_needs(config.arms, "features"):
         with run.timed("features"):
-            features = features_of(run, gan)
+            features = features_of(run, gan, config.gan, config.contrast)
     autoencoder = None
     if any_needs(config.arms, "autoencoder"):
         with run.timed("autoencoder"):
-            autoencoder = autoencoder_of(run)
+            autoencoder = autoencoder_of(run, config.vae)
 
     # All labels, for what is marked as such: the judge of purity, and who labels for the bounds.
     with run.timed("all labels"):
-        judge, omniscient = (knows_all(run, stream) for stream in (11, 12))
+        of_all = replace(config.fitting, steps=config.judge_steps)
+        judge, omniscient = (knows_all(run, of_all, stream) for stream in (11, 12))
         images = run.dataset.train_images
         sources = sources_of(run, run.keys(13)[0], gan, omniscient.classify, run.train_set, images)
         begun = Begun(gan, features, autoencoder, judge, Known(sources, run.train_set))
@@ -149,7 +150,7 @@ class Begun(NamedTuple):
     known: Known
 
 
-def all_trials(run: Run, begun: Begun) -> list[Trial]:
+def all_trials(run: Run[Config], begun: Begun) -> list[Trial]:
     """Every budget of every seed, by number of labels; those of earlier calls are kept."""
     config = run.config
     networks = trained_digest(begun.gan, begun.features, begun.autoencoder)
@@ -183,7 +184,11 @@ _BUDGET, _LABELLER, _ANALYSIS, _ARMS, _BOUNDS, _NEIGHBOURS = range(6)
 
 
 def try_seeds(
-    run: Run, keys: Mapping[int, jax.Array], n: int, begun: Begun, on_progress: Callable[[], Any]
+    run: Run[Config],
+    keys: Mapping[int, jax.Array],
+    n: int,
+    begun: Begun,
+    on_progress: Callable[[], Any],
 ) -> list[Trial]:
     """A budget of n labels per class for each seed: who labels the latents, then all arms."""
     config, num_classes = run.config, len(run.dataset.class_names)
@@ -208,7 +213,13 @@ def try_seeds(
 
 
 def draft_of(
-    run: Run, key: jax.Array, seed: int, n: int, budget: Budget, labeller: Classify, begun: Begun
+    run: Run[Config],
+    key: jax.Array,
+    seed: int,
+    n: int,
+    budget: Budget,
+    labeller: Classify,
+    begun: Begun,
 ) -> Draft:
     """What every arm and every bound will learn from."""
 
@@ -243,7 +254,7 @@ def draft_of(
 
 
 def sources_of(
-    run: Run,
+    run: Run[Config],
     key: jax.Array,
     gan: TrainedGAN,
     classify: Classify,
@@ -284,7 +295,7 @@ def sources_of(
     )
 
 
-def trials_of(run: Run) -> TrialsFolder:
+def trials_of(run: Run[Config]) -> TrialsFolder:
     """Where finished trials lie, and all that decides them; with `--restart`, beside the old ones
     until all are done."""
     config = run.config
@@ -305,7 +316,7 @@ def trials_of(run: Run) -> TrialsFolder:
     return TrialsFolder(folder, settings, config.fitting.width, others_replaced=config.restart)
 
 
-def prepare() -> Run:
+def prepare() -> Run[Config]:
     """Command line, data and folder; what could be refused later is refused here."""
     preset, config = parse(PRESETS, __doc__.splitlines()[0])
     check_arms(config.arms)
@@ -333,9 +344,9 @@ def prepare() -> Run:
         raise ValueError(f"judge_steps is {config.judge_steps}; it must be at least 1.")
     run = start_run("augmentation", preset, config, dataset, trainings={})
     if any_needs(config.arms, "features"):
-        check_stage(contrast_stage(run), unknown=(GAN_DIGEST,))
+        check_stage(contrast_stage(run, config.gan, config.contrast), unknown=(GAN_DIGEST,))
     if any_needs(config.arms, "autoencoder"):
-        check_stage(autoencoder_stage(run))
+        check_stage(autoencoder_stage(run, config.vae))
     # Those of other settings are refused before anything is trained.
     kept_trials(trials_of(run), config.budgets, run.seeds)
     return run

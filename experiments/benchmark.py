@@ -145,7 +145,7 @@ def measure(config: Config) -> None:
         rows += GROUPS[name](config, data, limits)
         if config.json is not None:  # after every group: what is measured is kept
             write_json(config.json, {"machine": machine, "rows": [r._asdict() for r in rows]})
-    print(f"{markdown(rows)}\n\n{json.dumps(machine, indent=1)}")
+    print(f"{markdown(rows)}\n{json.dumps(machine, indent=1)}")
 
 
 if __name__ == "__main__":

@@ -16,15 +16,15 @@ import jax
 import numpy as np
 
 from magan_jax import analyze, cluster, labels_along_rays, load_dataset, measure_invariance
-from magan_jax.claims.check import check_claims, speaks_of
-from magan_jax.claims.study import Study
 from magan_jax.cli import one_sentence, parse
-from magan_jax.findings import Findings
 from magan_jax.latent.invariance import ALONG_SIGMA_POINTS, measure_purities
 from magan_jax.latent.settings import AnalysisConfig, check_analysis_config
+from magan_jax.meta_analysis.claims.check import check_claims, speaks_of
+from magan_jax.meta_analysis.findings import Findings
+from magan_jax.meta_analysis.report import report
+from magan_jax.meta_analysis.study import Study
 from magan_jax.metrics import METHODS, Extractor, Scores, evaluate_images, evenly_spaced
 from magan_jax.parallel import check_num_devices
-from magan_jax.report import report
 from magan_jax.run import GAN_STREAM, Run, RunConfig, Trainings, decided_classifier, start_run
 from magan_jax.sampling import sample_images
 from magan_jax.training.classifier import (
@@ -90,10 +90,11 @@ def main() -> None:
         )
 
     # What each generator learned; then tables, figures, files.
-    report(run, [study(run, *one) for one in zip(run.seeds, classifiers, gans, strict=True)])
+    findings = [study(run, *one) for one in zip(run.seeds, classifiers, gans, strict=True)]
+    report(run, findings, config.analysis)
 
 
-def study(run: Run, seed: int, classifier: TrainedClassifier, gan: TrainedGAN) -> Findings:
+def study(run: Run[Config], seed: int, classifier: TrainedClassifier, gan: TrainedGAN) -> Findings:
     """Algorithm 1 and Section 4 on one generator, and what the paper claims of it."""
     settings, names = run.config.analysis, run.dataset.class_names
     networks = gan.generate, classifier.classify
@@ -171,7 +172,7 @@ def study(run: Run, seed: int, classifier: TrainedClassifier, gan: TrainedGAN) -
 
 
 def score_images(
-    run: Run, key: jax.Array, fake: np.ndarray, classifier: TrainedClassifier
+    run: Run[Config], key: jax.Array, fake: np.ndarray, classifier: TrainedClassifier
 ) -> Scores:
     """All metrics of generated images `[N, H, W, C]` beside as many real ones."""
     dataset = run.dataset
@@ -188,7 +189,7 @@ def score_images(
     )
 
 
-def prepare() -> Run:
+def prepare() -> Run[Config]:
     """Command line, data and folder; what could be refused later is refused here."""
     preset, config = parse(PRESETS, __doc__.splitlines()[0])
     dataset = load_dataset(config.dataset, config.data_dir, config.class_names)

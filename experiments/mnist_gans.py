@@ -17,9 +17,8 @@ import numpy as np
 from magan_jax import analyze, measure_invariance
 from magan_jax.cli import one_sentence, parse
 from magan_jax.comparison.exploration import check_exploration, explore
-from magan_jax.comparison.outcome import JudgedGAN, Outcome
+from magan_jax.comparison.outcome import GANOutcome, JudgedGAN
 from magan_jax.comparison.report import report_systems
-from magan_jax.comparison.settings import JudgingConfig, check_judging_config
 from magan_jax.comparison.systems import SYSTEMS, check_systems, chosen_config
 from magan_jax.data import DatasetName, load_dataset
 from magan_jax.errors import NetworkOutputError
@@ -34,6 +33,8 @@ from magan_jax.metrics import (
     evenly_spaced,
     reference_of,
 )
+from magan_jax.metrics.settings import JudgingConfig, check_judging_config
+from magan_jax.outcome import Outcome, judge_seeds
 from magan_jax.parallel import check_num_devices
 from magan_jax.run import Run, RunConfig, decided_classifier, start_run
 from magan_jax.sampling import sample_images
@@ -138,8 +139,12 @@ def main() -> None:
 
 
 def study(
-    run: Run, name: str, reference: Reference, judge: TrainedClassifier, guide: TrainedClassifier
-) -> Outcome:
+    run: Run[Config],
+    name: str,
+    reference: Reference,
+    judge: TrainedClassifier,
+    guide: TrainedClassifier,
+) -> GANOutcome:
     """Train a system from every seed and judge what came of it; a failure is an outcome too.
 
     A training that diverges (its images too are measured after each epoch) ends those beside it,
@@ -174,19 +179,17 @@ def study(
             )
     except (FloatingPointError, NetworkOutputError) as error:
         return Outcome(SYSTEMS[name], [], str(error))
-    judged, failures = [], []
     with run.timed("judging"):
-        for seed, key, gan in zip(run.seeds, judging, gans, strict=True):
-            try:
-                judged.append(judged_gan(run, seed, key, gan, reference, judge))
-            except (FloatingPointError, NetworkOutputError) as error:
-                failures.append(f"seed {seed}: {error}")
-    return Outcome(SYSTEMS[name], judged, " ".join(failures) or None)
+        return judge_seeds(
+            SYSTEMS[name],
+            run.seeds,
+            lambda i: judged_gan(run, i, judging[i], gans[i], reference, judge),
+        )
 
 
 def judged_gan(
-    run: Run,
-    seed: int,
+    run: Run[Config],
+    index: int,
     key: jax.Array,
     gan: TrainedGAN,
     reference: Reference,
@@ -219,7 +222,7 @@ def judged_gan(
     )
     images = sample_images(for_images, gan.generate, gan.prior, config.judging.num_images)
     return JudgedGAN(
-        seed,
+        run.seeds[index],
         gan,
         evaluate_against(reference, images, methods=METHODS, key=for_subsets),
         analysis,
@@ -228,7 +231,7 @@ def judged_gan(
     )
 
 
-def prepare() -> Run:
+def prepare() -> Run[Config]:
     """Command line, data and folder; what could be refused later is refused here."""
     preset, config = parse(PRESETS, __doc__.splitlines()[0])
     unknown = [name for name in config.methods if name not in SYSTEMS]
@@ -264,7 +267,7 @@ def prepare() -> Run:
     return start_run("mnist_gans", preset, config, dataset, trainings)
 
 
-def partition_of(encode: Any, run: Run) -> PartitionScores:
+def partition_of(encode: Any, run: Run[Config]) -> PartitionScores:
     """How well the clusters that the encoder finds in the test images agree with the classes."""
     test_set = run.test_set
     _, logits = jax.lax.map(

@@ -16,9 +16,8 @@ import numpy as np
 
 from magan_jax import analyze, bisect_epsilon
 from magan_jax.cli import one_sentence, parse
-from magan_jax.comparison.settings import JudgingConfig, check_judging_config
 from magan_jax.conditional.kept import Found, kept_search
-from magan_jax.conditional.outcome import JudgedVAE, Outcome
+from magan_jax.conditional.outcome import JudgedVAE, VAEOutcome
 from magan_jax.conditional.report import report_samplers
 from magan_jax.conditional.samplers import choose_samplers, judge_samplers, score_images
 from magan_jax.conditional.settings import (
@@ -29,7 +28,6 @@ from magan_jax.conditional.settings import (
 )
 from magan_jax.conditional.systems import SYSTEMS, chosen_config, classifier_stage
 from magan_jax.data import DatasetName, load_dataset
-from magan_jax.errors import NetworkOutputError
 from magan_jax.images import scale_images
 from magan_jax.latent.analysis import Analysis
 from magan_jax.latent.conditional import ConditionalScores, score_conditional
@@ -37,7 +35,9 @@ from magan_jax.latent.encodings import ClassLatents, class_latents
 from magan_jax.latent.exits import Exits
 from magan_jax.latent.settings import LatentSpaceConfig, check_latent_space_config
 from magan_jax.metrics import Extractor, Reference, evaluate_against, evenly_spaced, reference_of
+from magan_jax.metrics.settings import JudgingConfig, check_judging_config
 from magan_jax.networks import Classify, Generate
+from magan_jax.outcome import Outcome, judge_seeds
 from magan_jax.parallel import check_num_devices
 from magan_jax.prior import standard_normal
 from magan_jax.run import Run, RunConfig, decided_classifier, start_run
@@ -130,7 +130,9 @@ def main() -> None:
     report_samplers(run, outcomes, judge, real)
 
 
-def study(run: Run, name: str, reference: Reference, judge: TrainedClassifier) -> Outcome:
+def study(
+    run: Run[Config], name: str, reference: Reference, judge: TrainedClassifier
+) -> VAEOutcome:
     """Train an autoencoder from every seed and judge its samplers; a failure is an outcome too.
 
     A training that diverges ends those beside it, for all run at once; what networks give
@@ -149,17 +151,18 @@ def study(run: Run, name: str, reference: Reference, judge: TrainedClassifier) -
             )
     except FloatingPointError as error:
         return Outcome(SYSTEMS[name], [], str(error))
-    judged, failures = [], []
-    for i, vae in enumerate(vaes):
-        try:
-            judged.append(judged_vae(run, name, i, vae, reference, judge))
-        except (FloatingPointError, NetworkOutputError) as error:
-            failures.append(f"seed {run.seeds[i]}: {error}")
-    return Outcome(SYSTEMS[name], judged, " ".join(failures) or None)
+    return judge_seeds(
+        SYSTEMS[name], run.seeds, lambda i: judged_vae(run, name, i, vaes[i], reference, judge)
+    )
 
 
 def judged_vae(
-    run: Run, name: str, index: int, vae: TrainedVAE, reference: Reference, judge: TrainedClassifier
+    run: Run[Config],
+    name: str,
+    index: int,
+    vae: TrainedVAE,
+    reference: Reference,
+    judge: TrainedClassifier,
 ) -> JudgedVAE:
     """One autoencoder: its classifier, its classes' latents, its samplers, its latent space."""
     config, dataset = run.config, run.dataset
@@ -227,7 +230,7 @@ def judged_vae(
 
 
 def classifier_of(
-    run: Run, name: str, index: int, vae: TrainedVAE
+    run: Run[Config], name: str, index: int, vae: TrainedVAE
 ) -> tuple[TrainedClassifier, float, ConditionalScores]:
     """The report's Section 3.2: encode, reconstruct, train a classifier of the reconstructions.
 
@@ -259,7 +262,7 @@ def classifier_of(
 
 
 def chosen_by_search(
-    run: Run,
+    run: Run[Config],
     name: str,
     index: int,
     key: jax.Array,
@@ -319,7 +322,7 @@ def latent_space_of(
     return exits, analysis
 
 
-def prepare() -> Run:
+def prepare() -> Run[Config]:
     """Command line, data and folder; what could be refused later is refused here."""
     preset, config = parse(PRESETS, __doc__.splitlines()[0])
     unknown = [name for name in config.systems if name not in SYSTEMS]

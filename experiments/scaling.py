@@ -14,6 +14,7 @@ from dataclasses import dataclass
 import tyro
 
 from magan_jax.cli import one_sentence
+from magan_jax.tables import markdown_table
 from throughput.exchange import Exchange, exchange_of_gan_step
 
 
@@ -69,11 +70,15 @@ def main() -> None:
     )
     columns = [f"efficiency, {batch:,} images per chip" for batch in config.batches]
     columns.append(f"hours for {config.latents:.0e} latents at {config.label_flops:.0e} FLOP each")
-    print("| chips | " + " | ".join(columns) + " |\n" + "|---" * (len(columns) + 1) + "|")
-    for chips in config.chips:
-        cells = [f"{efficiency(exchange, config, chips, b):.0%}" for b in config.batches]
-        cells.append(f"{label_hours(config, chips):.2g}")
-        print(f"| {chips} | " + " | ".join(cells) + " |")
+    rows = [
+        [
+            str(chips),
+            *(f"{efficiency(exchange, config, chips, b):.0%}" for b in config.batches),
+            f"{label_hours(config, chips):.2g}",
+        ]
+        for chips in config.chips
+    ]
+    print(markdown_table(["chips", *columns], rows), end="")
 
 
 if __name__ == "__main__":

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Generic, Literal, TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -70,8 +70,12 @@ def decided_classifier(classifier: ClassifierConfig, config: RunConfig) -> Class
 Trainings = Mapping[str, Mapping[str, Any]]
 
 
+ConfigT = TypeVar("ConfigT", bound=RunConfig)
+ConfigT_co = TypeVar("ConfigT_co", bound=RunConfig, covariant=True)
+
+
 @dataclass(frozen=True)
-class Run:
+class Run(Generic[ConfigT_co]):
     """A run under way.
 
     Attributes:
@@ -85,7 +89,7 @@ class Run:
     """
 
     preset: str
-    config: Any
+    config: ConfigT_co
     dataset: Dataset
     workdir: Path
     trainings: Trainings
@@ -169,14 +173,14 @@ class Run:
 
 
 def start_run(
-    experiment: str, preset: str, config: Any, dataset: Dataset, trainings: Trainings
-) -> Run:
+    experiment: str, preset: str, config: ConfigT, dataset: Dataset, trainings: Trainings
+) -> Run[ConfigT]:
     """Prepare the folder of a run; refuse what cannot work before anything is computed.
 
     Args:
         experiment: its name, for the default folder.
         preset: the preset in force.
-        config: a subclass of `RunConfig` with a field for each stage.
+        config: a subclass of `RunConfig`.
         dataset: the data.
         trainings: see `Run`.
 

@@ -6,7 +6,12 @@ import pytest
 from conftest import TINY_FASHION, read_results, run_experiment, unexplained
 from scipy.stats import t
 
-from magan_jax.across_seeds import combine, compare_seeds, comparison_entry, paper_numbers
+from magan_jax.meta_analysis.across_seeds import (
+    combine,
+    compare_seeds,
+    comparison_entry,
+    paper_numbers,
+)
 from magan_jax.training.engine import Batch
 
 

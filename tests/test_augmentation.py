@@ -161,12 +161,13 @@ def test_no_arm_sees_another_label_or_a_test_image(finished, tiny_folder, monkey
     run = module.replace(run, dataset=blind)
 
     def one_trial(run):
-        gan = module.generator_of(run)
-        features = module.features_of(run, gan)
-        judge, other = (module.knows_all(run, stream) for stream in (11, 12))
+        gan = module.generator_of(run, run.config.gan, run.config.fashion_workdir)
+        features = module.features_of(run, gan, run.config.gan, run.config.contrast)
+        of_all = module.replace(run.config.fitting, steps=run.config.judge_steps)
+        judge, other = (module.knows_all(run, of_all, stream) for stream in (11, 12))
         images = run.dataset.train_images
         sources = module.sources_of(run, key, gan, other.classify, run.train_set, images)
-        vae = module.autoencoder_of(run)
+        vae = module.autoencoder_of(run, run.config.vae)
         begun = module.Begun(gan, features, vae, judge, module.Known(sources, run.train_set))
         (found,) = module.try_seeds(run, {0: key}, 3, begun, lambda: None)
         trained = gan.progress.state, [one.args for one in features], vae.progress.state
@@ -247,7 +248,7 @@ def test_images_that_choose_among_variants_are_in_no_pool(finished, tiny_folder,
 
     monkeypatch.setattr(module, "draft_arms", draft_arms)
     monkeypatch.setattr(module, "draft_bounds", draft_bounds)
-    key, gan = run.keys(10)[0], module.generator_of(run)
+    key, gan = run.keys(10)[0], module.generator_of(run, run.config.gan, run.config.fashion_workdir)
     begun = module.Begun(gan, [], None, None, module.Known(None, run.train_set))
     with pytest.raises(Enough):
         module.try_seeds(run, {0: key}, 3, begun, lambda: None)
@@ -268,12 +269,13 @@ def test_an_encoder_of_another_generator_of_the_same_settings_is_refused(
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)
         run = module.prepare()
-    gan = module.generator_of(run)
-    assert len(module.features_of(run, gan)) == 2  # its own is kept
+    gan = module.generator_of(run, run.config.gan, run.config.fashion_workdir)
+    settings = run.config.gan, run.config.contrast
+    assert len(module.features_of(run, gan, *settings)) == 2  # its own is kept
     other = jax.tree.map(lambda leaf: leaf + np.ones((), leaf.dtype), gan.progress.state)
     another = gan._replace(progress=gan.progress._replace(state=other))
     with pytest.raises(ValueError, match="holds a training with another gan's parameters; delete"):
-        module.features_of(run, another)
+        module.features_of(run, another, *settings)
 
 
 def test_a_second_call_fits_no_arm_and_finds_the_same(finished, tiny_folder, capsys):
@@ -441,4 +443,7 @@ def test_which_generator_is_used(
 
     monkeypatch.setattr(networks, "is_finished", lambda stage, _: place(stage) in finished_ones)
     monkeypatch.setattr(networks, "train_gan", lambda *_, stage, **__: place(stage))
-    assert module.generator_of(prepared) == expected
+    assert (
+        module.generator_of(prepared, prepared.config.gan, prepared.config.fashion_workdir)
+        == expected
+    )

@@ -4,14 +4,19 @@ import numpy as np
 import pytest
 
 from magan_jax import analyze, cluster, measure_invariance, measure_purity
-from magan_jax.claims.check import check_claims, speaks_of
-from magan_jax.claims.claim import TOO_FEW, claim_of_number, claims_markdown, shown_ends
-from magan_jax.claims.clusters import MAP_CLUSTERS, WARD_CLUSTERS, average_cophenetic
-from magan_jax.claims.study import Study
 from magan_jax.data import DATASETS, load_dataset
 from magan_jax.latent.geometry import Interval
 from magan_jax.latent.invariance import Purities
-from magan_jax.report import _claims_line
+from magan_jax.meta_analysis.claims.check import check_claims, speaks_of
+from magan_jax.meta_analysis.claims.claim import (
+    TOO_FEW,
+    claim_of_number,
+    claims_markdown,
+    shown_ends,
+)
+from magan_jax.meta_analysis.claims.clusters import MAP_CLUSTERS, WARD_CLUSTERS, average_cophenetic
+from magan_jax.meta_analysis.report import _claims_line
+from magan_jax.meta_analysis.study import Study
 
 NAMES = DATASETS["fashion_mnist"].class_names
 KEY = jax.random.key(0)

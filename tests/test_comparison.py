@@ -9,6 +9,7 @@ from scipy.stats import t
 from magan_jax.comparison.orders import difference
 from magan_jax.comparison.results import orders_markdown
 from magan_jax.comparison.systems import ORDERS, SYSTEMS, chosen_config
+from magan_jax.results import over_seeds
 from magan_jax.training.gan_config import GANConfig
 
 
@@ -87,7 +88,7 @@ def test_orders_as_a_table() -> None:
     decided = {
         "claim": "SAN is better", "metric": "frechet_distance", "titles": ["hinge", "SAN"],
         "reported": [22.08, 19.04], "difference": -20.675, "interval": [-44.39, 3.03],
-        "verdict": "open", "ours": [{"values": [45.0, 47.0]}, {"values": [66.0, 68.0]}],
+        "verdict": "open", "ours": [over_seeds([45.0, 47.0]), over_seeds([66.0, 68.0])],
     }  # fmt: skip
     missing = decided | {"difference": None, "interval": None, "reported": [None, 0.3]}
     alone = decided | {"interval": [np.nan, np.nan], "verdict": "holds"}

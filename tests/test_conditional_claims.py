@@ -9,14 +9,14 @@ from scipy.stats import t
 from magan_jax.conditional.claims import (
     another_training,
     check_claims,
-    claims_table,
+    claims_markdown,
     mean_over_seeds,
 )
-from magan_jax.conditional.outcome import Outcome
 from magan_jax.conditional.systems import SYSTEMS, TABLE_4, chosen_config
 from magan_jax.conditional.trade_off import accuracy_at, trade_off
 from magan_jax.latent.conditional import ConditionalScores
 from magan_jax.latent.scale_search import NUM_DRAWS, THETAS, SimpleSearch
+from magan_jax.outcome import Outcome
 from magan_jax.training.vae import VAEConfig, check_vae_config
 
 GRID = [(float(theta), n) for theta in THETAS for n in NUM_DRAWS]
@@ -219,7 +219,7 @@ def test_the_worst_classifier_decides():
 def test_the_table_has_a_row_for_each_claim():
     seeds = each(line(0.2 + e) for e in (0, 1e-3))
     claims = check_claims(outcomes_of(elbo_20=seeds, mmd_20=seeds, mmd_10=seeds))
-    lines = claims_table(claims).splitlines()
+    lines = claims_markdown(claims).splitlines()
     assert len(claims) == 1 + 1 + 4 + 4 + 1
     assert len(lines) == 2 + len(claims)
     assert all(row.count("|") == 7 for row in lines)

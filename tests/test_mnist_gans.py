@@ -13,7 +13,7 @@ from magan_jax import sampling
 from magan_jax.comparison.systems import ORDERS, SYSTEMS, check_systems, chosen_config
 from magan_jax.errors import NetworkOutputError
 from magan_jax.latent import partition
-from magan_jax.report import write_page
+from magan_jax.outputs import write_page
 from magan_jax.training.gan_config import GANConfig, check_gan_config
 
 pytestmark = pytest.mark.usefixtures("quick_compilation")
@@ -73,7 +73,7 @@ def test_the_page_says_whose_classes_are_missing_and_which_way_a_difference_poin
     results["methods"]["cluster_20"]["missing_classes"] = [[], []]
     order = results["orders"][0] | {"verdict": "open"}
     results["orders"] = [order | {"difference": d} for d in (0.5, 0.0, -0.5)]
-    write_page(tmp_path, "report_systems.html", results, [], [])
+    write_page(tmp_path, "report_systems.html", results, [])
     page = (tmp_path / "report.html").read_text()
     assert page.count("seed 1: no ") == 1
     assert f"seed 1: no {names[1]}, {names[2]}<" in page

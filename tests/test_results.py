@@ -5,10 +5,11 @@ import numpy as np
 import pytest
 
 from magan_jax import analyze, measure_invariance, measure_purity
-from magan_jax.claims.study import Study
 from magan_jax.comparison.results import measured_exits
 from magan_jax.latent.invariance import Purities
-from magan_jax.results import invariance_entry, over_seeds
+from magan_jax.meta_analysis.results import invariance_entry
+from magan_jax.meta_analysis.study import Study
+from magan_jax.results import over_seeds
 
 KEY = jax.random.key(0)
 

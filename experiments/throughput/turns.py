@@ -9,6 +9,8 @@ from typing import Any, NamedTuple, TypedDict
 import jax
 import numpy as np
 
+from magan_jax.tables import markdown_table
+
 Work = Callable[[], Any]
 
 WARM_UPS = 3
@@ -171,16 +173,18 @@ def printed_by(
 
 def markdown(rows: list[Row]) -> str:
     """The table of the README."""
-    lines = [
-        "| row | ours | peer | ratio (least–greatest) | must / aim | of the machine's limits |",
-        "|---|---|---|---|---|---|",
-    ]
+    cells = []
     for r in rows:
-        wanted = " / ".join("–" if x is None else f"{x:.2g}" for x in (r.must, r.aim))
         shares = (r.limit, r.copying)
-        share = "–" if None in shares else ", ".join(f"{x:.0%}" for x in shares if x is not None)
-        lines.append(
-            f"| {r.row} | {r.ours:,.4g} {r.unit} | {r.peer:,.4g}: {r.peer_name} | "
-            f"{r.ratio:.2f} ({r.low:.2f}–{r.high:.2f}) | {wanted} | {share} |"
+        cells.append(
+            [
+                r.row,
+                f"{r.ours:,.4g} {r.unit}",
+                f"{r.peer:,.4g}: {r.peer_name}",
+                f"{r.ratio:.2f} ({r.low:.2f}–{r.high:.2f})",
+                " / ".join("–" if x is None else f"{x:.2g}" for x in (r.must, r.aim)),
+                "–" if None in shares else ", ".join(f"{x:.0%}" for x in shares if x is not None),
+            ]
         )
-    return "\n".join(lines)
+    header = ["row", "ours", "peer", "ratio (least–greatest)", "must / aim"]
+    return markdown_table([*header, "of the machine's limits"], cells)

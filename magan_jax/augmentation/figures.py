@@ -8,7 +8,7 @@ import numpy as np
 from magan_jax.augmentation.bounds import BOUNDS
 from magan_jax.augmentation.results import TITLES
 from magan_jax.augmentation.trial import Trial
-from magan_jax.figures import FigureEntry
+from magan_jax.outputs import FigureEntry
 from magan_jax.plots.augmentation import (
     plot_accuracy,
     plot_differences,

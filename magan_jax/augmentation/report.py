@@ -9,15 +9,16 @@ from magan_jax.augmentation.figures import augmentation_figures
 from magan_jax.augmentation.judging import Judge, accuracy
 from magan_jax.augmentation.results import TITLES, augmentation_markdown, budget_entries
 from magan_jax.augmentation.trial import Trial
-from magan_jax.files import jsonable, write_bytes, write_json
-from magan_jax.report import write_figures, write_page
+from magan_jax.outputs import write_outputs
 from magan_jax.results import run_results
-from magan_jax.run import Run
+from magan_jax.run import Run, RunConfig
 from magan_jax.runtime import is_first_host
 from magan_jax.training.engine import Batch
 
 
-def report_augmentation(run: Run, trials: Sequence[Trial], judge: Judge, test_set: Batch) -> None:
+def report_augmentation(
+    run: Run[RunConfig], trials: Sequence[Trial], judge: Judge, test_set: Batch
+) -> None:
     """Read the test images, and write all that the comparison leaves; the first host does."""
     if not is_first_host():
         return
@@ -30,11 +31,15 @@ def report_augmentation(run: Run, trials: Sequence[Trial], judge: Judge, test_se
     results = run_results(run) | {
         "titles": TITLES, "judge": {"test_accuracy": judged}, "budgets": entries,
     }  # fmt: skip
-    write_figures(folder, figures)
-    write_json(folder / "config.json", results["config"])
-    write_json(folder / "results.json", results)
-    write_bytes(folder / "arms.md", augmentation_markdown(entries).encode())
-    write_page(folder, "report_augmentation.html", jsonable(results), figures, [])
+    write_outputs(
+        folder,
+        results,
+        figures,
+        template="report_augmentation.html",
+        tables={"arms.md": augmentation_markdown(entries)},
+        arrays={},
+        progress={},
+    )
     run.say(
         "\n".join(_line(entry) for entry in entries)
         + f"\n{results['seconds']['total']:.0f} s in all; read {folder / 'report.html'}"

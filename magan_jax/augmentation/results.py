@@ -13,6 +13,7 @@ from magan_jax.augmentation.judging import PoolJudgement, hits
 from magan_jax.augmentation.neighbourhoods import neighbourhood_entry
 from magan_jax.augmentation.trial import ArmTrial, Trial
 from magan_jax.results import over_seeds
+from magan_jax.tables import markdown_table, mean_and_std
 from magan_jax.training.engine import Batch
 
 TITLES = {name: arm.title for name, arm in ARMS.items()} | {
@@ -199,24 +200,21 @@ def _classes_without_images(pools: Sequence[PoolJudgement]) -> list[dict[str, in
 
 def augmentation_markdown(entries: Sequence[Mapping[str, Any]]) -> str:
     """Test accuracies, and in points the differences to the stronger baseline, as Markdown."""
-    lines = [
-        "| arm | " + " | ".join(f"{e['num_per_class']} labels per class" for e in entries) + " |",
-        "|---" * (1 + len(entries)) + "|",
-    ]
+    rows = []
     for name in (*entries[0]["arms"], *entries[0]["bounds"]):
         cells = [TITLES[name] if name in ARMS else f"*{TITLES[name]}*"]
         for entry in entries:
             one = (entry["arms"] | entry["bounds"])[name]
-            mean, std = one["test_accuracy"]["mean"], one["test_accuracy"]["std"]
-            cell = f"{mean:.3f}" + ("" if std is None else f" ± {std:.3f}")
+            cell = mean_and_std(one["test_accuracy"], 3)
             found = one.get("against", {}).get(entry["baseline"])
             if name == entry["baseline"]:
                 cell += " (baseline)"
             elif found is not None:
                 cell += f", {_difference(found)}"
             cells.append(cell)
-        lines.append(f"| {' | '.join(cells)} |")
-    return "\n".join(lines) + "\n"
+        rows.append(cells)
+    header = ["arm", *(f"{entry['num_per_class']} labels per class" for entry in entries)]
+    return markdown_table(header, rows)
 
 
 def _difference(found: Mapping[str, Any]) -> str:

@@ -1,12 +1,10 @@
 """The clustering report's look into latent spaces: gradient ascent and t-SNE."""
 
-from collections.abc import Mapping
-
 import jax
 import numpy as np
 from sklearn.manifold import TSNE
 
-from magan_jax.comparison.outcome import Embedding, Exploration, Outcome
+from magan_jax.comparison.outcome import Embedding, Exploration, Outcomes
 from magan_jax.latent.ascent import ascend
 from magan_jax.latent.labels import label_latents
 from magan_jax.metrics import Extractor, features_of
@@ -31,7 +29,7 @@ def check_exploration(num_points: int, num_starts: int) -> None:
 
 def explore(
     key: jax.Array,
-    outcomes: Mapping[str, Outcome],
+    outcomes: Outcomes,
     untrained: Generate,
     classify: Classify,
     extractor: Extractor,

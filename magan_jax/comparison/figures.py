@@ -1,6 +1,6 @@
 """The figures of several systems, in reading order."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import jax
@@ -8,15 +8,15 @@ import jax.numpy as jnp
 import numpy as np
 
 from magan_jax import plots
-from magan_jax.comparison.outcome import Exploration, Outcome
+from magan_jax.comparison.outcome import Exploration, GANOutcome, Outcomes
 from magan_jax.comparison.results import METRICS
-from magan_jax.figures import FigureEntry
+from magan_jax.outputs import FigureEntry
 from magan_jax.prior import ClusteredPrior
 from magan_jax.sampling import images_of, sample_images
 
 
 def systems_figures(
-    outcomes: Mapping[str, Outcome], exploration: Exploration, class_names: Sequence[str]
+    outcomes: Outcomes, exploration: Exploration, class_names: Sequence[str]
 ) -> list[FigureEntry]:
     """Images, curves, losses, metrics, exploration."""
     by_title = {one.system.title: one for one in outcomes.values()}
@@ -34,7 +34,7 @@ def systems_figures(
     return [*entries, *_explored(exploration, trained, class_names)]
 
 
-def _samples(by_title: Mapping[str, Outcome]) -> FigureEntry:
+def _samples(by_title: Outcomes) -> FigureEntry:
     return FigureEntry(
         "samples",
         "Images of random latents, not selected, the same number for each system (first seed "
@@ -53,7 +53,7 @@ def _samples(by_title: Mapping[str, Outcome]) -> FigureEntry:
     )
 
 
-def _measured(trained: Mapping[str, Outcome]) -> list[FigureEntry]:
+def _measured(trained: Outcomes) -> list[FigureEntry]:
     """Metrics and losses."""
     first = next(iter(trained.values())).judged[0].scores
     yardstick = {name: first[name].yardstick or float("nan") for name in METRICS}
@@ -104,7 +104,7 @@ def _measured(trained: Mapping[str, Outcome]) -> list[FigureEntry]:
     ]
 
 
-def _clusters(name: str, outcome: Outcome) -> FigureEntry:
+def _clusters(name: str, outcome: GANOutcome) -> FigureEntry:
     """A row of images for each cluster."""
     gan, title = outcome.judged[0].gan, outcome.system.title
     prior = _clustered_prior(outcome)
@@ -118,7 +118,7 @@ def _clusters(name: str, outcome: Outcome) -> FigureEntry:
     )
 
 
-def _interpolation(outcome: Outcome) -> FigureEntry:
+def _interpolation(outcome: GANOutcome) -> FigureEntry:
     """From cluster to cluster: the same noise in all rows, only the cluster's place moves, on a
     straight line."""
     gan, title = outcome.judged[0].gan, outcome.system.title
@@ -138,7 +138,7 @@ def _interpolation(outcome: Outcome) -> FigureEntry:
     )
 
 
-def _clustered_prior(outcome: Outcome) -> ClusteredPrior:
+def _clustered_prior(outcome: GANOutcome) -> ClusteredPrior:
     """Of a system with an encoder, which no other prior can have."""
     prior: Any = outcome.judged[0].gan.prior
     assert isinstance(prior, ClusteredPrior)
@@ -162,7 +162,7 @@ def _moved(prior: ClusteredPrior, latent: np.ndarray, cluster: int) -> np.ndarra
 
 
 def _explored(
-    exploration: Exploration, trained: Mapping[str, Outcome], class_names: Sequence[str]
+    exploration: Exploration, trained: Outcomes, class_names: Sequence[str]
 ) -> list[FigureEntry]:
     entries = []
     ascent, starts = exploration.ascent, exploration.starts

@@ -6,8 +6,9 @@ from typing import Literal, NamedTuple
 import numpy as np
 from scipy.stats import ttest_ind
 
+from magan_jax.outcome import Verdict
+
 Metric = Literal["frechet_distance", "precision", "recall"]
-Verdict = Literal["holds", "does not hold", "open"]
 
 
 class Order(NamedTuple):

@@ -1,6 +1,6 @@
 """What became of each system, and what exploring their latent spaces showed."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import NamedTuple
 
 import numpy as np
@@ -11,6 +11,7 @@ from magan_jax.latent.ascent import Ascent
 from magan_jax.latent.invariance import Invariance
 from magan_jax.latent.partition import PartitionScores
 from magan_jax.metrics import Scores
+from magan_jax.outcome import Outcome
 from magan_jax.training.gan import TrainedGAN
 
 
@@ -34,18 +35,9 @@ class JudgedGAN(NamedTuple):
     partition: PartitionScores | None
 
 
-class Outcome(NamedTuple):
-    """All seeds of a system.
-
-    Attributes:
-        system: what was trained.
-        judged: one for each seed that did not fail.
-        failure: which failed and why; None if none did.
-    """
-
-    system: System
-    judged: Sequence[JudgedGAN]
-    failure: str | None = None
+GANOutcome = Outcome[System, JudgedGAN]
+Outcomes = Mapping[str, GANOutcome]
+"""By name."""
 
 
 class Embedding(NamedTuple):

@@ -6,17 +6,18 @@ from typing import Any
 import numpy as np
 
 from magan_jax.comparison.orders import Order, difference
-from magan_jax.comparison.outcome import Exploration, JudgedGAN, Outcome
+from magan_jax.comparison.outcome import Exploration, GANOutcome, JudgedGAN, Outcomes
 from magan_jax.comparison.systems import SYSTEMS
 from magan_jax.latent.invariance import Invariance
 from magan_jax.results import over_seeds, score_entry
+from magan_jax.tables import markdown_table, mean_and_std, number
 
 METRICS = ("frechet_distance", "precision", "recall")
 """What the reports give, and what is followed over epochs."""
 
 
 def systems_results(
-    outcomes: Mapping[str, Outcome], orders: Sequence[Order], exploration: Exploration
+    outcomes: Outcomes, orders: Sequence[Order], exploration: Exploration
 ) -> dict[str, Any]:
     """`methods`, `orders` and `exploration` of results.json."""
     return {
@@ -30,7 +31,7 @@ def systems_results(
     }
 
 
-def _method_entry(outcome: Outcome) -> dict[str, Any]:
+def _method_entry(outcome: GANOutcome) -> dict[str, Any]:
     judged = outcome.judged
     return {
         "title": outcome.system.title,
@@ -64,7 +65,7 @@ def missing_classes(judged: JudgedGAN) -> list[int]:
     return [int(k) for k in np.flatnonzero(judged.analysis.counts == 0)]
 
 
-def order_entry(order: Order, outcomes: Mapping[str, Outcome]) -> dict[str, Any]:
+def order_entry(order: Order, outcomes: Outcomes) -> dict[str, Any]:
     """One claimed order of two systems that were asked for, decided over seeds."""
     pair = (order.more, order.less)
     both = [outcomes[name] for name in pair]
@@ -90,7 +91,7 @@ def order_entry(order: Order, outcomes: Mapping[str, Outcome]) -> dict[str, Any]
     }
 
 
-def _title(outcome: Outcome) -> str:
+def _title(outcome: GANOutcome) -> str:
     """Of a system, and of which seeds it is where some could not be judged."""
     if not outcome.judged or outcome.failure is None:
         return outcome.system.title
@@ -103,69 +104,57 @@ def _without_interval(values: Sequence[np.ndarray]) -> str:
     return "no seed differs from another, which says nothing of further ones"
 
 
-def systems_markdown(outcomes: Mapping[str, Outcome]) -> str:
+def systems_markdown(outcomes: Outcomes) -> str:
     """The table of all systems, as Markdown: each report's numbers and ours."""
-    lines = [
-        "| system | report: FID | precision | recall "
-        "| ours: Fréchet distance | precision | recall |",
-        "|---|---|---|---|---|---|---|",
-    ]
+    rows = []
     for outcome in outcomes.values():
-        title = _title(outcome)
-        reported = [_cell(x) for x in outcome.system.reported]
+        reported = [number(x, 2) for x in outcome.system.reported]
         ours = [
-            _across([one.scores[name].value for one in outcome.judged])
+            mean_and_std(over_seeds([one.scores[name].value for one in outcome.judged]), 2)
             if outcome.judged
             else "failed"
             for name in METRICS
         ]
-        lines.append(f"| {' | '.join([title, *reported, *ours])} |")
+        rows.append([_title(outcome), *reported, *ours])
     scores = next((one.judged[0].scores for one in outcomes.values() if one.judged), None)
     if scores is not None:
-        yardstick = [_cell(scores[name].yardstick) for name in METRICS]
-        lines.append(f"| *real test images* | | | | {' | '.join(yardstick)} |")
-    return "\n".join(lines) + "\n"
+        yardstick = [number(scores[name].yardstick, 2) for name in METRICS]
+        rows.append(["*real test images*", "", "", "", *yardstick])
+    columns = ["precision", "recall"]
+    return markdown_table(
+        ["system", "report: FID", *columns, "ours: Fréchet distance", *columns], rows
+    )
 
 
 def orders_markdown(entries: Sequence[Mapping[str, Any]]) -> str:
     """The claimed orders as Markdown, of what `order_entry` made of each."""
-    lines = [
-        "| claim | says: more of | in | than in | report | ours | difference | holds |",
-        "|---|---|---|---|---|---|---|---|",
-    ]
+    rows = []
     for entry in entries:
-        reported = ", ".join(_cell(x) for x in entry["reported"])
-        low_high = entry["interval"]
-        metric = entry["metric"].replace("frechet", "Fréchet").replace("_", " ")
-        cells = [entry["claim"], metric, *entry["titles"], reported]
-        if entry["difference"] is None:
-            cells += ["–", "–"]
-        else:
-            ours = [_across(list(one["values"])) for one in entry["ours"]]
-            within = (
-                ""
-                if np.isnan(low_high).any()
-                else " [{:+.2f}, {:+.2f}]".format(*_rounded(low_high))
-            )
-            cells += [", ".join(ours), f"{_rounded([entry['difference']])[0]:+.2f}{within}"]
-        cells.append({"holds": "yes", "does not hold": "no"}.get(entry["verdict"], "open"))
-        lines.append(f"| {' | '.join(cells)} |")
-    return "\n".join(lines) + "\n"
+        ours, difference_of = "–", "–"
+        if entry["difference"] is not None:
+            ours = ", ".join(mean_and_std(one, 2) for one in entry["ours"])
+            difference_of = f"{_rounded([entry['difference']])[0]:+.2f}"
+            if not np.isnan(entry["interval"]).any():
+                difference_of += " [{:+.2f}, {:+.2f}]".format(*_rounded(entry["interval"]))
+        rows.append(
+            [
+                entry["claim"],
+                entry["metric"].replace("frechet", "Fréchet").replace("_", " "),
+                *entry["titles"],
+                ", ".join(number(x, 2) for x in entry["reported"]),
+                ours,
+                difference_of,
+                {"holds": "yes", "does not hold": "no"}.get(entry["verdict"], "open"),
+            ]
+        )
+    return markdown_table(
+        ["claim", "says: more of", "in", "than in", "report", "ours", "difference", "holds"], rows
+    )
 
 
 def _rounded(values: Sequence[float]) -> list[float]:
     """To two digits, without a negative zero."""
     return [round(float(x), 2) + 0.0 for x in values]
-
-
-def _cell(value: float | None) -> str:
-    return "–" if value is None else f"{value:.2f}"
-
-
-def _across(values: Sequence[float]) -> str:
-    """Mean ± standard deviation over seeds; of one seed its number."""
-    spread = f" ± {np.std(values, ddof=1):.2f}" if len(values) > 1 else ""
-    return f"{np.mean(values):.2f}{spread}"
 
 
 def _names(judged: Sequence[JudgedGAN]) -> list[str]:

@@ -6,11 +6,12 @@ from typing import NamedTuple
 import numpy as np
 from scipy.stats import t as student_t
 
-from magan_jax.comparison.orders import Verdict
 from magan_jax.conditional.outcome import JudgedVAE, Outcomes
 from magan_jax.conditional.systems import SYSTEMS, TABLE_4, Published
 from magan_jax.conditional.trade_off import accuracy_at
 from magan_jax.latent.scale_search import NUM_DRAWS, THETAS
+from magan_jax.outcome import Verdict
+from magan_jax.tables import interval, markdown_table
 
 COSINES = np.linspace(0.75, 0.95, 9)
 """Where two trade-offs are compared."""
@@ -250,12 +251,11 @@ def _interval(values: Sequence[float], share: Callable[[int], float]) -> tuple[f
     return mean, mean - reach, mean + reach
 
 
-def claims_table(claims: Sequence[Claim]) -> str:
+def claims_markdown(claims: Sequence[Claim]) -> str:
     """The claims as Markdown."""
-    lines = ["| claim | where | report | ours | holds | why |", "|---|---|---|---|---|---|"]
+    rows = []
     for one in claims:
-        ends = "" if np.isnan(one.interval).any() else " [{:.4f}, {:.4f}]".format(*one.interval)
+        ends = f" {interval(one.interval, 4)}".rstrip()
         holds = {"holds": "yes", "does not hold": "**no**"}.get(one.verdict, "open")
-        cells = [one.claim, one.where, one.paper, one.ours + ends, holds, one.reason]
-        lines.append(f"| {' | '.join(cells)} |")
-    return "\n".join(lines) + "\n"
+        rows.append([one.claim, one.where, one.paper, one.ours + ends, holds, one.reason])
+    return markdown_table(["claim", "where", "report", "ours", "holds", "why"], rows)

@@ -7,22 +7,24 @@ import numpy as np
 
 from magan_jax import plots
 from magan_jax.blocks import evenly_spaced
-from magan_jax.conditional.outcome import JudgedVAE, Outcome, Outcomes
+from magan_jax.conditional.outcome import JudgedVAE, Outcomes, VAEOutcome
 from magan_jax.conditional.results import keeps_mean
 from magan_jax.conditional.systems import SAMPLERS, TABLE_4
 from magan_jax.conditional.trade_off import trade_off
-from magan_jax.figures import FigureEntry
 from magan_jax.images import scale_images
 from magan_jax.latent.conditional import ConditionalScores, conditional_images
+from magan_jax.outputs import FigureEntry
 from magan_jax.plots.conditional import Curve, Mark
-from magan_jax.run import Run
+from magan_jax.run import Run, RunConfig
 from magan_jax.sampling import images_of
 from magan_jax.training.vae import reconstructed
 
 _SHOWN = 12  # images in a row
 
 
-def samplers_figures(run: Run, outcomes: Outcomes, real: ConditionalScores) -> list[FigureEntry]:
+def samplers_figures(
+    run: Run[RunConfig], outcomes: Outcomes, real: ConditionalScores
+) -> list[FigureEntry]:
     """Trade-off, images, latents, exits, trainings."""
     trained = {name: one for name, one in outcomes.items() if one.judged}
     if not trained:
@@ -88,7 +90,7 @@ def _trade_off(trained: Outcomes, real: ConditionalScores) -> FigureEntry:
     )
 
 
-def _one_scale(outcome: Outcome) -> FigureEntry:
+def _one_scale(outcome: VAEOutcome) -> FigureEntry:
     judged = outcome.judged[0]
     return FigureEntry(
         "one_scale",
@@ -98,7 +100,7 @@ def _one_scale(outcome: Outcome) -> FigureEntry:
     )
 
 
-def _reconstructions(trained: Outcomes, run: Run) -> FigureEntry:
+def _reconstructions(trained: Outcomes, run: Run[RunConfig]) -> FigureEntry:
     """A row of test images, and what each autoencoder makes of them."""
     labels = run.dataset.test_labels
     shown = [int(np.flatnonzero(labels == k)[0]) for k in np.unique(labels)]
@@ -115,7 +117,7 @@ def _reconstructions(trained: Outcomes, run: Run) -> FigureEntry:
     )
 
 
-def _samples(outcome: Outcome, names: Any) -> list[FigureEntry]:
+def _samples(outcome: VAEOutcome, names: Any) -> list[FigureEntry]:
     """A row of images for each class, by each sampler of the last weight."""
     judged, entries = outcome.judged[0], []
     weights = dict.fromkeys(sampler.accuracy_weight for sampler in judged.samplers)
@@ -147,7 +149,7 @@ def _samples(outcome: Outcome, names: Any) -> list[FigureEntry]:
     return entries
 
 
-def _exits(outcome: Outcome, names: Any) -> FigureEntry:
+def _exits(outcome: VAEOutcome, names: Any) -> FigureEntry:
     """Accuracy at every θ, from one search."""
     judged = outcome.judged[0]
     elsewhere = ", ".join(str(names[k]) for k in np.flatnonzero(~keeps_mean(judged)))
@@ -165,7 +167,7 @@ def _exits(outcome: Outcome, names: Any) -> FigureEntry:
     )
 
 
-def _thetas(outcome: Outcome, names: Any) -> FigureEntry:
+def _thetas(outcome: VAEOutcome, names: Any) -> FigureEntry:
     judged = outcome.judged[0]
     return FigureEntry(
         "theta",
@@ -193,7 +195,7 @@ def _by_separation(judged: JudgedVAE) -> np.ndarray:
     return np.argsort(-between / (between + within), kind="stable")
 
 
-def _plane(outcome: Outcome, run: Run) -> FigureEntry:
+def _plane(outcome: VAEOutcome, run: Run[RunConfig]) -> FigureEntry:
     """Two latent dimensions can be seen as they are."""
     judged = outcome.judged[0]
     images = scale_images(evenly_spaced(run.dataset.test_images, 5000))

@@ -12,6 +12,7 @@ from magan_jax.latent.encodings import ClassLatents
 from magan_jax.latent.exits import Exits
 from magan_jax.latent.scale_search import SimpleSearch
 from magan_jax.metrics import Scores
+from magan_jax.outcome import Outcome
 from magan_jax.training.classifier import TrainedClassifier
 from magan_jax.training.vae import TrainedVAE
 
@@ -80,18 +81,5 @@ class JudgedVAE(NamedTuple):
         )
 
 
-class Outcome(NamedTuple):
-    """All seeds of a system.
-
-    Attributes:
-        system: what was trained.
-        judged: one for each seed that did not fail.
-        failure: which failed and why; None if none did.
-    """
-
-    system: System
-    judged: Sequence[JudgedVAE]
-    failure: str | None = None
-
-
-Outcomes = Mapping[str, Outcome]
+VAEOutcome = Outcome[System, JudgedVAE]
+Outcomes = Mapping[str, VAEOutcome]

@@ -1,25 +1,23 @@
 """What the study of autoencoders leaves: results.json, figures, and one HTML page."""
 
-from typing import Any
-
 import numpy as np
 
-from magan_jax.conditional.claims import check_claims, claims_table
+from magan_jax.conditional.claims import check_claims, claims_markdown
 from magan_jax.conditional.figures import samplers_figures
-from magan_jax.conditional.outcome import Outcome, Outcomes
+from magan_jax.conditional.outcome import Outcomes, VAEOutcome
 from magan_jax.conditional.results import latents_markdown, samplers_markdown, samplers_results
 from magan_jax.data import is_published
-from magan_jax.files import jsonable, write_arrays, write_bytes, write_csv, write_json
 from magan_jax.latent.conditional import ConditionalScores
-from magan_jax.report import of_other_data, write_figures, write_page
-from magan_jax.results import metrics_table, run_results
-from magan_jax.run import Run
+from magan_jax.outcome import count_verdicts
+from magan_jax.outputs import write_outputs
+from magan_jax.results import run_results
+from magan_jax.run import Run, RunConfig
 from magan_jax.runtime import is_first_host
 from magan_jax.training.classifier import TrainedClassifier
 
 
 def report_samplers(
-    run: Run, outcomes: Outcomes, judge: TrainedClassifier, real: ConditionalScores
+    run: Run[RunConfig], outcomes: Outcomes, judge: TrainedClassifier, real: ConditionalScores
 ) -> None:
     """Write all that the study leaves, and say in a few lines what it found.
 
@@ -41,34 +39,35 @@ def report_samplers(
         "judge": {"test_accuracy": judge.test_accuracy},
         "real": {"cosine": real.cosine[0], "accuracy": real.accuracy[0]},
     }
-    write_figures(folder, figures)
-    write_json(folder / "config.json", results["config"])
-    write_json(folder / "results.json", results)
-    write_bytes(folder / "samplers.md", samplers_markdown(results).encode())
-    write_bytes(folder / "latents.md", latents_markdown(results).encode())
-    write_bytes(folder / "claims.md", claims_table(claims).encode())
-    write_arrays(folder / "samplers.npz", _arrays(outcomes))
-    stages: dict[str, Any] = {"classifier": judge.progress}
+    progress = {"classifier": judge.progress}
     for name, one in outcomes.items():
         for judged in one.judged:
-            stages |= {
-                f"{name}-seed{judged.seed}": judged.vae.progress,
-                f"{name}-classifier-seed{judged.seed}": judged.classifier.progress,
-            }
-    write_csv(folder / "metrics.csv", *metrics_table(stages))
-    write_page(folder, "report_samplers.html", jsonable(results), figures, [])
-    verdicts = [claim.verdict for claim in claims]
+            progress[f"{name}-seed{judged.seed}"] = judged.vae.progress
+            progress[f"{name}-classifier-seed{judged.seed}"] = judged.classifier.progress
+    write_outputs(
+        folder,
+        results,
+        figures,
+        template="report_samplers.html",
+        tables={
+            "samplers.md": samplers_markdown(results),
+            "latents.md": latents_markdown(results),
+            "claims.md": claims_markdown(claims),
+        },
+        arrays={"samplers.npz": _arrays(outcomes)},
+        progress=progress,
+    )
     lines = [f"{one.system.title}: {_line(one)}" for one in outcomes.values()]
+    verdicts = [claim.verdict for claim in claims]
+    lines.append(f"claims of the report{count_verdicts(verdicts, run.dataset)}")
     run.say(
-        "\n".join(lines) + f"\nclaims of the report{of_other_data(run.dataset)}: "
-        f"{verdicts.count('holds')} hold, "
-        f"{verdicts.count('does not hold')} do not, {verdicts.count('open')} are open\n"
-        f"{results['seconds']['total']:.0f} s in all; read {folder / 'report.html'}"
+        "\n".join(lines)
+        + f"\n{results['seconds']['total']:.0f} s in all; read {folder / 'report.html'}"
     )
     run.finish()
 
 
-def _line(outcome: Outcome) -> str:
+def _line(outcome: VAEOutcome) -> str:
     """The three samplers of the first weight."""
     if not outcome.judged:
         return outcome.failure or "not trained"

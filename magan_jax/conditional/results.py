@@ -6,11 +6,12 @@ from typing import Any
 import numpy as np
 
 from magan_jax.conditional.claims import Claim
-from magan_jax.conditional.outcome import JudgedVAE, Outcome, Outcomes, Sampler
+from magan_jax.conditional.outcome import JudgedVAE, Outcomes, Sampler, VAEOutcome
 from magan_jax.conditional.systems import SAMPLERS, TABLE_4
 from magan_jax.latent.conditional import ConditionalScores
 from magan_jax.objectives.variational import DIVERGENCES
 from magan_jax.results import over_seeds, score_entry
+from magan_jax.tables import markdown_table, mean_and_std, number
 
 METRICS = ("frechet_distance", "precision", "recall", "density", "coverage")
 
@@ -24,7 +25,7 @@ def samplers_results(outcomes: Outcomes, claims: Sequence[Claim]) -> dict[str, A
     }
 
 
-def _system_entry(outcome: Outcome) -> dict[str, Any]:
+def _system_entry(outcome: VAEOutcome) -> dict[str, Any]:
     system, judged = outcome.system, outcome.judged
     seeds = [one.seed for one in judged]
     entry: dict[str, Any] = system._asdict() | {"failure": outcome.failure, "seeds": seeds}
@@ -167,65 +168,84 @@ def samplers_markdown(results: Mapping[str, Any]) -> str:
     Args:
         results: `systems` as `samplers_results` gives them, and `real`.
     """
-    lines = [
-        "| autoencoder | sampler | accuracy weighs | θ/√n | cosine | accuracy "
-        "| by the classifier of real images | objective, chosen on | on new draws "
-        "| Fréchet distance | precision | recall |",
-        "|---|---|---|---|---|---|---|---|---|---|---|---|",
-    ]
-
-    def row(*cells: str) -> None:
-        lines.append("| " + " | ".join(cells + ("",) * (12 - len(cells))) + " |")
-
+    rows = []
     yardstick = None
     for system in results["systems"].values():
         title = system["title"]
         if system["failure"] is not None:
-            row(title, _in_a_cell(system["failure"]))
+            rows.append([title, system["failure"]])
         if not system["seeds"]:
             continue
         for entry in system["samplers"]:
-            row(
-                title,
-                entry["title"],
-                f"{entry['accuracy_weight']:g}",
-                _across(entry["scale"], 2),
-                *(_across(entry[name], 3) for name in _LIKENESS),
-                *_shown_metrics(entry["metrics"]),
+            rows.append(
+                [
+                    title,
+                    entry["title"],
+                    f"{entry['accuracy_weight']:g}",
+                    mean_and_std(entry["scale"], 2),
+                    *(mean_and_std(entry[name], 3) for name in _LIKENESS),
+                    *_shown_metrics(entry["metrics"]),
+                ]
             )
         one = system["reconstructed"]
-        likeness = (_across(one["cosine"], 3), _across(one["accuracy"], 3))
-        row(title, "*reconstructed test images*", "", "", *likeness)
-        row(title, "*latents of the prior*", *[""] * 7, *_shown_metrics(system["prior"]))
+        likeness = (mean_and_std(one["cosine"], 3), mean_and_std(one["accuracy"], 3))
+        rows.append([title, "*reconstructed test images*", "", "", *likeness])
+        rows.append([title, "*latents of the prior*", *[""] * 7, *_shown_metrics(system["prior"])])
         yardstick = yardstick or system["measured_with"]
     if yardstick is not None:
         real = [f"{np.mean(results['real'][name]):.3f}" for name in ("cosine", "accuracy")]
         shown = [
-            f"{yardstick[name]['yardstick']:.{digits}f}" for name, digits in _METRICS_SHOWN.items()
+            number(yardstick[name]["yardstick"], digits) for name, digits in _METRICS_SHOWN.items()
         ]
-        row("*real test images*", "", "", "", real[0], "", real[1], "", "", *shown)
-    return "\n".join(lines) + "\n"
+        rows.append(["*real test images*", "", "", "", real[0], "", real[1], "", "", *shown])
+    return markdown_table(
+        [
+            "autoencoder",
+            "sampler",
+            "accuracy weighs",
+            "θ/√n",
+            "cosine",
+            "accuracy",
+            "by the classifier of real images",
+            "objective, chosen on",
+            "on new draws",
+            "Fréchet distance",
+            "precision",
+            "recall",
+        ],
+        rows,
+    )
 
 
 def latents_markdown(results: Mapping[str, Any]) -> str:
     """The latent spaces as a Markdown table."""
-    lines = [
-        "| autoencoder | reconstruction [nats] | KL, or squared MMD | ‖σ‖, encoder | ‖σ‖, labels "
-        "| means apart | debiased d_min | debiased ε | exit |",
-        "|---|---|---|---|---|---|---|---|---|",
-    ]
+    rows = []
     for system in results["systems"].values():
         if not system["seeds"]:
             continue
-        latent = system["latent"]
-        cells = [
-            system["title"],
-            _across(system["reconstruction"], 1),
-            _across(system["divergence_at_end"], _digits_of(system["divergence_at_end"])),
-            *(_across(latent[name], digits) for name, digits in _LATENT.items()),
-        ]
-        lines.append("| " + " | ".join(cells) + " |")
-    return "\n".join(lines) + "\n"
+        divergence, latent = system["divergence_at_end"], system["latent"]
+        rows.append(
+            [
+                system["title"],
+                mean_and_std(system["reconstruction"], 1),
+                mean_and_std(divergence, _digits_of(divergence)),
+                *(mean_and_std(latent[name], digits) for name, digits in _LATENT.items()),
+            ]
+        )
+    return markdown_table(
+        [
+            "autoencoder",
+            "reconstruction [nats]",
+            "KL, or squared MMD",
+            "‖σ‖, encoder",
+            "‖σ‖, labels",
+            "means apart",
+            "debiased d_min",
+            "debiased ε",
+            "exit",
+        ],
+        rows,
+    )
 
 
 _LIKENESS = ("cosine", "accuracy", "judged_accuracy", "searched_objective", "objective")
@@ -242,21 +262,9 @@ _LATENT = {
 
 
 def _shown_metrics(metrics: Mapping[str, Any]) -> list[str]:
-    return [_across(metrics[name], digits) for name, digits in _METRICS_SHOWN.items()]
-
-
-def _in_a_cell(text: str) -> str:
-    """As one cell of a Markdown table."""
-    return " ".join(text.split()).replace("|", "\\|")
+    return [mean_and_std(metrics[name], digits) for name, digits in _METRICS_SHOWN.items()]
 
 
 def _digits_of(entry: Mapping[str, Any]) -> int:
     """After the point: nats are tens, a squared discrepancy is a thousandth."""
     return 1 if abs(entry["mean"] or 0.0) >= 1 else 4
-
-
-def _across(entry: Mapping[str, Any], digits: int) -> str:
-    if entry["mean"] is None or not np.isfinite(entry["mean"]):
-        return "–"
-    spread = "" if entry["std"] is None else f" ± {entry['std']:.{digits}f}"
-    return f"{entry['mean']:.{digits}f}{spread}"

@@ -17,6 +17,7 @@ same N only, or use `frechet_distance_infinity`.
 
 import warnings
 from collections.abc import Iterator
+from functools import reduce
 from typing import NamedTuple
 
 import jax
@@ -74,9 +75,9 @@ def feature_statistics(features: ArrayLike, *, name: str = "features") -> Featur
     array = checked_features(name, features)
     if len(array) < 2:
         raise ValueError(f"{name} has 1 row; a covariance needs at least 2.")
-    mean = sum(part.sum(axis=0) for part in _parts(array)) / len(array)
+    mean = reduce(np.add, (part.sum(axis=0) for part in _parts(array))) / len(array)
     centred = (part - mean for part in _parts(array))
-    scatter: np.ndarray = sum(part.T @ part for part in centred)
+    scatter = reduce(np.add, (part.T @ part for part in centred))
     return FeatureStatistics(mean, scatter / (len(array) - 1), len(array))
 
 

@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from magan_jax.claims.claim import Claim
-from magan_jax.claims.study import Study
 from magan_jax.latent.invariance import RayLabels
+from magan_jax.meta_analysis.claims.claim import Claim
+from magan_jax.meta_analysis.study import Study
 from magan_jax.metrics import Scores
 from magan_jax.training.classifier import TrainedClassifier
 from magan_jax.training.gan import TrainedGAN

@@ -14,9 +14,9 @@ import numpy as np
 from scipy.spatial.distance import pdist, squareform
 from scipy.stats import t
 
-from magan_jax.claims.check import PAPER_NUMBERS
-from magan_jax.findings import Findings
 from magan_jax.latent.agreement import Agreement, Likeness, compare_geometries, correlate_with
+from magan_jax.meta_analysis.claims.check import PAPER_NUMBERS
+from magan_jax.meta_analysis.findings import Findings
 from magan_jax.training.engine import Batch
 
 CATEGORIES = frozenset(("nearest", "mean_label", "prototype_label"))

@@ -4,9 +4,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from magan_jax.claims.claim import Claim, claim_of_number, ends_at, shown_ends
 from magan_jax.latent.analysis import Analysis
 from magan_jax.latent.geometry import noise_of_distances
+from magan_jax.meta_analysis.claims.claim import Claim, claim_of_number, ends_at, shown_ends
 
 TOP, TROUSERS, SHIRT = 0, 1, 6
 

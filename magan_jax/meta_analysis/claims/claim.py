@@ -7,6 +7,7 @@ import numpy as np
 
 from magan_jax.latent.analysis import Analysis
 from magan_jax.latent.geometry import Interval
+from magan_jax.tables import markdown_table
 
 PAPER_SAMPLES = 1000
 TOO_FEW = "a class has too few latents for this"
@@ -109,14 +110,11 @@ def _known_ends(low: float, high: float) -> tuple[float | None, float | None]:
 def claims_markdown(claims: Sequence[Claim], small: int, large: int) -> str:
     """The claims as a table for a README: every cell from the run, none by hand."""
     verdict = {True: "yes", False: "**no**", None: "open"}
-    lines = [
-        f"| claim | paper | ours, N = {small:,} | ours, N = {large:,} | holds | why |",
-        "|---|---|---|---|---|---|",
-    ]
+    rows = []
     for c in claims:
         ours = c.ours
         if c.low is not None and c.high is not None:
             ours += f" {shown_ends((c.low, c.high))}"
-        cells = (c.claim, c.paper, ours, c.large, verdict[c.holds], c.reason)
-        lines.append("| " + " | ".join(cells) + " |")
-    return "\n".join(lines) + "\n"
+        rows.append([c.claim, c.paper, ours, c.large, verdict[c.holds], c.reason])
+    columns = [f"ours, N = {n:,}" for n in (small, large)]
+    return markdown_table(["claim", "paper", *columns, "holds", "why"], rows)

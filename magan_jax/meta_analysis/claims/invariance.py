@@ -5,9 +5,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from magan_jax.claims.claim import TOO_FEW, Claim
-from magan_jax.claims.study import Study
 from magan_jax.latent.invariance import Purity
+from magan_jax.meta_analysis.claims.claim import TOO_FEW, Claim
+from magan_jax.meta_analysis.study import Study
 
 
 class _Direction(NamedTuple):

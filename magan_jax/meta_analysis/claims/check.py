@@ -2,16 +2,17 @@
 
 from collections.abc import Callable, Sequence
 
-from magan_jax.claims.claim import Claim
-from magan_jax.claims.clusters import (
+from magan_jax.data import Dataset, is_published
+from magan_jax.meta_analysis.claims.claim import Claim
+from magan_jax.meta_analysis.claims.clusters import (
     PAPER_AVERAGE_COPHENETIC,
     average_cophenetic,
     linkages,
     map_clusters,
     ward_clusters,
 )
-from magan_jax.claims.invariance import along_sigma, beyond_epsilon, random_signs
-from magan_jax.claims.means import (
+from magan_jax.meta_analysis.claims.invariance import along_sigma, beyond_epsilon, random_signs
+from magan_jax.meta_analysis.claims.means import (
     TOP,
     TROUSERS,
     distinct_means,
@@ -20,8 +21,7 @@ from magan_jax.claims.means import (
     nearest_of_top,
     own_labels,
 )
-from magan_jax.claims.study import Study
-from magan_jax.data import Dataset, is_published
+from magan_jax.meta_analysis.study import Study
 
 DATASET = "fashion_mnist"
 

@@ -7,9 +7,15 @@ from scipy.cluster.hierarchy import fcluster, linkage
 from scipy.spatial.distance import pdist, squareform
 from sklearn.metrics import adjusted_rand_score
 
-from magan_jax.claims.claim import PAPER_SAMPLES, Claim, prediction_interval, shown_ends, undecided
-from magan_jax.claims.study import Study
 from magan_jax.latent.clustering import LINKAGES, Clustering, cut_map, scale_to_plane
+from magan_jax.meta_analysis.claims.claim import (
+    PAPER_SAMPLES,
+    Claim,
+    prediction_interval,
+    shown_ends,
+    undecided,
+)
+from magan_jax.meta_analysis.study import Study
 
 PAPER_AVERAGE_COPHENETIC = 0.71
 

@@ -1,34 +1,20 @@
 """The figures of a study, in reading order: the paper's from our numbers, and those it lacks."""
 
 from collections.abc import Sequence
-from typing import NamedTuple
 
 import jax
 import numpy as np
 from matplotlib.figure import Figure
 
 from magan_jax import plots
-from magan_jax.across_seeds import Comparison, likenesses
-from magan_jax.claims.clusters import PAPER_AVERAGE_COPHENETIC
-from magan_jax.claims.study import Study
-from magan_jax.findings import Findings
 from magan_jax.latent.analysis import Analysis
 from magan_jax.latent.labels import Classify, Generate, label_latents
+from magan_jax.meta_analysis.across_seeds import Comparison, likenesses
+from magan_jax.meta_analysis.claims.clusters import PAPER_AVERAGE_COPHENETIC
+from magan_jax.meta_analysis.findings import Findings
+from magan_jax.meta_analysis.study import Study
+from magan_jax.outputs import FigureEntry
 from magan_jax.sampling import images_of
-
-
-class FigureEntry(NamedTuple):
-    """A figure on its way into the report.
-
-    Attributes:
-        name: of its file, without `.png`.
-        caption: what to see in it, one or two sentences.
-        figure: the figure; it is closed when written.
-    """
-
-    name: str
-    caption: str
-    figure: Figure
 
 
 def study_figures(

@@ -1,0 +1,1 @@
+"""The MAGAN paper's study of one generator, or of several from different seeds."""
