@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.patheffects import withStroke
 from scipy.cluster.hierarchy import dendrogram
 
 from magan_jax.latent.analysis import Analysis
@@ -194,6 +195,7 @@ def plot_map(
                 ha="right" if right else "left",
                 fontsize=9,
                 zorder=3,
+                path_effects=[withStroke(linewidth=3, foreground="white")],  # lines pass behind
             )
         axis.set_aspect("equal", adjustable="datalim")
         axis.margins(x=0.35, y=0.15)
