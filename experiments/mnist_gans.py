@@ -21,7 +21,7 @@ from magan_jax.comparison.outcome import GANOutcome, JudgedGAN
 from magan_jax.comparison.report import report_systems
 from magan_jax.comparison.systems import SYSTEMS, check_systems, chosen_config
 from magan_jax.data import DatasetName, load_dataset
-from magan_jax.errors import NetworkOutputError
+from magan_jax.errors import NetworkOutputError, check_names
 from magan_jax.images import scale_images
 from magan_jax.latent.partition import PartitionScores, partition_scores
 from magan_jax.latent.settings import DirectionsConfig, check_latent_space_config
@@ -234,11 +234,7 @@ def judged_gan(
 def prepare() -> Run[Config]:
     """Command line, data and folder; what could be refused later is refused here."""
     preset, config = parse(PRESETS, __doc__.splitlines()[0])
-    unknown = [name for name in config.methods if name not in SYSTEMS]
-    if unknown or not config.methods:
-        raise ValueError(
-            f"--methods names {', '.join(unknown) or 'none'}; choose among {', '.join(SYSTEMS)}."
-        )
+    check_names("--methods", config.methods, SYSTEMS)
     check_systems(config.methods, config.gan, config.epochs, PRESETS[preset].gan)
     dataset = load_dataset(config.dataset, config.data_dir, config.class_names)
     config = replace(

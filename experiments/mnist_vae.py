@@ -28,6 +28,7 @@ from magan_jax.conditional.settings import (
 )
 from magan_jax.conditional.systems import SYSTEMS, chosen_config, classifier_stage
 from magan_jax.data import DatasetName, load_dataset
+from magan_jax.errors import check_names
 from magan_jax.images import scale_images
 from magan_jax.latent.analysis import Analysis
 from magan_jax.latent.conditional import ConditionalScores, score_conditional
@@ -325,11 +326,7 @@ def latent_space_of(
 def prepare() -> Run[Config]:
     """Command line, data and folder; what could be refused later is refused here."""
     preset, config = parse(PRESETS, __doc__.splitlines()[0])
-    unknown = [name for name in config.systems if name not in SYSTEMS]
-    if unknown or not config.systems:
-        raise ValueError(
-            f"--systems names {', '.join(unknown) or 'none'}; choose among {', '.join(SYSTEMS)}."
-        )
+    check_names("--systems", config.systems, SYSTEMS)
     if (config.vae.divergence, config.vae.latent_dim) != (_ANY.divergence, _ANY.latent_dim):
         raise ValueError(
             "--vae.divergence and --vae.latent-dim are what --systems chooses; leave them out and "

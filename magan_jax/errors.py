@@ -1,4 +1,6 @@
-"""Errors that a caller may want to tell apart, and the check that most functions share."""
+"""Errors that a caller may want to tell apart, and the checks that most functions share."""
+
+from collections.abc import Collection, Sequence
 
 
 class DataError(ValueError):
@@ -14,3 +16,12 @@ def check_positive(name: str, value: int) -> int:
     if isinstance(value, bool) or not 1 <= value < float("inf") or int(value) != value:
         raise ValueError(f"{name} is {value}; it must be a whole number, at least 1.")
     return int(value)
+
+
+def check_names(flag: str, names: Sequence[str], known: Collection[str]) -> None:
+    """Refuse names that a flag does not know, and none at all."""
+    unknown = [name for name in names if name not in known]
+    if unknown or not names:
+        raise ValueError(
+            f"{flag} names {', '.join(unknown) or 'none'}; choose among {', '.join(known)}."
+        )
