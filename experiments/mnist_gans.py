@@ -111,8 +111,7 @@ def main() -> None:
             extractor,
             real=evenly_spaced(run.dataset.train_images, config.judging.num_images),
             held_out=evenly_spaced(run.dataset.test_images, config.judging.num_images),
-            k_precision=config.judging.k_precision,
-            k_density=config.judging.k_density,
+            k=config.judging.k,
         )
 
     # Every system from every seed: trained, its images judged, its latent space analysed.

@@ -117,8 +117,7 @@ def main() -> None:
             real=evenly_spaced(run.dataset.train_images, config.judging.num_images),
             held_out=evenly_spaced(run.dataset.test_images, config.judging.num_images),
             methods=_METRICS,
-            k_precision=config.judging.k_precision,
-            k_density=config.judging.k_density,
+            k=config.judging.k,
         )
         test_set = run.test_set
         real = score_images(

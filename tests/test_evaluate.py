@@ -2,6 +2,7 @@ import jax
 import numpy as np
 import pytest
 from conftest import striped_images
+from scipy.spatial.distance import cdist
 
 from magan_jax.images import scale_images
 from magan_jax.metrics import (
@@ -48,7 +49,7 @@ def features(images):
 
 def test_every_number_is_its_function_and_carries_what_it_depends_on():
     found = evaluate_images(
-        EXTRACTOR, real=REAL, fake=FAKE, held_out=HELD_OUT, k_precision=2, batch_size=50
+        EXTRACTOR, real=REAL, fake=FAKE, held_out=HELD_OUT, k={"precision_recall": 2}, batch_size=50
     )
     expected = {}
     for part, images in (("value", FAKE), ("yardstick", HELD_OUT[np.arange(120) * 250 // 120])):
@@ -112,9 +113,29 @@ def test_a_metric_is_a_line_of_the_table(monkeypatch):
     assert (found["gap"].k, found["gap"].num_real, found["gap"].num_fake) == (None, 300, 120)
 
 
+def test_so_is_one_with_balls_of_its_own(monkeypatch):
+    def radius(real, fake, key):
+        distances = cdist(real.features, real.features)
+        np.testing.assert_allclose(
+            real.statistics.squared_neighbours[:, real.k["radius"] - 1],
+            np.sort(distances, axis=1)[:, real.k["radius"]] ** 2,
+            rtol=1e-4,
+        )
+        return (Number(float(np.sort(distances, axis=1)[:, real.k["radius"]].mean())),)
+
+    monkeypatch.setitem(METHODS, "radius", Method(("radius",), radius, k=7))
+    asked = {"real": REAL, "fake": FAKE, "methods": ["radius", "precision_recall"]}
+    found = evaluate_images(EXTRACTOR, **asked)
+    assert (found["radius"].k, found["precision"].k) == (7, 3)
+    assert found["precision"] == evaluate_images(EXTRACTOR, real=REAL, fake=FAKE)["precision"]
+    nearer = evaluate_images(EXTRACTOR, **asked, k={"radius": 2})["radius"]
+    assert nearer.k == 2
+    assert nearer.value < found["radius"].value
+
+
 def test_whole_numbers_may_be_floats():
     settings = {"real": REAL, "fake": FAKE, "held_out": HELD_OUT}
-    floats = {"k_precision": 3.0, "k_density": 5.0, "batch_size": 1e2}
+    floats = {"k": {"precision_recall": 3.0, "density_coverage": 5.0}, "batch_size": 1e2}
     assert evaluate_images(EXTRACTOR, **settings, **floats) == evaluate_images(
         EXTRACTOR, **settings
     )
@@ -213,10 +234,14 @@ def test_too_few_held_out_images_are_warned_of_and_cost_the_yardstick_alone():
     [
         ({"methods": ["fid"]}, "method is 'fid'; choose among frechet_distance, precision_re"),
         ({"methods": ["frechet_distance_infinity"]}, "key is None, but"),
-        ({"k_density": 300}, r"k is 300, but real has 300 row\(s\)"),
-        ({"k_precision": 3.5}, "k_precision is 3.5; it must be a whole number, at least 1"),
+        ({"k": {"density_coverage": 300}}, r"k is 300, but real has 300 row\(s\)"),
+        (
+            {"k": {"precision_recall": 3.5}},
+            "k of precision_recall is 3.5; it must be a whole number, at least 1",
+        ),
+        ({"k": {"precision": 3}}, "k names 'precision'; methods with balls are"),
         ({"batch_size": 0.5}, "batch_size is 0.5; it must be a whole number"),
-        ({"k_precision": 120}, r"k is 120, but fake has 120 row\(s\)"),
+        ({"k": {"precision_recall": 120}}, r"k is 120, but fake has 120 row\(s\)"),
         ({"fake": FAKE[:0]}, r"fake has the shape \(0, 8, 8, 1\)"),
         ({"held_out": HELD_OUT.astype(float)}, "held_out goes from"),
         ({"held_out": HELD_OUT[:, :4]}, r"held_out images are \(4, 8, 1\), the real ones \(8, 8"),

@@ -1,8 +1,9 @@
 """All metrics of a set of generated images, each number with what it depends on."""
 
 import warnings
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import NamedTuple
 
 import jax
@@ -75,8 +76,7 @@ def reference_of(
     real: np.ndarray,
     held_out: np.ndarray | None = None,
     methods: Collection[str] = WITHOUT_KEY,
-    k_precision: int = 3,
-    k_density: int = 5,
+    k: Mapping[str, int] = MappingProxyType({}),
     batch_size: int = 500,
     cache_folder: Path | None = None,
 ) -> Reference:
@@ -85,16 +85,13 @@ def reference_of(
     shape = tuple(np.shape(real)[1:])
     if held_out is not None:
         _check_shape("held_out", held_out, shape)
-    k = {
-        "precision_recall": check_positive("k_precision", k_precision),
-        "density_coverage": check_positive("k_density", k_density),
-    }
+    chosen = _checked_k(k)
     features = features_of(extractor.function, real, batch_size=batch_size, name="real")
     others = None
     if held_out is not None:
         others = features_of(extractor.function, held_out, batch_size=batch_size, name="held_out")
         check_same_width(features.shape[1], others.shape[1], name="held_out")
-    neighbours = [k[method] for method in methods if method in k]
+    neighbours = [chosen[method] for method in methods if method in chosen]
     for number in neighbours:
         check_k("real", len(features), number)
     statistics = None
@@ -103,7 +100,7 @@ def reference_of(
     elif any(METHODS[method].compares for method in methods):
         moments = feature_statistics(features, name="real")
         statistics = RealStatistics(moments, np.zeros((len(features), 0)))
-    return Reference(extractor, RealFeatures(features, statistics, k), others, shape)
+    return Reference(extractor, RealFeatures(features, statistics, chosen), others, shape)
 
 
 def evaluate_images(
@@ -113,8 +110,7 @@ def evaluate_images(
     fake: np.ndarray,
     held_out: np.ndarray | None = None,
     methods: Collection[str] = WITHOUT_KEY,
-    k_precision: int = 3,
-    k_density: int = 5,
+    k: Mapping[str, int] = MappingProxyType({}),
     batch_size: int = 500,
     key: jax.Array | None = None,
     cache_folder: Path | None = None,
@@ -134,8 +130,8 @@ def evaluate_images(
             M images, M evenly spaced ones are taken. Without them there is a yardstick for the
             diversity only, which then speaks of `real`.
         methods: some of `METHODS`; default all but FD∞, which needs a key and M well above d.
-        k_precision: of precision and recall.
-        k_density: of density and coverage.
+        k: the neighbour that balls reach to, of the methods where it is to be another than 3
+            (`precision_recall`) or 5 (`density_coverage`).
         batch_size: images that the extractor sees at once.
         key: for FD∞.
         cache_folder: keeps the statistics of the real features (`statistics_folder`).
@@ -156,8 +152,7 @@ def evaluate_images(
         real=real,
         held_out=held_out,
         methods=methods,
-        k_precision=k_precision,
-        k_density=k_density,
+        k=k,
         batch_size=batch_size,
         cache_folder=cache_folder,
     )
@@ -217,6 +212,18 @@ def _check_methods(methods: Collection[str]) -> None:
     for method in methods:
         if method not in METHODS:
             raise ValueError(f"method is {method!r}; choose among {', '.join(METHODS)}.")
+
+
+def _checked_k(k: Mapping[str, int]) -> dict[str, int]:
+    """Of every method with balls."""
+    usual = {name: method.k for name, method in METHODS.items() if method.k is not None}
+    for method in k:
+        if method not in usual:
+            raise ValueError(f"k names {method!r}; methods with balls are {', '.join(usual)}.")
+    return {
+        method: check_positive(f"k of {method}", number)
+        for method, number in {**usual, **k}.items()
+    }
 
 
 def _check_shape(name: str, images: np.ndarray, shape: tuple[int, ...]) -> None:

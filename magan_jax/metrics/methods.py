@@ -1,7 +1,7 @@
 """What can be computed of generated images: one table, an entry for each method.
 
 A method is given features, and knows neither images nor networks. A new one is a function here and
-a line of the table; one with balls has its k in `evaluate.reference_of`, too.
+a line of the table.
 """
 
 from collections.abc import Callable
@@ -48,6 +48,8 @@ class Method(NamedTuple):
         compares: with the real features; else it speaks of one set alone.
         draws: and needs a key.
         rows_needed: of a yardstick, `(d, k) -> M`; k is the method's, 1 where it has no balls.
+        k: of one with balls, the neighbour that they reach to unless another is asked for; None of
+            one without.
     """
 
     names: tuple[str, ...]
@@ -55,6 +57,7 @@ class Method(NamedTuple):
     compares: bool = True
     draws: bool = False
     rows_needed: Callable[[int, int], int] = lambda width, k: 1
+    k: int | None = None
 
 
 def _frechet(real: RealFeatures, fake: np.ndarray, key: jax.Array | None) -> tuple[Number, ...]:
@@ -76,7 +79,12 @@ def _frechet_infinity(
 
 
 def _with_balls(
-    name: str, function: Callable[..., tuple[float, ...]], names: tuple[str, ...]
+    name: str,
+    function: Callable[..., tuple[float, ...]],
+    names: tuple[str, ...],
+    *,
+    k: int,
+    rows_needed: Callable[[int, int], int] = lambda width, k: 1,
 ) -> Method:
     """A pair of numbers by balls that reach from each point to its k-th neighbour."""
 
@@ -86,7 +94,7 @@ def _with_balls(
         found = function(real=real.features, fake=fake, k=real.k[name], real_neighbours=near)
         return tuple(map(Number, found))
 
-    return Method(names, compute)
+    return Method(names, compute, k=k, rows_needed=rows_needed)
 
 
 def _of_one_set(name: str, function: Callable[[np.ndarray], float]) -> Method:
@@ -105,9 +113,15 @@ def _of_one_set(name: str, function: Callable[[np.ndarray], float]) -> Method:
 METHODS = {
     "frechet_distance": Method(("frechet_distance",), _frechet, rows_needed=lambda width, k: 2),
     "precision_recall": _with_balls(
-        "precision_recall", precision_recall, PrecisionRecall._fields
-    )._replace(rows_needed=lambda width, k: k + 1),
-    "density_coverage": _with_balls("density_coverage", density_coverage, DensityCoverage._fields),
+        "precision_recall",
+        precision_recall,
+        PrecisionRecall._fields,
+        k=3,
+        rows_needed=lambda width, k: k + 1,
+    ),
+    "density_coverage": _with_balls(
+        "density_coverage", density_coverage, DensityCoverage._fields, k=5
+    ),
     "mean_pairwise_cosine": _of_one_set("mean_pairwise_cosine", mean_pairwise_cosine),
     "vendi_score": _of_one_set("vendi_score", vendi_score),
     "frechet_distance_infinity": Method(

@@ -16,6 +16,11 @@ class JudgingConfig:
     k_density: int = 5
     """The same for density and coverage."""
 
+    @property
+    def k(self) -> dict[str, int]:
+        """By method, as `reference_of` takes them."""
+        return {"precision_recall": self.k_precision, "density_coverage": self.k_density}
+
 
 def check_judging_config(config: JudgingConfig) -> None:
     """Refuse settings that cannot work, naming the field; to be called before any training."""
