@@ -6,6 +6,7 @@ import pytest
 from conftest import TINY_FASHION, read_results, run_experiment, unexplained
 from scipy.stats import t
 
+from magan_jax.files import jsonable
 from magan_jax.meta_analysis.across_seeds import (
     combine,
     compare_seeds,
@@ -33,7 +34,18 @@ def test_numbers_become_mean_and_deviation_and_names_their_counts():
 
 
 def test_a_single_number_has_no_deviation():
-    assert combine([{"a": 1.0}, {"a": None}]) == {"a": {"mean": 1.0, "std": None, "n": 1}}
+    reason = "one seed has no deviation"
+    alone = {"mean": 1.0, "std": None, "n": 1, "reason": reason}
+    assert combine([{"a": 1.0}, {"a": None}]) == {"a": alone}
+
+
+def test_reasons_of_seeds_become_one_that_explains():
+    few, all_lost = "two latents", "none at all"
+    found = combine([{"a": None, "reason": why} for why in (few, all_lost, few)])
+    assert found == {"a": None, "reason": f"2 of 3 seeds: {few}; 1 of 3 seeds: {all_lost}"}
+    assert not unexplained(found)
+    assert combine([{"reason": None}, {"reason": few}])["reason"] == f"1 of 2 seeds: {few}"
+    assert combine([{"reason": few}] * 2)["reason"] == few
 
 
 def test_null_beside_what_others_have_counts_as_absent():
@@ -69,6 +81,10 @@ def test_the_papers_number_is_held_against_a_further_seed():
     assert nearest.holds is False
     assert cophenetic.n == 0
     assert cophenetic.holds is None
+    assert (distance.reason, cophenetic.reason) == (None, "4 of 4 seeds have no such number")
+    two = paper_numbers([with_distance(v, 5.0 + v) for v in values[:2]])
+    assert two[0].reason == "an interval needs three seeds"
+    assert not unexplained(jsonable([one._asdict() for one in (*found, *two)]))
 
 
 def test_prediction_interval_covers_a_further_value():
@@ -120,7 +136,8 @@ def test_a_run_of_several_seeds_leaves_each_and_what_they_say_together(finished)
     assert found["mean"] == pytest.approx(np.mean(accuracies))
     assert found["std"] == pytest.approx(np.std(accuracies, ddof=1))
     assert len(results["agreement"]) == 2
-    assert not unexplained(results["agreement"])
+    for part in ("agreement", "across_seeds", "paper_numbers"):
+        assert not unexplained(results[part]), part
     assert {p.stem for p in (workdir / "figures").glob("*.png")} >= {"distances", "epsilon"}
     text = (workdir / "report.html").read_text()
     assert 'href="seed6/report.html"' in text

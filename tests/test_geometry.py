@@ -153,6 +153,33 @@ def test_jackknife_intervals_of_debiased_squares_cover_the_truth():
     assert rate.mean() < 0.99  # not merely wide
 
 
+def test_jackknife_intervals_of_a_smallest_distance_are_not_too_narrow():
+    """For a second analysis, √2 times as wide, as the claims use them: 95 % or more."""
+    random = np.random.default_rng(3)
+    weights = random.normal(size=(6, 30)) / 3
+
+    def of_classes():
+        z = random.normal(size=(600, 30))
+        label = np.argmax(z @ weights.T + random.normal(size=(600, 6)), axis=1)
+        chosen = np.eye(6)[label].reshape(20, 30, 6)  # parts, rows, classes
+        z = z.reshape(20, 30, 30)
+        count = chosen.sum(1)
+        mean = np.einsum("rnk,rnd->rkd", chosen, z) / np.maximum(count, 1)[..., None]
+        scatter = np.einsum("rnk,rnd->rkd", chosen, z**2) - count[..., None] * mean**2
+        return Moments(count, mean, scatter)
+
+    def nearest(moments):
+        return geometry(moments).nearest_distance
+
+    covered = []
+    for _ in range(150):
+        first, second = of_classes(), of_classes()
+        found, value = jackknife(nearest, first), nearest(merge_all(first))
+        reach = np.sqrt(2) * (found.high - value)
+        covered.append(np.abs(nearest(merge_all(second)) - value) <= reach)
+    assert 0.95 < np.mean(covered) < 1, np.mean(covered)
+
+
 def p_value_of(distance, means, count=(3, 3), spread=(1, 1), permuted_spread=None):
     matrix = np.array([[0, distance], [distance, 0]])
     means = np.asarray(means, np.float64)

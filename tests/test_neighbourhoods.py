@@ -4,13 +4,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from scipy.stats import binom, norm
+from scipy.stats import binom, norm, spearmanr
 
 from magan_jax import analyze
 from magan_jax.augmentation.judging import Judge
 from magan_jax.augmentation.neighbourhoods import (
     SCALES,
     Neighbourhoods,
+    _rank_correlation,
     distance_of,
     neighbourhood_entry,
     study_neighbourhoods,
@@ -127,5 +128,15 @@ def test_the_rank_correlation_is_over_classes():
     for sign in (1, -1):
         entry = neighbourhood_entry([Neighbourhoods(right, counts, sign * exits)])
         assert entry["rank_correlation"]["value"] == pytest.approx(sign)
+        assert entry["rank_correlation"]["p_value"] == pytest.approx(2 / 24)  # of 4! orders
     entry = neighbourhood_entry([Neighbourhoods(right, counts, np.full(4, 3.0))])
     assert entry["rank_correlation_reason"] == "the median exit is the same for all classes"
+
+
+def test_the_rank_correlation_of_equal_scales_has_the_p_value_of_its_orders():
+    best, exits = np.array([0, 0, 0, 0, 0, 0, 0, 0.2, 0.2, 0.6]), np.arange(10.0)
+    found, _ = _rank_correlation(best, exits)
+    assert found["value"] == pytest.approx(spearmanr(best, exits).statistic)
+    # One of the 10 · 9 · 8 / 2 ways of placing the three is as good; and two sides.
+    assert found["p_value"] == pytest.approx(2 / 360, abs=0.004)
+    assert _rank_correlation(best, exits[::-1])[0]["value"] == pytest.approx(-found["value"])

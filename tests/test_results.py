@@ -1,13 +1,16 @@
 """What results.json says of numbers that some seeds or classes do not have."""
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
+from conftest import unexplained
 
 from magan_jax import analyze, measure_invariance, measure_purity
 from magan_jax.comparison.results import measured_exits
+from magan_jax.files import jsonable
 from magan_jax.latent.invariance import Purities
-from magan_jax.meta_analysis.results import invariance_entry
+from magan_jax.meta_analysis.results import analysis_entry, invariance_entry
 from magan_jax.meta_analysis.study import Study
 from magan_jax.results import over_seeds
 
@@ -56,3 +59,19 @@ def test_only_exits_that_were_seen_are_averaged(three):
         prototype_label=np.array([0, 1, 1]),
     )
     np.testing.assert_array_equal(measured_exits(followed), [0.4, np.nan, np.nan])
+
+
+def test_a_class_of_two_latents_has_distances_without_intervals_and_a_reason():
+    def rare(z):  # two of 300 latents, in a quarter of the cases
+        return jnp.eye(3)[jnp.where(z[:, 0] > 2.47, 2, jnp.where(z[:, 0] > 0, 0, 1))]
+
+    settings = {"latent_dim": 2, "num_classes": 3, "num_samples": 300}
+    found = (analyze(jax.random.key(i), identity, rare, **settings) for i in range(50))
+    analysis = next(one for one in found if one.counts[2] == 2)
+    assert analysis.valid.all()
+    invariance = measure_invariance(KEY, identity, rare, analysis, num_directions=40)
+    entry = jsonable(analysis_entry(analysis, None, invariance, ["a", "b", "c"]))
+    assert entry["distance"][0][2] > 0
+    assert entry["distance_interval"][0][0][2] is None
+    assert entry["distance_reason"].startswith("a class loses its statistics")
+    assert not unexplained(entry)

@@ -119,6 +119,11 @@ def jackknife(
     out, se² = (R − 1)/R Σ_r (θ_(−r) − mean θ_(−r))² (Efron and Stein, 1981), and the interval is
     θ ± t_{R−1} se.
 
+    Statistics that are no smooth functions of the moments (the smallest of several distances, what
+    is made of it, a dendrogram's coefficient) change more by a part than by sampling: their
+    intervals are too wide. In simulations like the paper's (K = 10, N = 1000, d = 100) those of
+    95 % for d_min, ε and cophenetic coefficients covered 98 to 99 %.
+
     Args:
         statistic: merged moments to an array of fixed shape, or to a pytree of arrays.
         replicates: moments with a leading axis R.
@@ -207,8 +212,11 @@ def permutation_p_values(
     p = (1 + #{d_perm ≥ d}) / (1 + B), each distance in units of its own sampling noise (of the
     same permutation). Without these units a small p can also mean that two classes with equal
     means differ in spread and size (Chung and Romano, 2013, on studentised permutation tests);
-    with them it says that the means differ. Small N and large p means that two class means cannot
-    be told apart.
+    with them it says that the means differ, as far as the latents of both classes are spread alike
+    over the directions (those of a normal prior of many dimensions nearly are). In few dimensions,
+    or with a class along a line, equal means give p ≤ 0.05 more often than in 5 % of the cases: 9 %
+    for a normal prior of 5 or 10 dimensions cut into |z₁| > 2.2 and the rest. Small N and large p
+    means that two class means cannot be told apart.
 
     Args:
         distance: `[K, K]`.

@@ -17,6 +17,7 @@ from scipy.stats import t
 from magan_jax.latent.agreement import Agreement, Likeness, compare_geometries, correlate_with
 from magan_jax.meta_analysis.claims.check import PAPER_NUMBERS
 from magan_jax.meta_analysis.findings import Findings
+from magan_jax.results import over_seeds
 from magan_jax.training.engine import Batch
 
 CATEGORIES = frozenset(("nearest", "mean_label", "prototype_label"))
@@ -36,7 +37,8 @@ def combine(entries: Sequence[Any], name: str = "") -> Any:
         Dictionaries and lists of equal form are combined part by part, those of the seeds that
         have them where others have null. At a leaf: the value itself where all agree; for numbers
         `{"mean", "std", "n"}` (std with n − 1; null counts as absent, and `n` says how many there
-        were); else `{"values": {value: seeds}}`.
+        were); of reasons one that says how many seeds have each; else
+        `{"values": {value: seeds}}`.
     """
     first = entries[0]
     if all(entry == first for entry in entries):
@@ -49,7 +51,11 @@ def combine(entries: Sequence[Any], name: str = "") -> Any:
         return [combine(list(parts), name) for parts in zip(*present, strict=True)]
     if name not in CATEGORIES and all(_is_number(entry) for entry in present):
         spread = float(np.std(present, ddof=1)) if len(present) > 1 else None
-        return {"mean": float(np.mean(present)), "std": spread, "n": len(present)}
+        found = {"mean": float(np.mean(present)), "std": spread, "n": len(present)}
+        return found if len(present) > 1 else found | {"reason": "one seed has no deviation"}
+    if name == "reason" or name.endswith("_reason"):
+        counted = Counter(present)
+        return "; ".join(f"{n} of {len(entries)} seeds: {why}" for why, n in counted.items())
     counted = Counter(str(entry) for entry in entries)
     return {"values": dict(counted.most_common())}
 
@@ -68,6 +74,7 @@ class NumberAcross(NamedTuple):
         n: how many these are.
         low, high: 95 % prediction interval of a further seed; None for fewer than three.
         holds: the paper's number lies in it; None where there is no interval.
+        reason: why there is no interval, or of how many seeds it is; None where nothing is missing.
     """
 
     name: str
@@ -78,6 +85,7 @@ class NumberAcross(NamedTuple):
     low: float | None
     high: float | None
     holds: bool | None
+    reason: str | None
 
 
 def paper_numbers(findings: Sequence[Findings]) -> list[NumberAcross]:
@@ -97,7 +105,12 @@ def paper_numbers(findings: Sequence[Findings]) -> list[NumberAcross]:
             reach = float(t.ppf(0.975, n - 1)) * std * math.sqrt(1 + 1 / n)
             low, high = mean - reach, mean + reach
             holds = low <= paper <= high
-        found.append(NumberAcross(name, paper, mean, std, n, low, high, holds))
+        reason = None
+        if n < len(every):
+            reason = f"{len(every) - n} of {len(every)} seeds have no such number"
+        elif n < 3:
+            reason = "an interval needs three seeds"
+        found.append(NumberAcross(name, paper, mean, std, n, low, high, holds, reason))
     return found
 
 
@@ -169,15 +182,10 @@ def likenesses(agreement: Agreement) -> dict[str, Likeness]:
 def comparison_entry(comparison: Comparison) -> dict[str, Any]:
     """One entry of `agreement` in results.json."""
     agreement, with_images = comparison.agreement, comparison.with_images
-    known = with_images[np.isfinite(with_images)]
+    of_images = over_seeds(list(with_images))
     entry: dict[str, Any] = {
         "num_samples": comparison.num_samples,
-        "with_images": {
-            "seeds": with_images,
-            "mean": known.mean() if len(known) else None,
-            "std": known.std(ddof=1) if len(known) > 1 else None,
-            "reason": None if len(known) > 1 else "fewer than two seeds have three classes",
-        },
+        "with_images": {"seeds": of_images.pop("values"), **of_images},
     }
     if agreement is None:
         return entry | {

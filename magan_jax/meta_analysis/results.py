@@ -14,6 +14,9 @@ from magan_jax.meta_analysis.findings import Findings
 from magan_jax.meta_analysis.study import Study
 from magan_jax.results import score_entry, training_entry
 
+WITHOUT_A_PART = "a class loses its statistics when a part of the stream is left out: no interval"
+"""Why there is no jackknife interval."""
+
 QUANTILES = (0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99)
 """Of the exits over random directions, in results.json."""
 
@@ -85,7 +88,7 @@ def analysis_entry(
         classes.append(entry)
     found: dict[str, Any] = {
         "num_samples": analysis.num_samples,
-        "distance_reason": None if analysis.valid.all() else "null for classes without statistics",
+        "distance_reason": _missing_distance_reason(analysis),
         "distance": analysis.distance,
         "distance_interval": list(analysis.distance_interval),
         "distance_debiased": analysis.distance_debiased,
@@ -101,9 +104,8 @@ def analysis_entry(
         return found | empty | {"cophenetic_reason": reason, "clusters_reason": reason}
     dendrograms = clustering.dendrograms
     known = np.isfinite([d.cophenetic_interval for d in dendrograms.values()]).all()
-    without = "a class loses its statistics when a part of the stream is left out"
     return found | {
-        "cophenetic_interval_reason": None if known else without,
+        "cophenetic_interval_reason": None if known else WITHOUT_A_PART,
         "cophenetic": {m: d.cophenetic for m, d in dendrograms.items()},
         "cophenetic_interval": {m: list(d.cophenetic_interval) for m, d in dendrograms.items()},
         "clusters": {
@@ -117,6 +119,15 @@ def analysis_entry(
     }
 
 
+def _missing_distance_reason(analysis: Analysis) -> str | None:
+    """Why distances or their intervals have nulls; None if they have none."""
+    if not analysis.valid.all():
+        return "null for classes without statistics"
+    if not np.isfinite([analysis.distance_interval, analysis.distance_debiased_interval]).all():
+        return WITHOUT_A_PART
+    return None
+
+
 def _missing_class_reason(analysis: Analysis, k: int, entry: Mapping[str, Any]) -> str | None:
     """Why an entry of a class has nulls; None if it has none."""
     if not analysis.valid[k]:
@@ -127,7 +138,7 @@ def _missing_class_reason(analysis: Analysis, k: int, entry: Mapping[str, Any]) 
     if analysis.nearest[k] < 0:
         return "no other class has statistics"
     if not np.isfinite(np.array(entry["epsilon_interval"], float)).all():
-        return "a class loses its statistics when a part of the stream is left out: no interval"
+        return WITHOUT_A_PART
     if not np.isfinite(entry["p_value"]):
         return "no p-value: no permutations were asked for"
     return None

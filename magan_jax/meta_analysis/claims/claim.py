@@ -22,7 +22,9 @@ class Claim(NamedTuple):
         where: in the paper.
         paper: its value.
         ours: our value at the paper's N.
-        low, high: ends of the interval on which the decision rests; None where there is none.
+        low, high: ends of an interval of ours, None where there is none: of a number the one that
+            decides; of the worst class's share that of this class by itself, as if it had not been
+            chosen for being the worst.
         large: our value at the large N.
         holds: at the paper's N; None where the question cannot be decided.
         reason: why, with numbers.
