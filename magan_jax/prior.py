@@ -64,11 +64,6 @@ class ClusterPrior:
         """Dimension of z_n."""
         return self.latent_dim - self.num_clusters
 
-    @property
-    def first_cluster_entry(self) -> int:
-        """Where z_c begins in z."""
-        return self.continuous_dim
-
     def __call__(self, key: jax.Array, n: int) -> jax.Array:
         """`(key, n) -> z [n, d]`."""
         noise_key, cluster_key, hot_key = jax.random.split(key, 3)
@@ -83,6 +78,12 @@ class ClusterPrior:
         """z `[n, d]` to z_n `[n, d − K]` and the cluster `[n]`."""
         continuous, one_hot = jnp.split(latents, [self.continuous_dim], axis=1)
         return continuous, jnp.argmax(one_hot, axis=1)
+
+    def moved(self, latents: jax.Array, cluster: jax.Array) -> jax.Array:
+        """z `[n, d]` with the hot entry, of whatever value, in the place of clusters `[n]`."""
+        continuous, one_hot = jnp.split(latents, [self.continuous_dim], axis=1)
+        hot = one_hot.sum(axis=1, keepdims=True)
+        return jnp.concatenate([continuous, hot * jax.nn.one_hot(cluster, self.num_clusters)], 1)
 
 
 @dataclass(frozen=True)
@@ -113,11 +114,6 @@ class MixturePrior:
         """Dimension of z_n, which is d: the noise is in all dimensions."""
         return self.latent_dim
 
-    @property
-    def first_cluster_entry(self) -> int:
-        """Where the entries begin that the mean e_k is one of."""
-        return 0
-
     def __call__(self, key: jax.Array, n: int) -> jax.Array:
         """`(key, n) -> z [n, d]`."""
         noise_key, cluster_key = jax.random.split(key)
@@ -133,6 +129,10 @@ class MixturePrior:
         """
         cluster = jnp.argmax(latents[:, : self.num_clusters], axis=1)
         return latents - self._mean(cluster), cluster
+
+    def moved(self, latents: jax.Array, cluster: jax.Array) -> jax.Array:
+        """z `[n, d]` with the same noise around the means of clusters `[n]`."""
+        return self.split(latents)[0] + self._mean(cluster)
 
     def _mean(self, cluster: jax.Array) -> jax.Array:
         return jax.nn.one_hot(cluster, self.latent_dim)

@@ -1,11 +1,9 @@
 """What results.json and metrics.csv say of any run: plain values, no files and no figures."""
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from itertools import pairwise
 from typing import Any
-
-import numpy as np
 
 from magan_jax.metrics import Score
 from magan_jax.run import Run, RunConfig
@@ -37,27 +35,6 @@ def score_entry(score: Score) -> dict[str, Any]:
     """A metric in results.json: its value and all that it depends on; what does not apply is not
     there."""
     return {name: value for name, value in score._asdict().items() if value is not None}
-
-
-def over_seeds(values: Sequence[float]) -> dict[str, Any]:
-    """One number per seed: `mean` and `std` (with n − 1) of the `n` that there are, and all.
-
-    What a seed does not have is NaN in `values`, and `reason` says that some are missing.
-    """
-    array = np.asarray(values, np.float64)
-    known = array[np.isfinite(array)]
-    missing = None
-    if len(known) < len(array):
-        missing = f"{len(array) - len(known)} of {len(array)} seeds have no such number"
-    elif len(known) < 2:
-        missing = "one seed has no deviation"
-    return {
-        "mean": float(known.mean()) if len(known) else None,
-        "std": float(known.std(ddof=1)) if len(known) > 1 else None,
-        "n": len(known),
-        "values": array,
-        "reason": missing,
-    }
 
 
 def training_entry(progress: Progress) -> dict[str, Any]:

@@ -1,46 +1,64 @@
 """Orders between systems, over seeds."""
 
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from scipy.stats import t
+from scipy.stats import ttest_rel
 
-from magan_jax.comparison.orders import difference
-from magan_jax.comparison.results import orders_markdown
+from magan_jax.comparison.orders import Order, difference
+from magan_jax.comparison.results import order_entry, orders_markdown
 from magan_jax.comparison.systems import ORDERS, SYSTEMS, chosen_config
-from magan_jax.results import over_seeds
+from magan_jax.seeds import over_seeds
 from magan_jax.training.gan_config import GANConfig
 
 
-def test_the_interval_is_welchs() -> None:
-    a, b = np.array([5.0, 6.0, 7.5]), np.array([1.0, 1.5, 2.0, 1.2])
-    variances = a.var(ddof=1) / 3, b.var(ddof=1) / 4
-    freedom = sum(variances) ** 2 / (variances[0] ** 2 / 2 + variances[1] ** 2 / 3)
-    half = t.ppf(0.975, freedom) * np.sqrt(sum(variances))
+def test_seeds_are_compared_as_pairs() -> None:
+    a, b = np.array([5.0, 6.0, 7.5, 9.0]), np.array([1.0, 1.5, 2.0, 1.2])
+    interval = ttest_rel(a, b).confidence_interval(0.95)
     found = difference(a, b)
-    mean = a.mean() - b.mean()
-    assert found[:3] == pytest.approx((mean, mean - half, mean + half))
+    assert found[:3] == pytest.approx((a.mean() - b.mean(), *interval))
     assert found.verdict == "holds"
     assert difference(b, a).verdict == "does not hold"
+    # What is the seed's alone decides nothing, however large it is.
+    own = np.array([100.0, -200.0, 50.0, 0.0])
+    assert difference(a + own, b + own)[:3] == pytest.approx(found[:3])
+
+
+def test_only_seeds_of_both_systems_are_compared() -> None:
+    def outcome(of_seeds):
+        judged = [
+            SimpleNamespace(seed=seed, scores={"recall": SimpleNamespace(value=value)})
+            for seed, value in of_seeds.items()
+        ]
+        return SimpleNamespace(system=SYSTEMS["vanilla"], judged=judged, failure="seed 1: …")
+
+    order = Order("a claim", "recall", "vanilla", "hinge")
+    pair = {
+        "vanilla": outcome({0: 0.5, 2: 0.8, 3: 0.6}),
+        "hinge": outcome({3: 0.5, 1: 9.0, 0: 0.3}),
+    }
+    entry = order_entry(order, pair)
+    assert [one["values"].tolist() for one in entry["ours"]] == [[0.5, 0.6], [0.3, 0.5]]
+    assert entry["difference"] == pytest.approx(0.15)
+    apart = order_entry(order, {"vanilla": outcome({0: 0.5}), "hinge": outcome({1: 0.4})})
+    assert (apart["verdict"], apart["reason"]) == ("open", "no seed of both could be judged")
 
 
 def test_what_seeds_leave_open_stays_open() -> None:
     assert difference(np.array([1.0, 3.0]), np.array([1.5, 2.0])).verdict == "open"
-    alone = difference(np.array([9.0]), np.array([1.0, 1.1]))
+    alone = difference(np.array([9.0]), np.array([1.05]))
     assert alone.mean == pytest.approx(7.95)
     assert alone.verdict == "open"
     assert np.isnan(alone.low)
 
 
-def test_numbers_without_any_deviation_say_nothing_about_it() -> None:
+def test_differences_without_any_deviation_say_nothing_about_it() -> None:
     found = difference(np.ones(3), np.zeros(3))
     assert (found.mean, found.verdict) == (1.0, "open")
     assert np.isnan([found.low, found.high]).all()
     assert difference(np.ones(3), np.ones(3)).verdict == "open"
-    one = np.array([1.0, 1.1, 1.2])  # of one sample without deviation
-    half = t.ppf(0.975, 2) * np.sqrt(0.01 / 3)
-    assert difference(one, np.zeros(3))[:3] == pytest.approx((1.1, 1.1 - half, 1.1 + half))
 
 
 def test_a_diverged_seed_is_not_compared() -> None:
@@ -48,6 +66,8 @@ def test_a_diverged_seed_is_not_compared() -> None:
         difference(np.array([1.0, np.nan]), np.ones(2))
     with pytest.raises(ValueError, match="less is"):
         difference(np.ones(2), np.array([]))
+    with pytest.raises(ValueError, match="more has 2 seeds, less 3; they must be the same"):
+        difference(np.ones(2), np.ones(3))
 
 
 def test_the_reports_own_numbers_have_the_orders_that_they_claim() -> None:

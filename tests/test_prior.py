@@ -90,3 +90,19 @@ def test_cluster_is_split_into_what_it_was_made_of():
 def test_too_few_dimensions_are_refused(name, latent_dim, num_clusters):
     with pytest.raises(ValueError, match=f"latent_dim is {latent_dim} and num_clusters"):
         PRIORS[name](latent_dim, num_clusters)
+
+
+@pytest.mark.parametrize("name", ["cluster", "cluster_recall", "mixture"])
+def test_a_latent_moves_to_another_cluster_with_all_else_it_has(name):
+    prior = PRIORS[name](14, 5)
+    latents = prior(KEY, 50)
+    noise, cluster = prior.split(latents)
+    there = prior.moved(latents, (cluster + 2) % 5)
+    noise_there, found = prior.split(there)
+    np.testing.assert_array_equal(found, (cluster + 2) % 5)
+    np.testing.assert_allclose(noise_there, noise, atol=1e-6)
+    if name != "mixture":  # one entry, of the value that it was drawn with
+        np.testing.assert_array_equal(
+            np.sort(there[:, 9:], axis=1), np.sort(latents[:, 9:], axis=1)
+        )
+    np.testing.assert_allclose(prior.moved(there, cluster), latents, atol=1e-6)

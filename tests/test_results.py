@@ -1,4 +1,4 @@
-"""What results.json says of numbers that some seeds or classes do not have."""
+"""What results.json says of numbers that some classes do not have."""
 
 import jax
 import jax.numpy as jnp
@@ -12,25 +12,12 @@ from magan_jax.files import jsonable
 from magan_jax.latent.invariance import Purities
 from magan_jax.meta_analysis.results import analysis_entry, invariance_entry
 from magan_jax.meta_analysis.study import Study
-from magan_jax.results import over_seeds
 
 KEY = jax.random.key(0)
 
 
 def identity(z):
     return z
-
-
-def test_a_seed_without_a_number_does_not_cost_the_others_theirs():
-    found = over_seeds([np.nan, 0.8, 0.7])
-    assert (found["mean"], found["n"]) == (pytest.approx(0.75), 2)
-    assert found["std"] == pytest.approx(np.std([0.8, 0.7], ddof=1))
-    assert found["reason"] == "1 of 3 seeds have no such number"
-    assert np.isnan(found["values"][0])
-    nothing = over_seeds([np.nan, np.nan])
-    assert (nothing["mean"], nothing["std"], nothing["n"]) == (None, None, 0)
-    assert over_seeds([2.0])["reason"] == "one seed has no deviation"
-    assert over_seeds([1.0, 2.0])["reason"] is None
 
 
 @pytest.fixture(scope="module")

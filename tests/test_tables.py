@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from magan_jax.results import over_seeds
+from magan_jax.seeds import over_seeds
 from magan_jax.tables import interval, markdown_table, mean_and_std, number
 
 

@@ -12,7 +12,7 @@ from magan_jax.augmentation.differences import PairedDifference, image_error, pa
 from magan_jax.augmentation.judging import PoolJudgement, hits
 from magan_jax.augmentation.neighbourhoods import neighbourhood_entry
 from magan_jax.augmentation.trial import ArmTrial, Trial
-from magan_jax.results import over_seeds
+from magan_jax.seeds import over_seeds
 from magan_jax.tables import markdown_table, mean_and_std
 from magan_jax.training.engine import Batch
 

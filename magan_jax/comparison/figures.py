@@ -125,7 +125,7 @@ def _interpolation(outcome: GANOutcome) -> FigureEntry:
     prior = _clustered_prior(outcome)
     drawn, cluster = _drawn_by_cluster(prior)
     start, count = drawn[cluster == 0][0], prior.num_clusters
-    centre = np.asarray([_moved(prior, start, k) for k in range(count)])
+    centre = np.asarray(prior.moved(jnp.tile(start, (count, 1)), jnp.arange(count)))
     share = np.linspace(0, 1, 12)[:, None]
     ways = [
         images_of(gan.generate, (1 - share) * centre[k] + share * centre[(k + 1) % count])
@@ -150,15 +150,6 @@ def _drawn_by_cluster(prior: ClusteredPrior) -> tuple[np.ndarray, np.ndarray]:
     drawn = np.asarray(prior(jax.random.key(1), 2000))
     _, cluster = (np.asarray(part) for part in prior.split(jnp.asarray(drawn)))
     return drawn, cluster
-
-
-def _moved(prior: ClusteredPrior, latent: np.ndarray, cluster: int) -> np.ndarray:
-    """The same latent in another cluster."""
-    first = prior.first_cluster_entry
-    moved, found = latent.copy(), int(prior.split(jnp.asarray(latent[None]))[1][0])
-    moved[first + found] -= 1
-    moved[first + cluster] += 1
-    return moved
 
 
 def _explored(

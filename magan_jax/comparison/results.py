@@ -9,7 +9,8 @@ from magan_jax.comparison.orders import Order, difference
 from magan_jax.comparison.outcome import Exploration, GANOutcome, JudgedGAN, Outcomes
 from magan_jax.comparison.systems import SYSTEMS
 from magan_jax.latent.invariance import Invariance
-from magan_jax.results import over_seeds, score_entry
+from magan_jax.results import score_entry
+from magan_jax.seeds import mean_of_known, over_seeds
 from magan_jax.tables import markdown_table, mean_and_std, number
 
 METRICS = ("frechet_distance", "precision", "recall")
@@ -66,7 +67,7 @@ def missing_classes(judged: JudgedGAN) -> list[int]:
 
 
 def order_entry(order: Order, outcomes: Outcomes) -> dict[str, Any]:
-    """One claimed order of two systems that were asked for, decided over seeds."""
+    """One claimed order of two systems that were asked for, decided over the seeds of both."""
     pair = (order.more, order.less)
     both = [outcomes[name] for name in pair]
     entry = order._asdict() | {
@@ -76,11 +77,13 @@ def order_entry(order: Order, outcomes: Outcomes) -> dict[str, Any]:
         "interval": None,
         "verdict": "open",
     }
-    if not all(one.judged for one in both):
-        return entry | {"reason": "no seed of one of the two could be judged"}
-    values = [
-        np.array([judged.scores[order.metric].value for judged in one.judged]) for one in both
+    of_seeds = [
+        {judged.seed: judged.scores[order.metric].value for judged in one.judged} for one in both
     ]
+    shared = [seed for seed in of_seeds[0] if seed in of_seeds[1]]
+    if not shared:
+        return entry | {"reason": "no seed of both could be judged"}
+    values = [np.array([one[seed] for seed in shared]) for one in of_seeds]
     found = difference(*values)
     return entry | {
         "ours": [over_seeds(list(v)) for v in values],
@@ -99,9 +102,9 @@ def _title(outcome: GANOutcome) -> str:
 
 
 def _without_interval(values: Sequence[np.ndarray]) -> str:
-    if min(map(len, values)) < 2:
+    if len(values[0]) < 2:
         return "one seed has no interval"
-    return "no seed differs from another, which says nothing of further ones"
+    return "all seeds differ alike, which says nothing of further ones"
 
 
 def systems_markdown(outcomes: Outcomes) -> str:
@@ -172,21 +175,17 @@ def _latent_entry(judged: Sequence[JudgedGAN]) -> dict[str, Any] | None:
         return None
     analyses, exits = [one.analysis for one in judged], [one.exits for one in judged]
 
-    def mean_over_classes(values: np.ndarray) -> float:
-        there = values[np.isfinite(values)]
-        return float(there.mean()) if len(there) else float("nan")
-
     own = [float(np.mean(a.mean_label == np.arange(len(a.counts)))) for a in analyses]
     return {
         "num_samples": analyses[0].num_samples,
         "means_with_own_label": over_seeds(own),
-        "confidence_of_means": over_seeds([mean_over_classes(a.mean_confidence) for a in analyses]),
+        "confidence_of_means": over_seeds([mean_of_known(a.mean_confidence) for a in analyses]),
         "nearest_distance_debiased": over_seeds(
-            [mean_over_classes(a.nearest_distance_debiased) for a in analyses]
+            [mean_of_known(a.nearest_distance_debiased) for a in analyses]
         ),
-        "spread": over_seeds([mean_over_classes(a.spread) for a in analyses]),
-        "epsilon_debiased": over_seeds([mean_over_classes(a.epsilon_debiased) for a in analyses]),
-        "epsilon_measured": over_seeds([mean_over_classes(measured_exits(e)) for e in exits]),
+        "spread": over_seeds([mean_of_known(a.spread) for a in analyses]),
+        "epsilon_debiased": over_seeds([mean_of_known(a.epsilon_debiased) for a in analyses]),
+        "epsilon_measured": over_seeds([mean_of_known(measured_exits(e)) for e in exits]),
         "classes_measured": over_seeds([np.isfinite(measured_exits(e)).sum() for e in exits]),
         "class_entropy": over_seeds([_entropy(a.counts) for a in analyses]),
     }

@@ -4,13 +4,13 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
-from scipy.stats import t as student_t
 
 from magan_jax.conditional.outcome import JudgedVAE, Outcomes
 from magan_jax.conditional.systems import SYSTEMS, TABLE_4, Published
 from magan_jax.conditional.trade_off import accuracy_at
 from magan_jax.latent.scale_search import NUM_DRAWS, THETAS
 from magan_jax.outcome import Verdict
+from magan_jax.seeds import another_training, mean_over_seeds
 from magan_jax.tables import interval, markdown_table
 
 COSINES = np.linspace(0.75, 0.95, 9)
@@ -230,25 +230,6 @@ def _not_finite(of_seeds: Mapping[int, float]) -> str:
 
 def _at_most_one(end: float) -> float:
     return end if np.isnan(end) else min(end, 1.0)
-
-
-def mean_over_seeds(values: Sequence[float]) -> tuple[float, float, float]:
-    """Mean and Student's 95 % interval for it; of one seed there is none."""
-    return _interval(values, lambda s: 1 / s)
-
-
-def another_training(values: Sequence[float]) -> tuple[float, float, float]:
-    """Mean, and the 95 % interval in which one more seed's number would lie."""
-    return _interval(values, lambda s: 1 + 1 / s)
-
-
-def _interval(values: Sequence[float], share: Callable[[int], float]) -> tuple[float, float, float]:
-    array = np.asarray(values, np.float64)
-    mean, count = float(array.mean()), len(array)
-    if count < 2:
-        return mean, float("nan"), float("nan")
-    reach = float(student_t.ppf(0.975, count - 1) * array.std(ddof=1) * np.sqrt(share(count)))
-    return mean, mean - reach, mean + reach
 
 
 def claims_markdown(claims: Sequence[Claim]) -> str:

@@ -10,14 +10,15 @@ from magan_jax.conditional.outcome import JudgedVAE, Outcomes, Sampler, VAEOutco
 from magan_jax.conditional.systems import SAMPLERS, TABLE_4
 from magan_jax.latent.conditional import ConditionalScores
 from magan_jax.objectives.variational import DIVERGENCES
-from magan_jax.results import over_seeds, score_entry
+from magan_jax.results import score_entry
+from magan_jax.seeds import mean_of_known, over_seeds
 from magan_jax.tables import markdown_table, mean_and_std, number
 
 METRICS = ("frechet_distance", "precision", "recall", "density", "coverage")
 
 
 def samplers_results(outcomes: Outcomes, claims: Sequence[Claim]) -> dict[str, Any]:
-    """`systems` and `claims` of results.json."""
+    """`systems`, `table_4` (the report's) and `claims` of results.json."""
     return {
         "systems": {name: _system_entry(one) for name, one in outcomes.items()},
         "table_4": [row._asdict() for row in TABLE_4],
@@ -114,13 +115,13 @@ def _latent_entry(judged: Sequence[JudgedVAE]) -> dict[str, Any]:
         "encoder_spread": over(
             [float(np.linalg.norm(one.latents.std, axis=1).mean()) for one in judged]
         ),
-        "prior_spread": over([_mean(one.analysis.spread) for one in judged]),
+        "prior_spread": over([mean_of_known(one.analysis.spread) for one in judged]),
         "nearest_distance_debiased": over(
-            [_mean(one.analysis.nearest_distance_debiased) for one in judged]
+            [mean_of_known(one.analysis.nearest_distance_debiased) for one in judged]
         ),
-        "epsilon_debiased": over([_mean(one.analysis.epsilon_debiased) for one in judged]),
-        "means_apart": over([_mean(means_apart(one)) for one in judged]),
-        "exit_quantile": over([_mean(exit_quantiles(one)) for one in judged]),
+        "epsilon_debiased": over([mean_of_known(one.analysis.epsilon_debiased) for one in judged]),
+        "means_apart": over([mean_of_known(means_apart(one)) for one in judged]),
+        "exit_quantile": over([mean_of_known(exit_quantiles(one)) for one in judged]),
         "classes_with_exit": over([np.isfinite(exit_quantiles(one)).sum() for one in judged]),
         "means_of_other_label": [
             [int(k) for k in np.flatnonzero(~keeps_mean(one))] for one in judged
@@ -154,12 +155,6 @@ def means_apart(judged: JudgedVAE) -> np.ndarray:
     """`[K]`: from a class's mean by the encoder to its mean by labels, in spreads of the former."""
     away = np.linalg.norm(judged.analysis.mean - judged.latents.mean, axis=1)
     return away / np.linalg.norm(judged.latents.std, axis=1)
-
-
-def _mean(values: np.ndarray) -> float:
-    """Over the classes that have a value."""
-    there = np.asarray(values)[np.isfinite(values)]
-    return float(there.mean()) if len(there) else float("nan")
 
 
 def samplers_markdown(results: Mapping[str, Any]) -> str:

@@ -12,12 +12,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from scipy.spatial.distance import pdist, squareform
-from scipy.stats import t
 
 from magan_jax.latent.agreement import Agreement, Likeness, compare_geometries, correlate_with
 from magan_jax.meta_analysis.claims.check import PAPER_NUMBERS
 from magan_jax.meta_analysis.findings import Findings
-from magan_jax.results import over_seeds
+from magan_jax.seeds import another_training, over_seeds
 from magan_jax.training.engine import Batch
 
 CATEGORIES = frozenset(("nearest", "mean_label", "prototype_label"))
@@ -101,9 +100,8 @@ def paper_numbers(findings: Sequence[Findings]) -> list[NumberAcross]:
         mean = float(values.mean()) if n else math.nan
         std = float(values.std(ddof=1)) if n > 1 else math.nan
         low = high = holds = None
-        if n > 2:
-            reach = float(t.ppf(0.975, n - 1)) * std * math.sqrt(1 + 1 / n)
-            low, high = mean - reach, mean + reach
+        if n > 2:  # two seeds' interval would hold nearly anything
+            _, low, high = another_training(values)
             holds = low <= paper <= high
         reason = None
         if n < len(every):
