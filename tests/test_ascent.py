@@ -52,8 +52,9 @@ def test_follows_the_gradient(pull: float, radius: float | None) -> None:
     expected = climbed(z, target, 0.2, 7, pull, 2.0 if radius is None else radius)
     chex.assert_trees_all_close(found.latents, expected.astype(np.float32), atol=1e-5)
     logits = expected @ WEIGHTS
-    probability = 1 / (1 + np.exp(-np.diff(logits)[:, 0] * (2 * target - 1)))
-    chex.assert_trees_all_close(found.after, probability.astype(np.float32), atol=1e-5)
+    for given, wanted in ((found.before, z @ WEIGHTS), (found.after, logits)):
+        probability = 1 / (1 + np.exp(-np.diff(wanted)[:, 0] * (2 * target - 1)))
+        chex.assert_trees_all_close(given, probability.astype(np.float32), atol=1e-5)
     np.testing.assert_array_equal(found.label, logits.argmax(1))
     np.testing.assert_array_equal(found.reached, logits.argmax(1) == target)
 

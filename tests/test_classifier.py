@@ -1,5 +1,6 @@
 import chex
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from conftest import striped_images
@@ -81,6 +82,23 @@ def test_shifts_move_the_image_and_bring_in_black():
     }
     assert found == possible
     np.testing.assert_array_equal(random_shift(KEY, image, 0), image)
+
+
+def test_images_are_shifted_and_mirrored_by_keys_of_their_own(monkeypatch):
+    """Images whose two keys are equal, or equal to another's, become NaN, and so the loss."""
+
+    def lost_if_equal(shift_keys, mirror_keys, images, *_):
+        keys = jax.random.key_data(jnp.concatenate([shift_keys, mirror_keys]))
+        equal = (keys[:, None] == keys[None]).all(-1).sum() > len(keys)
+        return jnp.where(equal, jnp.nan, images)
+
+    monkeypatch.setattr("magan_jax.training.classifier_step.random_moves", lost_if_equal)
+    config = ClassifierConfig(epochs=1, batch_size=8, width=4, max_shift=1, mirror=True)
+    state = init_classifier(KEY, config, SHAPE, 8, 2)
+    step = classifier_step(config, 8, 2)
+    train(KEY, step, state, striped(16, 0), num_epochs=1, batch_size=8, quiet=True)
+    keys = jax.random.split(KEY, 8)
+    assert np.isnan(lost_if_equal(keys, keys, np.ones((8, *SHAPE)))).all()
 
 
 def test_half_of_the_images_are_mirrored():

@@ -43,6 +43,23 @@ def test_each_gan_of_an_ensemble_is_the_one_trained_alone(num_devices):
         chex.assert_trees_all_close(one.generate(latents), alone.generate(latents), atol=1e-5)
 
 
+def test_each_curve_is_that_of_its_own_generator():
+    latents = jax.random.normal(jax.random.key(9), (4, 5))
+
+    def total(generate):
+        return float(generate(latents).sum())
+
+    found = train_gans(
+        KEYS, CONFIG, IMAGES, stage=NOWHERE,
+        evaluate=lambda index, generate, prior: {"index": float(index), "total": total(generate)},
+    )  # fmt: skip
+    for i, one in enumerate(found):
+        np.testing.assert_array_equal(one.progress.history["index"], [i, i])
+        last = one.progress.history["total"][-1]
+        np.testing.assert_allclose(last, total(one.generate), rtol=1e-5)
+    assert len({one.progress.history["total"][-1] for one in found}) == 3
+
+
 def test_each_classifier_of_an_ensemble_is_the_one_trained_alone():
     config = ClassifierConfig(epochs=2, batch_size=8, width=4, mirror=True)
     settings = {"num_classes": 4, "stage": NOWHERE}

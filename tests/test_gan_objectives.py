@@ -201,6 +201,17 @@ def test_a_trained_encoder_finds_clusters_again_and_comes_with_the_prior_in_use(
     chex.assert_trees_all_equal(jax.tree.leaves(found.encode), jax.tree.leaves(parameters))
 
 
+def test_training_draws_from_its_own_prior_and_not_from_the_one_in_use():
+    config = replace(SMALL, objective="cluster", critic_steps=1)
+    state = init_gan(KEY, config, SHAPE)
+    as_trained, _ = steps_on(1, config, state)
+    for_recall, _ = steps_on(1, replace(config, sampling_prior="cluster_recall"), state)
+    chex.assert_trees_all_equal(for_recall, as_trained)
+    other, _ = steps_on(1, replace(config, prior="cluster_recall"), state)
+    with pytest.raises(AssertionError):
+        chex.assert_trees_all_equal(other, as_trained)
+
+
 def test_a_step_is_traced_as_often_for_many_updates_as_for_few(monkeypatch):
     counted = []
     objective = OBJECTIVES["hinge"](Constants())

@@ -55,7 +55,6 @@ def test_results_hold_every_method_with_its_report(finished):
             assert entry["ours"][metric]["mean"] == pytest.approx(np.mean(values))
             assert entry["ours"][metric]["std"] == pytest.approx(np.std(values, ddof=1))
         assert np.shape(entry["curves"]["recall"]) == (2, 2)
-        # The last epoch's curve and the final judgement differ in nothing but their latents.
         assert entry["measured_with"]["precision"]["k"] == 3
         assert entry["measured_with"]["precision"]["num_fake"] == 50
         assert entry["measured_with"]["precision"]["test_accuracy"] > 0
