@@ -33,10 +33,10 @@ from magan_jax.augmentation.networks import (
     autoencoder_stage,
     check_unlabelled_normal,
     contrast_stage,
-    features_of,
     generator_of,
     knows_all,
     trained_digest,
+    unlabelled_features,
 )
 from magan_jax.augmentation.pools import Sources
 from magan_jax.augmentation.probe import fit_probe
@@ -112,7 +112,7 @@ def main() -> None:
     features: list[Features] = []
     if any_needs(config.arms, "features"):
         with run.timed("features"):
-            features = features_of(run, gan, config.gan, config.contrast)
+            features = unlabelled_features(run, gan, config.gan, config.contrast)
     autoencoder = None
     if any_needs(config.arms, "autoencoder"):
         with run.timed("autoencoder"):

@@ -51,7 +51,7 @@ class Config:
     """What is measured, and how long."""
 
     rows: tuple[str, ...] = ()
-    """Names of rows, as the table shows them in front; default all."""
+    """Groups of rows, by the names in `GROUPS`; default all."""
     json: Path | None = None
     """Write the table there as JSON."""
     forms: tuple[str, ...] = FORMS

@@ -26,7 +26,7 @@ from magan_jax.conditional.settings import (
     check_sampling_config,
     search_description,
 )
-from magan_jax.conditional.systems import SYSTEMS, chosen_config, classifier_stage
+from magan_jax.conditional.systems import SYSTEMS, chosen_config
 from magan_jax.data import DatasetName, load_dataset
 from magan_jax.errors import check_names
 from magan_jax.images import scale_images
@@ -41,7 +41,7 @@ from magan_jax.networks import Classify, Generate
 from magan_jax.outcome import Outcome, judge_seeds
 from magan_jax.parallel import check_num_devices
 from magan_jax.prior import standard_normal
-from magan_jax.run import Run, RunConfig, decided_classifier, start_run
+from magan_jax.run import Run, RunConfig, classifier_stage, decided_classifier, start_run
 from magan_jax.sampling import sample_images
 from magan_jax.training.classifier import (
     TrainedClassifier,

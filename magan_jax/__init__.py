@@ -10,7 +10,6 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from magan_jax.augmentation.files import write_synthetic
     from magan_jax.data import Dataset, load_dataset
     from magan_jax.finished import FinishedRun, load_run
     from magan_jax.latent.agreement import Agreement, compare_geometries
@@ -41,6 +40,7 @@ if TYPE_CHECKING:
     )
     from magan_jax.latent.synthesis import Synthetic, synthesize
     from magan_jax.prior import standard_normal
+    from magan_jax.synthetic_files import write_synthetic
 
 __version__ = "0.1.0"
 
@@ -123,7 +123,7 @@ _MODULES = {
     "search_simple": "latent.scale_search",
     "Synthetic": "latent.synthesis",
     "synthesize": "latent.synthesis",
-    "write_synthetic": "augmentation.files",
+    "write_synthetic": "synthetic_files",
 }
 
 

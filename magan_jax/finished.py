@@ -6,9 +6,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar, get_type_hints
 
-from magan_jax.conditional.systems import classifier_stage
 from magan_jax.networks import Classify, Generate
 from magan_jax.prior import Prior, standard_normal
+from magan_jax.run import classifier_stage
 from magan_jax.training.checkpoints import CheckpointError, load_arrays, read_stage
 from magan_jax.training.classifier import classifier_function
 from magan_jax.training.classifier_config import ClassifierConfig

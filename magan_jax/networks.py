@@ -116,5 +116,5 @@ def _shape_of(name: str, place: int, networks: Networks, given: jax.ShapeDtypeSt
             f"{name} fails for {of} of the shape {given.shape} ({type(error).__name__}: {reason}); "
             f"look at {hint}, and note that it is called with batches of any size under a JAX "
             "trace: a NumPy or PyTorch function needs jax.pure_callback around it, with "
-            'vmap_method="sequential".'
+            'vmap_method="expand_dims", and takes batches with an axis more in front.'
         ) from error

@@ -12,6 +12,9 @@ JudgedT = TypeVar("JudgedT")
 Verdict = Literal["holds", "does not hold", "open"]
 """On a claim, decided over seeds."""
 
+SHOWN: dict[Verdict, str] = {"holds": "yes", "does not hold": "**no**", "open": "open"}
+"""Verdicts in the tables, where the question is whether a claim holds."""
+
 
 class Outcome(NamedTuple, Generic[SystemT, JudgedT]):
     """All seeds of a system.

@@ -2,8 +2,9 @@
 
 import base64
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -40,6 +41,7 @@ def write_outputs(
     tables: Mapping[str, str | None],
     arrays: Mapping[str, Mapping[str, np.ndarray]],
     progress: Mapping[str, Progress],
+    filters: Mapping[str, Callable[..., str]] = MappingProxyType({}),
 ) -> None:
     """Write all that a run leaves, each file whole or not at all.
 
@@ -51,6 +53,7 @@ def write_outputs(
         tables: Markdown by the name of its file; None removes what another run left there.
         arrays: by name, by the name of their .npz file.
         progress: of each training by its name, for metrics.csv; none leaves no such file.
+        filters: that the template needs besides those of all.
     """
     plain = jsonable(results)
     write_figures(folder, figures)
@@ -65,7 +68,7 @@ def write_outputs(
     if progress:
         write_csv(folder / "metrics.csv", *metrics_table(progress))
     write_json(folder / "results.json", plain)
-    write_page(folder, template, plain, figures)
+    write_page(folder, template, plain, figures, filters)
 
 
 def write_figures(folder: Path, figures: Sequence[FigureEntry]) -> None:
@@ -98,7 +101,11 @@ def write_figures(folder: Path, figures: Sequence[FigureEntry]) -> None:
 
 
 def write_page(
-    folder: Path, template: str, results: Mapping[str, Any], figures: Sequence[FigureEntry]
+    folder: Path,
+    template: str,
+    results: Mapping[str, Any],
+    figures: Sequence[FigureEntry],
+    filters: Mapping[str, Callable[..., str]] = MappingProxyType({}),
 ) -> None:
     """Render report.html from a template, its figures (already in `folder`) inside the page."""
     pictures = []
@@ -117,11 +124,10 @@ def write_page(
     page.filters["number"] = number
     page.filters["interval"] = interval
     page.filters["across"] = _across
-    page.filters["classes"] = _classes
-    page.filters["verdicts"] = _verdicts
     page.filters["mean"] = lambda values: float(np.mean(values))
     page.filters["metric"] = _metric
     page.filters["points"] = _points
+    page.filters |= filters
     html = page.get_template(template).render(results=results, figures=pictures)
     write_bytes(folder / "report.html", html.encode())
 
@@ -141,19 +147,3 @@ def _points(difference: Mapping[str, Any]) -> str:
     """The interval of a difference of shares, in points."""
     ends = [difference[end] for end in ("low", "high")]
     return interval([None if end is None else 100 * end for end in ends], 1)
-
-
-def _classes(entry: Any, names: Sequence[str], seeds: int) -> str:
-    """What `combine` made of a class's number: names, and how many seeds have each."""
-    found = entry["values"] if isinstance(entry, Mapping) else {str(entry): seeds}
-    return ", ".join(
-        f"{'none' if label == 'None' else names[int(label)]} ({count})"
-        for label, count in found.items()
-    )
-
-
-def _verdicts(entry: Any, seeds: int) -> str:
-    """What `combine` made of a claim's verdict."""
-    found = entry["values"] if isinstance(entry, Mapping) else {str(entry): seeds}
-    undecided = found.get("None", 0)
-    return f"{found.get('True', 0)}" + (f" ({undecided} open)" if undecided else "")

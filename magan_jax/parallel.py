@@ -5,8 +5,6 @@ work by its index on the axis `DEVICES`; results leave as one replicated copy. W
 this is `jit`.
 """
 
-import math
-import re
 from collections.abc import Callable
 from typing import Any
 
@@ -107,27 +105,3 @@ def local_part(rows: jax.Array) -> jax.Array:
     """
     size = rows.shape[0] // jax.lax.axis_size(DEVICES)
     return jax.lax.dynamic_slice_in_dim(rows, jax.lax.axis_index(DEVICES) * size, size)
-
-
-_COLLECTIVE = re.compile(
-    r"= (?P<shapes>.*?) (?:all-reduce|all-gather|reduce-scatter|collective-permute|all-to-all)"
-    r"(?:-start)?\("
-)
-_BYTES = {"pred": 1, "bf16": 2, "f16": 2, "f32": 4, "s32": 4, "u32": 4}
-
-
-def collective_bytes(compiled: str) -> list[int]:
-    """Bytes that one device hands to each collective of a compiled program, in program order.
-
-    A collective inside a loop counts once, so of a chunk of training steps these are one step's.
-
-    Args:
-        compiled: the program's text, `.lower(...).compile().as_text()`.
-    """
-    return [
-        sum(
-            _BYTES[kind] * math.prod(int(size) for size in sizes.split(",") if size)
-            for kind, sizes in re.findall(r"(\w+)\[([\d,]*)\]", found["shapes"])
-        )
-        for found in _COLLECTIVE.finditer(compiled)
-    ]

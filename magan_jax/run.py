@@ -172,6 +172,11 @@ class Run(Generic[ConfigT_co]):
             print(message, flush=True)
 
 
+def classifier_stage(name: str, seed: int) -> str:
+    """The name of the training of a classifier of one autoencoder's reconstructions."""
+    return f"{name}-classifier-seed{seed}"
+
+
 def start_run(
     experiment: str, preset: str, config: ConfigT, dataset: Dataset, trainings: Trainings
 ) -> Run[ConfigT]:

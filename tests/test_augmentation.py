@@ -162,7 +162,7 @@ def test_no_arm_sees_another_label_or_a_test_image(finished, tiny_folder, monkey
 
     def one_trial(run):
         gan = module.generator_of(run, run.config.gan, run.config.fashion_workdir)
-        features = module.features_of(run, gan, run.config.gan, run.config.contrast)
+        features = module.unlabelled_features(run, gan, run.config.gan, run.config.contrast)
         of_all = module.replace(run.config.fitting, steps=run.config.judge_steps)
         judge, other = (module.knows_all(run, of_all, stream) for stream in (11, 12))
         images = run.dataset.train_images
@@ -271,11 +271,11 @@ def test_an_encoder_of_another_generator_of_the_same_settings_is_refused(
         run = module.prepare()
     gan = module.generator_of(run, run.config.gan, run.config.fashion_workdir)
     settings = run.config.gan, run.config.contrast
-    assert len(module.features_of(run, gan, *settings)) == 2  # its own is kept
+    assert len(module.unlabelled_features(run, gan, *settings)) == 2  # its own is kept
     other = jax.tree.map(lambda leaf: leaf + np.ones((), leaf.dtype), gan.progress.state)
     another = gan._replace(progress=gan.progress._replace(state=other))
     with pytest.raises(ValueError, match="holds a training with another gan's parameters; delete"):
-        module.features_of(run, another, *settings)
+        module.unlabelled_features(run, another, *settings)
 
 
 def test_a_second_call_fits_no_arm_and_finds_the_same(finished, tiny_folder, capsys):

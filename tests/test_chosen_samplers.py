@@ -168,7 +168,7 @@ def test_a_search_over_another_grid_is_another_search(monkeypatch, name, value):
     ("settings", "message"),
     [
         ({"num_samples": 1}, "analysis.num_samples is 1"),
-        ({"tolerance": 3.0}, "analysis.tolerance is 3.0 and analysis.upper 3.0"),
+        ({"tolerance": 3.0}, "analysis.tolerance is 3.0; it must lie between"),
         ({"batch_size": 0}, "analysis.batch_size is 0"),
     ],
 )

@@ -13,7 +13,7 @@ from magan_jax.parallel import DEVICES
 from magan_jax.training.classifier import train_classifier, train_classifiers
 from magan_jax.training.classifier_config import ClassifierConfig
 from magan_jax.training.engine import Batch, chunk_function, train
-from magan_jax.training.ensemble import member, over_seeds, stacked
+from magan_jax.training.ensemble import for_each_seed, member, stacked
 from magan_jax.training.gan import train_gan, train_gans
 from magan_jax.training.gan_config import GANConfig
 from magan_jax.training.gan_step import gan_step, init_gan
@@ -74,7 +74,7 @@ def test_each_classifier_of_an_ensemble_is_the_one_trained_alone():
 def chunk_of_gans(dtype=None):
     step = gan_step(replace(CONFIG, dtype=dtype), SHAPE)
     states = stacked([init_gan(key, CONFIG, SHAPE) for key in KEYS])
-    return over_seeds(chunk_function(step, 64, 8, 2)), (states, DATA, KEYS, jnp.uint32(0))
+    return for_each_seed(chunk_function(step, 64, 8, 2)), (states, DATA, KEYS, jnp.uint32(0))
 
 
 def on_one_device(function):

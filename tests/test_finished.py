@@ -10,9 +10,9 @@ import pytest
 from conftest import striped_images
 
 from magan_jax import load_run
-from magan_jax.conditional.systems import classifier_stage
 from magan_jax.files import jsonable
 from magan_jax.objectives import Constants
+from magan_jax.run import classifier_stage
 from magan_jax.training.checkpoints import CheckpointError
 from magan_jax.training.classifier import train_classifiers
 from magan_jax.training.classifier_config import ClassifierConfig

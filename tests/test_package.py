@@ -30,7 +30,7 @@ def test_training_starts_without_the_libraries_of_the_statistics():
 
 TRAINING, ANALYSIS = {"models", "objectives", "training"}, {"latent", "metrics"}
 STUDIES = {"meta_analysis", "comparison", "conditional", "augmentation"}
-OUTPUTS = {"plots", "results", "outputs", "run"}
+OUTPUTS = {"plots", "results", "seeds", "tables", "outcome", "outputs", "run", "finished"}
 LATER = OUTPUTS | STUDIES
 
 

@@ -3,7 +3,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from magan_jax.parallel import DEVICES, collective_bytes, on_devices
+from magan_jax.collectives import collective_bytes
+from magan_jax.parallel import DEVICES, on_devices
 from magan_jax.training.classifier_config import ClassifierConfig
 from magan_jax.training.classifier_step import classifier_step, init_classifier
 from magan_jax.training.engine import Batch, chunk_function

@@ -7,10 +7,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from magan_jax.augmentation.files import write_synthetic
 from magan_jax.data_files import read_idx
 from magan_jax.latent.regions import Regions
 from magan_jax.latent.synthesis import synthesize
+from magan_jax.synthetic_files import write_synthetic
 
 pytestmark = pytest.mark.filterwarnings("ignore:class 1 of 3 has no region")
 

@@ -7,7 +7,8 @@ from throughput.turns import printed_by
 
 _PROGRAM = """
 import jax, jax.numpy as jnp, numpy as np
-from magan_jax.parallel import DEVICES, collective_bytes
+from magan_jax.collectives import collective_bytes
+from magan_jax.parallel import DEVICES
 from magan_jax.training.engine import Batch, chunk_function
 from magan_jax.training.gan_config import GANConfig
 from magan_jax.training.gan_step import gan_step, init_gan

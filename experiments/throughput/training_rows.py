@@ -16,7 +16,7 @@ from magan_jax.parallel import on_devices
 from magan_jax.training.classifier import train_classifier
 from magan_jax.training.classifier_step import classifier_step, init_classifier
 from magan_jax.training.engine import Batch, Step, chunk_function
-from magan_jax.training.ensemble import over_seeds, stacked
+from magan_jax.training.ensemble import for_each_seed, stacked
 from magan_jax.training.gan import train_gan
 from magan_jax.training.gan_step import gan_step, init_gan
 from magan_jax.training.stage import CHECKPOINT_SECONDS, Stage, train_stage
@@ -124,7 +124,7 @@ def seeds_row(data: Batch, turns: int, chunk_steps: int, num_seeds: int = 16) ->
         gan_step(GAN, IMAGE_SHAPE), len(data.images), GAN.batch_size, chunk_steps
     )
     alone = on_devices(chunk, donate_first=True)
-    together = on_devices(over_seeds(chunk), donate_first=True)
+    together = on_devices(for_each_seed(chunk), donate_first=True)
     held = [stacked(states)]
 
     def all_at_once() -> None:
@@ -304,9 +304,6 @@ def start_row(turns: int) -> Row:
         first / second,
         **goals(3.0),
     )
-
-
-# The compiled program of two GAN steps on four devices, read and not run.
 
 
 def exchange_row() -> Row:

@@ -71,7 +71,7 @@ def check_unlabelled_normal(config: GANConfig) -> None:
             )
 
 
-def features_of(
+def unlabelled_features(
     run: Run[RunConfig], gan: TrainedGAN, gan_config: GANConfig, contrast: ContrastConfig
 ) -> list[Features]:
     """What can be known of images without labels: what D sees, and what latent neighbours share."""

@@ -168,7 +168,6 @@ def _arm_entry(found: Sequence[ArmTrial], tested: np.ndarray, titles: list[str])
         "seeds_with_images": len(pools),
         "synthetic_images": over_seeds([p.size for p in pools]) if pools else None,
         "of_class": [p.of_class for p in pools],
-        "of_class_reason": "null for a class without images",
         "classes_without_images": _classes_without_images(pools),
         "purity": over_seeds([p.purity for p in pools]) if pools else None,
         "diversity": over_seeds(diversity) if diversity else None,

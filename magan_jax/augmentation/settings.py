@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 
 from magan_jax.augmentation.tuning import TuningConfig, check_tuning_config
 from magan_jax.errors import check_positive
+from magan_jax.latent.settings import check_exit_search
 
 
 @dataclass(frozen=True)
@@ -83,8 +84,4 @@ def check_synthesis_config(
             f"synthesis.graph_neighbours is {config.graph_neighbours}; it must be less than "
             f"synthesis.num_images, {config.num_images}."
         )
-    if not config.upper * 2.0**-22 <= config.tolerance < config.upper < float("inf"):
-        raise ValueError(
-            f"synthesis.tolerance is {config.tolerance} and synthesis.upper {config.upper}; "
-            "upper · 2⁻²² ≤ tolerance < upper is needed."
-        )
+    check_exit_search(config.upper, config.tolerance, of="synthesis.")

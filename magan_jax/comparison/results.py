@@ -9,6 +9,7 @@ from magan_jax.comparison.orders import Order, difference
 from magan_jax.comparison.outcome import Exploration, GANOutcome, JudgedGAN, Outcomes
 from magan_jax.comparison.systems import SYSTEMS
 from magan_jax.latent.invariance import Invariance
+from magan_jax.outcome import SHOWN
 from magan_jax.results import score_entry
 from magan_jax.seeds import mean_of_known, over_seeds
 from magan_jax.tables import markdown_table, mean_and_std, number
@@ -147,7 +148,7 @@ def orders_markdown(entries: Sequence[Mapping[str, Any]]) -> str:
                 ", ".join(number(x, 2) for x in entry["reported"]),
                 ours,
                 difference_of,
-                {"holds": "yes", "does not hold": "no"}.get(entry["verdict"], "open"),
+                SHOWN[entry["verdict"]],
             ]
         )
     return markdown_table(

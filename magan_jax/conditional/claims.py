@@ -9,7 +9,7 @@ from magan_jax.conditional.outcome import JudgedVAE, Outcomes
 from magan_jax.conditional.systems import SYSTEMS, TABLE_4, Published
 from magan_jax.conditional.trade_off import accuracy_at
 from magan_jax.latent.scale_search import NUM_DRAWS, THETAS
-from magan_jax.outcome import Verdict
+from magan_jax.outcome import SHOWN, Verdict
 from magan_jax.seeds import another_training, mean_over_seeds
 from magan_jax.tables import interval, markdown_table
 
@@ -237,6 +237,6 @@ def claims_markdown(claims: Sequence[Claim]) -> str:
     rows = []
     for one in claims:
         ends = f" {interval(one.interval, 4)}".rstrip()
-        holds = {"holds": "yes", "does not hold": "**no**"}.get(one.verdict, "open")
-        rows.append([one.claim, one.where, one.paper, one.ours + ends, holds, one.reason])
+        verdict = SHOWN[one.verdict]
+        rows.append([one.claim, one.where, one.paper, one.ours + ends, verdict, one.reason])
     return markdown_table(["claim", "where", "report", "ours", "holds", "why"], rows)

@@ -68,8 +68,3 @@ def chosen_config(name: str, base: VAEConfig) -> VAEConfig:
     """The configuration of a system; what it does not set itself is that of `base`."""
     system = SYSTEMS[name]
     return replace(base, divergence=system.divergence, latent_dim=system.latent_dim)
-
-
-def classifier_stage(name: str, seed: int) -> str:
-    """The name of the training of a classifier of one autoencoder's reconstructions."""
-    return f"{name}-classifier-seed{seed}"

@@ -1,6 +1,5 @@
 """What a generator's latent space holds, class by class.
 
 Everything here takes two functions, `generate: z [n, d] -> images` and
-`classify: images -> logits [n, K]`, with their parameters closed over, and knows nothing of the
-networks behind them.
+`classify: images -> logits [n, K]`, and knows nothing of the networks behind them.
 """

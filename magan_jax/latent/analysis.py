@@ -11,6 +11,7 @@ from magan_jax.latent.geometry import Interval, geometry, permutation_p_values, 
 from magan_jax.latent.intervals import intervals_of
 from magan_jax.latent.labels import check_finite, check_key, label_latents
 from magan_jax.latent.moments import Moments, merge_all, standard_deviation
+from magan_jax.latent.settings import check_latents_labelled
 from magan_jax.latent.stream import LabelledStream, compiled_stream, empty_stream, label_stream
 from magan_jax.networks import Classify, Generate, chosen_batch_size, take_apart
 from magan_jax.prior import Prior, standard_normal
@@ -121,11 +122,7 @@ def analyze(
     num_classes = check_positive("num_classes", num_classes)
     batch_size = chosen_batch_size(batch_size)
     num_samples = check_positive("num_samples", num_samples)
-    if not 2 <= num_samples < 2**31:
-        raise ValueError(
-            f"num_samples is {num_samples}; a standard deviation needs at least 2, and latents "
-            "are numbered below 2³¹."
-        )
+    check_latents_labelled("num_samples", num_samples)
     if num_permutations < 0:
         raise ValueError(f"num_permutations is {num_permutations}; it must be 0 or more.")
     prior = standard_normal(latent_dim) if prior is None else prior

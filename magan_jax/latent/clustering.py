@@ -3,7 +3,7 @@
 from typing import NamedTuple
 
 import numpy as np
-from scipy.cluster.hierarchy import cophenet, fcluster, leaves_list, linkage
+from scipy.cluster.hierarchy import cophenet, fcluster, linkage
 from scipy.spatial.distance import pdist
 from sklearn.manifold import MDS
 
@@ -169,11 +169,6 @@ def merge_support(merges: np.ndarray, others: list[np.ndarray]) -> np.ndarray:
         return np.full(len(merges), np.nan)
     found = [set(members_of_merges(other)) for other in others]
     return np.array([np.mean([m in f for f in found]) for m in members_of_merges(merges)])
-
-
-def leaf_order(merges: np.ndarray) -> np.ndarray:
-    """Leaves from left to right, as a dendrogram shows them."""
-    return leaves_list(merges)
 
 
 def _bootstrap_means(

@@ -21,6 +21,7 @@ from magan_jax.latent.labels import (
     label_and_finite,
     logits_and_finite_image,
 )
+from magan_jax.latent.settings import check_exit_search
 from magan_jax.networks import (
     Classify,
     Generate,
@@ -89,7 +90,8 @@ def bisect_epsilon(
     mean, shifts = np.asarray(mean, np.float32), np.asarray(shifts, np.float32)
     target = np.arange(mean.shape[0] if mean.ndim else 0) if labels is None else np.asarray(labels)
     _check_rays(mean, shifts, target)
-    _check_search(upper, tolerance, scan_points)
+    check_exit_search(upper, tolerance)
+    check_positive("scan_points", scan_points)
     batch_size = chosen_batch_size(batch_size)
     latent_dim = mean.shape[1]
     halvings = max(0, math.ceil(math.log2(upper / scan_points / tolerance)))
@@ -136,18 +138,6 @@ def _check_rays(mean: np.ndarray, shifts: np.ndarray, target: np.ndarray) -> Non
             )
     if target.shape != (num_means,) or not np.issubdtype(target.dtype, np.integer):
         raise ValueError(f"labels are {target}; one whole number for each of {num_means} means.")
-
-
-def _check_search(upper: float, tolerance: float, scan_points: int) -> None:
-    """Refuse a search that cannot end as asked."""
-    if not (upper > 0 and math.isfinite(upper)):
-        raise ValueError(f"upper is {upper}; it must be positive and finite.")
-    if not upper * 2.0**-22 <= tolerance < upper:
-        raise ValueError(
-            f"tolerance is {tolerance}; it must lie between {upper * 2.0**-22:.1g} (float32 "
-            f"resolves no less of upper) and upper = {upper}."
-        )
-    check_positive("scan_points", scan_points)
 
 
 class _Lanes(NamedTuple):

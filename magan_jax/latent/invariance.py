@@ -4,7 +4,7 @@ Shifts are v = u ∘ σ_k, with u = +1, −1 (the paper's μ ± εσ) or random 
 """
 
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
@@ -198,15 +198,13 @@ def measure_purity(
         epsilon: `[K]`; NaN leaves a class out, and so does 0: no shift is no trial.
         num_shifts: shifts for each class.
         batch_size, num_devices: see `label_latents`.
+
+    Raises:
+        ValueError: for ε of another shape or below 0, and what `label_latents` refuses.
     """
     check_key(key)
     num_shifts = check_positive("num_shifts", num_shifts)
-    epsilon = np.asarray(epsilon, np.float64)
-    if epsilon.shape != analysis.counts.shape or (epsilon < 0).any():
-        raise ValueError(
-            f"epsilon is {epsilon}; one non-negative number for each of {len(analysis.counts)} "
-            "classes is needed (NaN leaves a class out)."
-        )
+    epsilon = checked_epsilon(epsilon, len(analysis.counts))
     valid = np.flatnonzero(analysis.valid & (epsilon > 0) & np.isfinite(epsilon))
     kept = np.zeros(len(epsilon), np.int64)
     if len(valid):
@@ -317,6 +315,22 @@ def labels_along_rays(
         _scatter(found.label.reshape(shape), valid, num_classes, -1),
         _scatter(found.confidence.reshape(shape), valid, num_classes, np.nan),
     )
+
+
+def checked_epsilon(epsilon: Any, num_classes: int) -> np.ndarray:
+    """ε of each class in float64 `[K]`; refuses what is none."""
+    if hasattr(epsilon, "_fields"):
+        raise ValueError(
+            f"epsilon is {type(epsilon).__name__}; pass its numbers [K], such as `measured` of "
+            "what measure_invariance found."
+        )
+    array = np.asarray(epsilon, np.float64)
+    if array.shape != (num_classes,) or (array < 0).any():
+        raise ValueError(
+            f"epsilon is {array}; one non-negative number for each of {num_classes} classes is "
+            "needed (NaN leaves a class out)."
+        )
+    return array
 
 
 def random_signs(key: jax.Array, n: int, latent_dim: int) -> np.ndarray:

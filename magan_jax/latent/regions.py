@@ -9,7 +9,7 @@ import numpy as np
 from magan_jax.errors import check_positive
 from magan_jax.latent.analysis import Analysis
 from magan_jax.latent.exits import bisect_epsilon
-from magan_jax.latent.invariance import random_signs
+from magan_jax.latent.invariance import checked_epsilon, random_signs
 from magan_jax.latent.labels import check_key, label_latents
 from magan_jax.networks import Classify, Generate
 from magan_jax.prior import Prior, standard_normal
@@ -50,17 +50,7 @@ def regions_around_means(analysis: Analysis, epsilon: np.ndarray) -> Regions:
         ValueError: for another shape or a negative ε.
         NoRegionError: if no class has a region.
     """
-    if hasattr(epsilon, "_fields"):
-        raise ValueError(
-            f"epsilon is {type(epsilon).__name__}; pass its numbers [K], such as `measured` of "
-            "what measure_invariance found."
-        )
-    epsilon = np.asarray(epsilon, np.float64)
-    if epsilon.shape != analysis.counts.shape or (epsilon < 0).any():
-        raise ValueError(
-            f"epsilon is {epsilon}; one non-negative number for each of {len(analysis.counts)} "
-            "classes is needed (NaN leaves a class out)."
-        )
+    epsilon = checked_epsilon(epsilon, len(analysis.counts))
     there = np.flatnonzero(analysis.valid & (epsilon > 0) & np.isfinite(epsilon))
     if not len(there):
         raise NoRegionError(

@@ -54,7 +54,9 @@ def check_analysis_config(config: AnalysisConfig, num_classes: int) -> None:
     most = max(num_classes, AnalysisConfig.num_clusters)  # of two classes there are no clusters
     if not 1 <= config.num_clusters <= most:
         raise ValueError(f"analysis.num_clusters is {config.num_clusters}; it must be 1 to {most}.")
-    check_exit_search("analysis", config.upper, config.tolerance, config.batch_size)
+    if config.batch_size is not None:
+        check_positive("analysis.batch_size", config.batch_size)
+    check_exit_search(config.upper, config.tolerance, of="analysis.")
 
 
 def check_latents_labelled(name: str, num_samples: int) -> None:
@@ -66,14 +68,14 @@ def check_latents_labelled(name: str, num_samples: int) -> None:
         )
 
 
-def check_exit_search(section: str, upper: float, tolerance: float, batch_size: int | None) -> None:
-    """Refuse bounds that a bisection in float32 cannot keep to; `section` is that of the fields."""
-    if batch_size is not None:
-        check_positive(f"{section}.batch_size", batch_size)
-    if not upper * 2.0**-22 <= tolerance < upper < float("inf"):
+def check_exit_search(upper: float, tolerance: float, *, of: str = "") -> None:
+    """Refuse bounds that a bisection in float32 cannot keep to; `of` stands before their names."""
+    if not 0 < upper < float("inf"):
+        raise ValueError(f"{of}upper is {upper}; it must be positive and finite.")
+    if not upper * 2.0**-22 <= tolerance < upper:
         raise ValueError(
-            f"{section}.tolerance is {tolerance} and {section}.upper {upper}; "
-            "upper · 2⁻²² ≤ tolerance < upper is needed."
+            f"{of}tolerance is {tolerance}; it must lie between {upper * 2.0**-22:.1g} (float32 "
+            f"resolves no less of {of}upper) and {of}upper = {upper}."
         )
 
 
@@ -102,6 +104,8 @@ class DirectionsConfig(LatentSpaceConfig):
 def check_latent_space_config(config: LatentSpaceConfig) -> None:
     """Refuse settings that cannot work, naming the field; to be called before any training."""
     check_latents_labelled("analysis.num_samples", config.num_samples)
-    check_exit_search("analysis", config.upper, config.tolerance, config.batch_size)
+    if config.batch_size is not None:
+        check_positive("analysis.batch_size", config.batch_size)
+    check_exit_search(config.upper, config.tolerance, of="analysis.")
     if isinstance(config, DirectionsConfig):
         check_positive("analysis.num_directions", config.num_directions)

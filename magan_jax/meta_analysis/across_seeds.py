@@ -200,3 +200,19 @@ def comparison_entry(comparison: Comparison) -> dict[str, Any]:
             for name, likeness in likenesses(agreement).items()
         },
     }
+
+
+def classes_across(entry: Any, names: Sequence[str], seeds: int) -> str:
+    """What `combine` made of a class's number: names, and how many seeds have each."""
+    found = entry["values"] if isinstance(entry, Mapping) else {str(entry): seeds}
+    return ", ".join(
+        f"{'none' if label == 'None' else names[int(label)]} ({count})"
+        for label, count in found.items()
+    )
+
+
+def verdicts_across(entry: Any, seeds: int) -> str:
+    """What `combine` made of a claim's verdict."""
+    found = entry["values"] if isinstance(entry, Mapping) else {str(entry): seeds}
+    undecided = found.get("None", 0)
+    return f"{found.get('True', 0)}" + (f" ({undecided} open)" if undecided else "")

@@ -17,7 +17,7 @@ from magan_jax.outputs import FigureEntry
 from magan_jax.sampling import images_of
 
 
-def study_figures(
+def findings_figures(
     findings: Findings, names: Sequence[str], *, batch_size: int | None, num_devices: int | None
 ) -> list[FigureEntry]:
     """The paper's figures from our numbers, and those it lacks, in reading order.

@@ -9,15 +9,17 @@ from magan_jax.files import jsonable
 from magan_jax.latent.agreement import Likeness
 from magan_jax.latent.settings import AnalysisConfig
 from magan_jax.meta_analysis.across_seeds import (
+    classes_across,
     combine,
     compare_seeds,
     comparison_entry,
     paper_numbers,
+    verdicts_across,
 )
 from magan_jax.meta_analysis.claims.claim import Claim, claims_markdown
-from magan_jax.meta_analysis.figures import seeds_figures, study_figures
+from magan_jax.meta_analysis.figures import findings_figures, seeds_figures
 from magan_jax.meta_analysis.findings import Findings
-from magan_jax.meta_analysis.results import analysis_arrays, study_results
+from magan_jax.meta_analysis.results import analysis_arrays, findings_results
 from magan_jax.outputs import write_outputs
 from magan_jax.results import run_results
 from magan_jax.run import Run, RunConfig
@@ -35,33 +37,33 @@ def report(run: Run[RunConfig], findings: Sequence[Findings], analysis: Analysis
         analysis: its settings.
     """
     if len(findings) == 1:
-        report_study(run, findings[0], analysis, run.workdir)
+        report_findings(run, findings[0], analysis, run.workdir)
     else:
         for one in findings:
-            report_study(run, one, analysis, run.workdir / f"seed{one.seed}")
+            report_findings(run, one, analysis, run.workdir / f"seed{one.seed}")
         report_seeds(run, findings, analysis)
     run.finish()
 
 
-def report_study(
+def report_findings(
     run: Run[RunConfig], findings: Findings, analysis: AnalysisConfig, folder: Path
 ) -> None:
     """Write the studies of one generator into `folder`."""
     names = run.dataset.class_names
     with run.timed("figures"):
-        figures = study_figures(
+        figures = findings_figures(
             findings, names, batch_size=analysis.batch_size, num_devices=run.config.num_devices
         )
     if not is_first_host():
         return
-    results = run_results(run) | study_results(findings, names)
+    results = run_results(run) | findings_results(findings, names)
     claims, classifier = findings.claims, findings.classifier
     sizes = [analysis["num_samples"] for analysis in results["analyses"]]
     write_outputs(
         folder,
         results,
         figures,
-        template="report.html",
+        template="report_study.html",
         tables={"claims.md": claims_markdown(claims, *sizes) if claims else None},
         arrays={"analysis.npz": analysis_arrays(findings.studies)},
         progress={"classifier": classifier.progress, "gan": findings.gan.progress},
@@ -88,7 +90,7 @@ def report_seeds(
         figures = seeds_figures(findings, compared, names)
     if not is_first_host():
         return
-    entries = [jsonable(study_results(one, names)) for one in findings]
+    entries = [jsonable(findings_results(one, names)) for one in findings]
     numbers = paper_numbers(findings) if findings[0].claims else []
     results = run_results(run) | {
         "seeds": [{"seed": one.seed, "folder": f"seed{one.seed}"} for one in findings],
@@ -97,7 +99,14 @@ def report_seeds(
         "paper_numbers": [number._asdict() for number in numbers],
     }
     write_outputs(
-        folder, results, figures, template="report_seeds.html", tables={}, arrays={}, progress={}
+        folder,
+        results,
+        figures,
+        template="report_seeds.html",
+        tables={},
+        arrays={},
+        progress={},
+        filters={"classes": classes_across, "verdicts": verdicts_across},
     )
     accuracy = [one.classifier.test_accuracy for one in findings]
     likeness = compared[-1].agreement

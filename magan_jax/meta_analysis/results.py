@@ -25,7 +25,7 @@ EPSILONS = ("the paper's ε", "debiased ε", "measured ε")
 """Names of the fields of `Purities`, for readers."""
 
 
-def study_results(findings: Findings, names: Sequence[str]) -> dict[str, Any]:
+def findings_results(findings: Findings, names: Sequence[str]) -> dict[str, Any]:
     """What results.json says of one trained generator; `names` are those of the classes."""
     return {
         "seed": findings.seed,

@@ -1,7 +1,7 @@
 """From images to the features that metrics compare.
 
 What an extractor sees decides what a metric can see, so a number is named after its extractor.
-The default is the project's own classifier trained on the same data: networks trained on
+The experiments take the project's own classifier, trained on the same data: networks trained on
 photographs see little in images such as MNIST's.
 """
 

@@ -23,7 +23,7 @@ class TrainedClassifier(NamedTuple):
     """A trained classifier and how good it is.
 
     Attributes:
-        classify: `images [N, H, W, C] -> logits [N, K]`, parameters closed over.
+        classify: `images [N, H, W, C] -> logits [N, K]`, a pytree of its parameters.
         test_accuracy: share of the test images with the right label.
         progress: the training's end: state, history, speed.
     """

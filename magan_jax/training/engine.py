@@ -20,7 +20,7 @@ from tqdm import tqdm
 
 from magan_jax.parallel import check_num_devices, device_count, everywhere, local_part, on_devices
 from magan_jax.runtime import environment
-from magan_jax.training.ensemble import over_seeds
+from magan_jax.training.ensemble import for_each_seed
 from magan_jax.training.progress import Info, Log, Pending, Progress, State, check_state_finite
 
 
@@ -118,7 +118,7 @@ def train(
             if is_new:  # it is compiled now, which no other chunk's time is to hold
                 bar.update(log.look_at_pending())
                 chunk = chunk_function(step, num_examples, batch_size, length)
-                chunk = over_seeds(chunk) if key.ndim else chunk
+                chunk = for_each_seed(chunk) if key.ndim else chunk
                 chunks[length] = on_devices(chunk, num_devices=num_devices, donate_first=True)
             state, infos = chunks[length](state, data, key, jnp.uint32(done))
             # The devices are at this chunk while the host looks at the one before.

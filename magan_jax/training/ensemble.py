@@ -33,7 +33,7 @@ def _member(states: State, index: int | jax.Array) -> State:
     return jax.tree.map(lambda array: array[index], states)
 
 
-def over_seeds(chunk: Callable[..., Any]) -> Callable[..., Any]:
+def for_each_seed(chunk: Callable[..., Any]) -> Callable[..., Any]:
     """`chunk(state, data, key, first)` for stacked states and keys `[S]`, its results stacked.
 
     An accelerator takes all seeds at once (`vmap`: products become batched products); a CPU, which

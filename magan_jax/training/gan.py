@@ -35,9 +35,9 @@ class TrainedGAN(NamedTuple):
     """A trained generator and how it came about.
 
     Attributes:
-        generate: `z [N, d] -> images [N, H, W, C]` in [-1, 1], parameters closed over.
+        generate: `z [N, d] -> images [N, H, W, C]` in [-1, 1], a pytree of its parameters.
         prior: `(key, n) -> z [n, d]`, the latents to give it.
-        encode: `images -> (z_n [N, d_n], logits of the cluster [N, K])`, parameters closed over;
+        encode: `images -> (z_n [N, d_n], logits of the cluster [N, K])`, the same;
             None where the objective has no encoder.
         equilibrium: losses of D and G when the images are as good as real; None where unknown.
         progress: the training's end: state, history, speed.

@@ -12,7 +12,7 @@ from magan_jax.training.gan_config import GANConfig, training_prior
 from magan_jax.training.precision import activation_dtype
 
 
-class Networks(NamedTuple):
+class GANNetworks(NamedTuple):
     """What is trained together.
 
     Attributes:
@@ -28,7 +28,7 @@ class Networks(NamedTuple):
 
 def networks_of(
     config: GANConfig, image_shape: tuple[int, int, int], dtype: Any = None
-) -> Networks:
+) -> GANNetworks:
     """All networks of a training, in its number format or in `dtype`."""
     family, objective = NETWORKS[config.network], objective_of(config)
     prior = training_prior(config)
@@ -43,7 +43,7 @@ def networks_of(
             prior.num_clusters,
             dtype,
         )
-    return Networks(
+    return GANNetworks(
         family.generator(generator_size(config), image_shape, DEVICES, dtype),
         family.trunk(size, DEVICES, dtype, objective.batch_norm),
         encoder,

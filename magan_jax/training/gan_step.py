@@ -19,7 +19,7 @@ from magan_jax.parallel import DEVICES, local_part
 from magan_jax.prior import ClusteredPrior
 from magan_jax.training.engine import Batch, Step
 from magan_jax.training.gan_config import GANConfig, training_prior
-from magan_jax.training.gan_networks import Networks, networks_of, objective_of
+from magan_jax.training.gan_networks import GANNetworks, networks_of, objective_of
 from magan_jax.training.optimizers import OPTIMIZERS
 from magan_jax.training.progress import Info
 
@@ -169,7 +169,7 @@ class _Players(NamedTuple):
         features: structure of the frozen network; None where the objective needs none.
     """
 
-    networks: Networks
+    networks: GANNetworks
     objective: Objective
     optimizer: optax.GradientTransformation
     split: Callable[[jax.Array], Any] | None

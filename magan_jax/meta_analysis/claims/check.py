@@ -11,7 +11,11 @@ from magan_jax.meta_analysis.claims.clusters import (
     map_clusters,
     ward_clusters,
 )
-from magan_jax.meta_analysis.claims.invariance import along_sigma, beyond_epsilon, random_signs
+from magan_jax.meta_analysis.claims.invariance import (
+    along_sigma,
+    beyond_epsilon,
+    shifts_of_random_signs,
+)
 from magan_jax.meta_analysis.claims.means import (
     TOP,
     TROUSERS,
@@ -61,7 +65,7 @@ def check_claims(small: Study, large: Study, class_names: Sequence[str]) -> list
         epsilon_of_top(small.analysis, large.analysis),
         along_sigma(small, large, class_names),
         beyond_epsilon(small, large, class_names),
-        random_signs(small.purities.paper, large.purities.paper, class_names),
+        shifts_of_random_signs(small.purities.paper, large.purities.paper, class_names),
         distinct_means(small.analysis, large.analysis),
         linkages(*pair, small.analysis.num_samples, class_names),
         ward_clusters(*pair, class_names),

@@ -154,7 +154,7 @@ def beyond_epsilon(small: Study, large: Study, names: Sequence[str]) -> Claim:
     )
 
 
-def random_signs(small: Purity, large: Purity, names: Sequence[str]) -> Claim:
+def shifts_of_random_signs(small: Purity, large: Purity, names: Sequence[str]) -> Claim:
     """Whether shifts of random signs inside ε keep every class (Section 5, read widely)."""
 
     def worst(purity: Purity) -> int | None:
