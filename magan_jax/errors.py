@@ -1,6 +1,11 @@
 """Errors that a caller may want to tell apart, and the checks that most functions share."""
 
 from collections.abc import Collection, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
 
 
 class DataError(ValueError):
@@ -13,9 +18,38 @@ class NetworkOutputError(ValueError):
 
 def check_positive(name: str, value: int) -> int:
     """A size as an int, whatever its type (1e6 is a whole number, too); refuses one below 1."""
-    if isinstance(value, bool) or not 1 <= value < float("inf") or int(value) != value:
-        raise ValueError(f"{name} is {value}; it must be a whole number, at least 1.")
+    return check_whole(name, value, 1)
+
+
+def check_whole(name: str, value: int, least: int) -> int:
+    """A whole number as an int, whatever its type; refuses one below `least`, and what is none."""
+    if not is_whole(value, least):
+        raise ValueError(f"{name} is {value}; it must be a whole number, at least {least}.")
     return int(value)
+
+
+def is_whole(value: Any, least: int) -> bool:
+    """Whether this is one finite whole number, no bool, that is not below `least`."""
+    try:
+        return (
+            not isinstance(value, bool)
+            and np.ndim(value) == 0
+            and least <= value < np.inf
+            and (int(value) == value)
+        )
+    except (TypeError, ValueError):  # a text, a list of two lengths
+        return False
+
+
+def check_key(key: Any) -> None:
+    """Refuse what is no single key, such as a seed."""
+    dtype = getattr(key, "dtype", None)
+    typed = dtype is not None and jnp.issubdtype(dtype, jax.dtypes.prng_key)
+    raw = dtype == np.uint32
+    if not (typed and np.ndim(key) == 0) and not (raw and np.shape(key) == (2,)):
+        raise ValueError(
+            f"key is {key!r}; one key is needed, such as jax.random.key(0), not a seed."
+        )
 
 
 def check_names(flag: str, names: Sequence[str], known: Collection[str]) -> None:

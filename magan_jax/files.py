@@ -1,6 +1,7 @@
 """Files that are either whole or absent: written under a temporary name, then renamed."""
 
 import csv
+import errno
 import glob
 import hashlib
 import io
@@ -17,6 +18,11 @@ from typing import Any
 
 import jax
 import numpy as np
+
+try:  # not on Windows
+    import fcntl
+except ImportError:
+    fcntl = None  # type: ignore[assignment]
 
 DAMAGE = (
     OSError,
@@ -137,6 +143,27 @@ def check_writable(folder: Path, name: str) -> None:
         raise ValueError(
             f"{name} is {folder}, which cannot be written to ({error.strerror or error}); "
             "name another folder."
+        ) from error
+
+
+def hold_folder(folder: Path, name: str) -> None:
+    """Keep other processes out of `folder` until this one ends, where the system has such locks.
+
+    Raises:
+        ValueError: naming the argument, where another process is in it.
+    """
+    if fcntl is None:
+        return
+    lock = os.open(folder / ".lock", os.O_RDWR | os.O_CREAT, 0o644)  # closed when the process ends
+    try:
+        fcntl.lockf(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        os.close(lock)
+        if error.errno not in (errno.EACCES, errno.EAGAIN):
+            return  # a file system without locks
+        raise ValueError(
+            f"{name} is {folder}, in which another call is at work; wait for it, or name another "
+            "folder."
         ) from error
 
 

@@ -12,6 +12,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from magan_jax.errors import is_whole
+
 Generate = Callable[[jax.Array], jax.Array]
 Classify = Callable[[jax.Array], jax.Array]
 
@@ -39,12 +41,26 @@ class Networks(NamedTuple):
 
 def take_apart(generate: Generate, classify: Classify) -> tuple[Networks, tuple[jax.Array, ...]]:
     """What to compile for, and the arrays to call it with."""
+    for name, function in (("generate", generate), ("classify", classify)):
+        _check_hashable(name, function)
     leaves, structure = jax.tree.flatten((generate, classify))
     is_array = [isinstance(leaf, jax.Array | np.ndarray) for leaf in leaves]
     arrays = tuple(jnp.asarray(x) for x, array in zip(leaves, is_array, strict=True) if array)
     static = tuple(None if array else x for x, array in zip(leaves, is_array, strict=True))
     shapes = tuple(jax.ShapeDtypeStruct(x.shape, x.dtype) for x in arrays)
     return Networks(structure, static, shapes), arrays
+
+
+def _check_hashable(name: str, function: Any) -> None:
+    """Refuse a function by which no compiled program can be found again."""
+    leaves, structure = jax.tree.flatten(function)
+    try:
+        hash((structure, *(x for x in leaves if not isinstance(x, jax.Array | np.ndarray))))
+    except TypeError as error:
+        raise ValueError(
+            f"{name} is a {type(function).__name__}, which a compiled program cannot be kept for "
+            f"({error}); pass jax.tree_util.Partial(function, parameters), or a lambda around it."
+        ) from error
 
 
 def chosen_batch_size(batch_size: int | None) -> int:
@@ -58,7 +74,7 @@ def chosen_batch_size(batch_size: int | None) -> int:
     """
     if batch_size is None:
         return 125 if jax.default_backend() == "cpu" else 4000
-    if isinstance(batch_size, bool) or int(batch_size) != batch_size or batch_size < 1:
+    if not is_whole(batch_size, 1):
         raise ValueError(
             f"batch_size is {batch_size}; it must be a whole number, at least 1, or None for what "
             "suits the machine."

@@ -84,11 +84,12 @@ def check_num_devices(num_devices: int | None) -> None:
             f"num_devices is {num_devices}, but {jax.process_count()} hosts always use all their "
             "devices; leave it out."
         )
-    if num_devices is not None and not 1 <= num_devices <= jax.local_device_count():
+    local = jax.local_device_count()
+    whole = isinstance(num_devices, int) and not isinstance(num_devices, bool)
+    if num_devices is not None and not (whole and 1 <= num_devices <= local):
         raise ValueError(
-            f"num_devices is {num_devices}, but this process has {jax.local_device_count()} "
-            f"{jax.default_backend()} device(s); choose 1 to {jax.local_device_count()}, or None "
-            "for all."
+            f"num_devices is {num_devices}, but this process has {local} {jax.default_backend()} "
+            f"device(s); choose 1 to {local}, or None for all."
         )
 
 

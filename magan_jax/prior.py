@@ -13,6 +13,8 @@ from typing import Literal
 import jax
 import jax.numpy as jnp
 
+from magan_jax.errors import check_positive
+
 Prior = Callable[[jax.Array, int], jax.Array]
 
 PriorName = Literal["normal", "cluster", "cluster_recall", "mixture"]
@@ -21,6 +23,7 @@ PriorName = Literal["normal", "cluster", "cluster_recall", "mixture"]
 @lru_cache
 def standard_normal(latent_dim: int) -> Prior:
     """N(0, I) in `latent_dim` dimensions, the prior of the MAGAN paper (Section 3)."""
+    latent_dim = check_positive("latent_dim", latent_dim)
 
     def prior(key: jax.Array, n: int) -> jax.Array:
         return jax.random.normal(key, (n, latent_dim))

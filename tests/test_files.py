@@ -2,6 +2,8 @@ import json
 import os
 import shutil
 import stat
+import subprocess
+import sys
 
 import jax
 import jax.numpy as jnp
@@ -11,6 +13,7 @@ import pytest
 from magan_jax.files import (
     check_writable,
     digest_of,
+    hold_folder,
     jsonable,
     replace_folder,
     restore_folder,
@@ -163,3 +166,20 @@ def test_a_digest_tells_networks_apart_by_every_number():
         networks | {"a": np.zeros((2, 3), np.int32)},
     ]
     assert len({digest_of(one) for one in (networks, *others)}) == 4
+
+
+def test_a_folder_in_which_another_process_works_is_refused(tmp_path):
+    program = (
+        "import sys; from pathlib import Path; from magan_jax.files import hold_folder;"
+        "hold_folder(Path(sys.argv[1]), 'it'); print('held', flush=True); sys.stdin.read()"
+    )
+    command = [sys.executable, "-c", program, str(tmp_path)]
+    with subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as other:
+        assert other.stdout.readline() == "held\n"
+        with pytest.raises(ValueError, match="--workdir is .*, in which another call is at work"):
+            hold_folder(tmp_path, "--workdir")
+        other.communicate("")
+    hold_folder(tmp_path, "--workdir")  # it has ended
+    hold_folder(tmp_path, "--workdir")  # and this process may call again

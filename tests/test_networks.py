@@ -1,3 +1,5 @@
+from dataclasses import dataclass
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -178,3 +180,20 @@ def test_whole_numbers_may_be_floats():
             measure_invariance(KEY, *networks, num_directions=wrong)
         with pytest.raises(ValueError, match="key is 3; one key is needed"):
             measure_invariance(3, *networks, num_directions=wrong)
+
+
+def test_a_function_that_no_program_can_be_kept_for_is_refused():
+    @dataclass
+    class Generator:
+        weights: np.ndarray
+
+        def __call__(self, z):
+            return z @ self.weights
+
+    unhashable = Generator(np.eye(3, dtype=np.float32))
+    settings = {"latent_dim": 3, "num_classes": 2, "num_samples": 100}
+    classify = jax.tree_util.Partial(half_spaces, normals()[0])
+    with pytest.raises(ValueError, match="generate is a Generator, which .*; pass jax.tree_util"):
+        analyze(KEY, unhashable, classify, **settings)
+    found = analyze(KEY, lambda z: unhashable(z), classify, **settings)
+    assert found.counts.sum() == 100

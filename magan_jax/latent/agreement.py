@@ -16,6 +16,7 @@ from scipy.cluster.hierarchy import cophenet, fcluster, linkage
 from scipy.spatial.distance import squareform
 from scipy.stats import rankdata, t
 
+from magan_jax.errors import check_whole
 from magan_jax.latent.analysis import Analysis
 from magan_jax.latent.clustering import LINKAGES
 
@@ -84,6 +85,7 @@ def compare_geometries(
         ValueError: for fewer than two generators, fewer than three classes in common, matrices
             that are not square or of different sizes, or single distances that are not finite.
     """
+    num_permutations = check_whole("num_permutations", num_permutations, 0)
     given = [np.asarray(d.distance if isinstance(d, Analysis) else d) for d in distances]
     square = all(d.ndim == 2 and d.shape[0] == d.shape[1] for d in given)
     if len(given) < 2 or len({d.shape for d in given}) != 1 or not square:

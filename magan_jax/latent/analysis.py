@@ -6,10 +6,10 @@ from typing import NamedTuple
 import jax
 import numpy as np
 
-from magan_jax.errors import check_positive
+from magan_jax.errors import check_key, check_positive, check_whole
 from magan_jax.latent.geometry import Interval, geometry, permutation_p_values, root, root_interval
 from magan_jax.latent.intervals import intervals_of
-from magan_jax.latent.labels import check_finite, check_key, label_latents
+from magan_jax.latent.labels import check_finite, label_latents
 from magan_jax.latent.moments import Moments, merge_all, standard_deviation
 from magan_jax.latent.settings import check_latents_labelled
 from magan_jax.latent.stream import LabelledStream, compiled_stream, empty_stream, label_stream
@@ -123,8 +123,7 @@ def analyze(
     batch_size = chosen_batch_size(batch_size)
     num_samples = check_positive("num_samples", num_samples)
     check_latents_labelled("num_samples", num_samples)
-    if num_permutations < 0:
-        raise ValueError(f"num_permutations is {num_permutations}; it must be 0 or more.")
+    num_permutations = check_whole("num_permutations", num_permutations, 0)
     prior = standard_normal(latent_dim) if prior is None else prior
     networks, arrays = take_apart(generate, classify)
     segment = compiled_stream(

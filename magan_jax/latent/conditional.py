@@ -14,9 +14,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from magan_jax.errors import NetworkOutputError, check_positive
+from magan_jax.errors import NetworkOutputError, check_key, check_positive
 from magan_jax.latent.encodings import ClassLatents
-from magan_jax.latent.labels import check_finite, check_key, label_and_finite
+from magan_jax.latent.labels import check_finite, label_and_finite
 from magan_jax.networks import (
     Classify,
     Generate,

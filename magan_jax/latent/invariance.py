@@ -10,11 +10,11 @@ import jax
 import numpy as np
 from scipy.stats import beta, binom
 
-from magan_jax.errors import check_positive
+from magan_jax.errors import check_key, check_positive
 from magan_jax.latent.analysis import Analysis
 from magan_jax.latent.exits import bisect_epsilon
 from magan_jax.latent.geometry import Interval
-from magan_jax.latent.labels import check_key, label_latents
+from magan_jax.latent.labels import label_latents
 from magan_jax.networks import Classify, Generate
 
 MEASURED_QUANTILE = 0.05

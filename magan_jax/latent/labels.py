@@ -188,17 +188,6 @@ def _largest_and_finite(order: jax.Array, size: jax.Array) -> tuple[jax.Array, j
     return largest, largest_size < jnp.int32(0x7F800000)  # infinity
 
 
-def check_key(key: jax.Array) -> None:
-    """Refuse what is no single key, such as a seed."""
-    dtype = getattr(key, "dtype", None)
-    typed = dtype is not None and jnp.issubdtype(dtype, jax.dtypes.prng_key)
-    raw = dtype == np.uint32
-    if not (typed and np.ndim(key) == 0) and not (raw and np.ndim(key) == 1):
-        raise ValueError(
-            f"key is {key!r}; one key is needed, such as jax.random.key(0), not a seed."
-        )
-
-
 def check_finite(bad: int, total: int, what: str = "latents") -> None:
     """Refuse results that contain images or logits that are not finite."""
     if bad:

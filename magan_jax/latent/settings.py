@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from magan_jax.errors import check_positive
+from magan_jax.errors import check_positive, check_whole
 
 
 @dataclass(frozen=True)
@@ -47,10 +47,7 @@ def check_analysis_config(config: AnalysisConfig, num_classes: int) -> None:
             f"analysis.large_num_samples is {config.large_num_samples}; it must be larger than "
             f"analysis.num_samples, {config.num_samples}."
         )
-    if config.num_permutations < 0:
-        raise ValueError(
-            f"analysis.num_permutations is {config.num_permutations}; it must be 0 or more."
-        )
+    check_whole("analysis.num_permutations", config.num_permutations, 0)
     most = max(num_classes, AnalysisConfig.num_clusters)  # of two classes there are no clusters
     if not 1 <= config.num_clusters <= most:
         raise ValueError(f"analysis.num_clusters is {config.num_clusters}; it must be 1 to {most}.")

@@ -8,10 +8,10 @@ import jax.numpy as jnp
 import numpy as np
 
 from magan_jax.blocks import in_blocks
-from magan_jax.errors import check_positive
+from magan_jax.errors import check_key, check_positive
 from magan_jax.images import quantise_images, scale_images
 from magan_jax.latent.invariance import random_signs
-from magan_jax.latent.labels import check_finite, check_key
+from magan_jax.latent.labels import check_finite
 from magan_jax.latent.regions import Regions
 from magan_jax.networks import Classify, Generate, check_networks, take_apart
 from magan_jax.sampling import as_pytree, images_in_blocks

@@ -10,7 +10,7 @@ import jax
 import numpy as np
 
 from magan_jax.blocks import evenly_spaced
-from magan_jax.errors import check_positive
+from magan_jax.errors import check_key, check_positive
 from magan_jax.metrics.cache import RealStatistics, real_statistics
 from magan_jax.metrics.checks import check_k, check_same_width
 from magan_jax.metrics.features import Extractor, features_of
@@ -241,6 +241,8 @@ def _check_key(methods: Collection[str], key: jax.Array | None) -> None:
                 f"key is None, but {method} draws subsets; pass a key, jax.random.key(0) for "
                 "example."
             )
+    if key is not None:
+        check_key(key)
 
 
 def _check_reference(methods: Collection[str], real: RealFeatures) -> None:

@@ -25,6 +25,7 @@ import numpy as np
 from jax.typing import ArrayLike
 from scipy.stats import linregress
 
+from magan_jax.errors import check_key, is_whole
 from magan_jax.metrics.checks import check_same_width, checked_features
 
 _CHUNK = 4096  # rows converted to float64 at once
@@ -145,7 +146,8 @@ def frechet_distance_infinity(
     features = checked_features("fake", fake)
     count, width = features.shape
     check_same_width(len(reference.mean), width)
-    if isinstance(num_sizes, bool) or int(num_sizes) != num_sizes or num_sizes < 3:
+    check_key(key)
+    if not is_whole(num_sizes, 3):
         raise ValueError(
             f"num_sizes is {num_sizes}; a line and its error need a whole number, at least 3."
         )

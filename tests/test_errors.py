@@ -1,0 +1,40 @@
+"""The checks that most functions share."""
+
+import jax
+import numpy as np
+import pytest
+
+from magan_jax.errors import check_key, check_names, check_positive, check_whole
+
+NO_NUMBERS = ["a", None, [3], np.array([3, 4]), np.nan, np.inf, 2.5, True, 1j]
+
+
+@pytest.mark.parametrize("value", [*NO_NUMBERS, 0, -1])
+def test_what_is_no_size_is_refused_in_a_sentence(value):
+    with pytest.raises(ValueError, match="size is .*; it must be a whole number, at least 1"):
+        check_positive("size", value)
+
+
+@pytest.mark.parametrize("value", [3, 3.0, np.int8(3), np.float32(3), np.array(3)])
+def test_whole_numbers_are_ints_afterwards(value):
+    found = check_positive("size", value)
+    assert found == 3
+    assert type(found) is int
+    assert check_whole("number", 0.0, 0) == 0
+
+
+@pytest.mark.parametrize(
+    "key", [0, None, "a", np.zeros(3, np.uint32), jax.random.split(KEY := jax.random.key(0))]
+)
+def test_a_key_is_one_key(key):
+    with pytest.raises(ValueError, match="one key is needed"):
+        check_key(key)
+    check_key(KEY)
+    check_key(jax.random.PRNGKey(0))
+
+
+def test_names_are_those_of_the_table():
+    check_names("--methods", ["a"], {"a": 1, "b": 2})
+    for names, named in ((["a", "c", "d"], "c, d"), ([], "none")):
+        with pytest.raises(ValueError, match=f"--methods names {named}; choose among a, b."):
+            check_names("--methods", names, {"a": 1, "b": 2})
