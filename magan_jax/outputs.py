@@ -56,6 +56,8 @@ def write_outputs(
         filters: that the template needs besides those of all.
     """
     plain = jsonable(results)
+    for name in ("results.json", "report.html"):  # written last: they are there when all else is
+        (folder / name).unlink(missing_ok=True)
     write_figures(folder, figures)
     write_json(folder / "config.json", plain["config"])
     for name, table in tables.items():

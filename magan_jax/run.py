@@ -52,6 +52,9 @@ class RunConfig:
     """Join the hosts that run this same command; see README."""
 
 
+MAX_SEEDS = 10_000
+"""Networks of one run; their seeds stand in every checkpoint."""
+
 GAN_STREAM = 1
 """Of `Run.keys`, for a GAN that fashion.py and augmentation.py train alike."""
 
@@ -192,8 +195,8 @@ def start_run(
     Raises:
         ValueError: if the folder cannot be written to, or holds other trainings.
     """
-    if config.num_seeds < 1:
-        raise ValueError(f"num_seeds is {config.num_seeds}; it must be at least 1.")
+    if not 1 <= config.num_seeds <= MAX_SEEDS:
+        raise ValueError(f"num_seeds is {config.num_seeds}; it must be 1 to {MAX_SEEDS:,}.")
     if not 0 <= config.seed <= 2**32 - config.num_seeds:
         raise ValueError(f"seed is {config.seed}; every seed must be 0 to 2³² − 1.")
     last = "" if config.num_seeds == 1 else f"to{config.seed + config.num_seeds - 1}"

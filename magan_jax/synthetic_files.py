@@ -42,7 +42,14 @@ def write_synthetic(
             f"images have the shape {made.images.shape}; [N, H, W, C] with 1, 3 or 4 colours is "
             "needed: let generate put the colours last."
         )
-    largest = int(max(made.labels.max(), made.provenance.judged.max()))
+    if made.images.dtype != np.uint8:
+        raise ValueError(
+            f"images are {made.images.dtype}; uint8 is needed, as `synthesize` makes them."
+        )
+    labels_used = made.labels, made.provenance.judged
+    largest = int(max(x.max() for x in labels_used))
+    if min(x.min() for x in labels_used) < 0:
+        raise ValueError("labels are below 0; whole numbers from 0 on are needed.")
     if largest >= len(class_names) or largest > 255:
         raise ValueError(
             f"class_names has {len(class_names)} names, but a label is {largest}; each label needs "

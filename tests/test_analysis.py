@@ -281,6 +281,16 @@ def test_prior_of_the_users_own():
     assert found.p_value[0, 1] == 1 / 200
 
 
+def test_a_prior_that_is_drawn_once_is_refused():
+    def frozen(key, n):
+        return np.random.default_rng().normal(size=(n, 2)).astype(np.float32)
+
+    with pytest.raises(ValueError, match="prior gives the same latent for every key"):
+        analyze(
+            KEY, identity, sign_of_first, latent_dim=2, num_classes=2, num_samples=50, prior=frozen
+        )
+
+
 def sometimes_nan(z):
     return jnp.where(z[:, :1] > 2.5, jnp.nan, z)
 

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from scipy.stats import norm
 
+from magan_jax.errors import NetworkOutputError
 from magan_jax.latent.conditional import conditional_images, draw_of_class, score_conditional
 from magan_jax.latent.encodings import ClassLatents
 from magan_jax.latent.scale_search import NUM_DRAWS, THETAS, search_scales, search_simple
@@ -323,3 +324,11 @@ def test_a_search_that_cannot_be_is_refused(settings, message):
     given = {"start": 0.5, "per_class": True, **SEARCH, **settings}
     with pytest.raises(ValueError, match=message):
         search_scales(KEY, generate, classify, SIDES, **given)
+
+
+def test_images_that_are_not_finite_are_not_handed_over():
+    def broken(z):
+        return jnp.where(z[:, :1, None, None] > 0, jnp.nan, jnp.ones((len(z), 4, 4, 1)))
+
+    with pytest.raises(NetworkOutputError, match="generate gave values that are not finite for"):
+        conditional_images(KEY, broken, SIDES, 1.0, num_samples=20)

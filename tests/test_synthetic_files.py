@@ -102,3 +102,16 @@ def test_what_cannot_be_written_is_refused(made, tmp_path):
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(ValueError, match="cannot be written to"):
         write_synthetic(tmp_path / "file", made, REGIONS, NAMES)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda made: {"labels": made.labels - 1}, "labels are below 0"),
+        (lambda made: {"images": made.images / 255.0}, "images are float64; uint8 is needed"),
+    ],
+)
+def test_labels_and_images_that_idx_cannot_hold_leave_no_file(made, tmp_path, change, message):
+    with pytest.raises(ValueError, match=message):
+        write_synthetic(tmp_path / "x", made._replace(**change(made)), REGIONS, NAMES)
+    assert not (tmp_path / "x").exists()

@@ -16,7 +16,7 @@ from scipy.cluster.hierarchy import cophenet, fcluster, linkage
 from scipy.spatial.distance import squareform
 from scipy.stats import rankdata, t
 
-from magan_jax.errors import check_whole
+from magan_jax.errors import check_positive, check_whole
 from magan_jax.latent.analysis import Analysis
 from magan_jax.latent.clustering import LINKAGES
 
@@ -93,7 +93,10 @@ def compare_geometries(
             f"distances have the shapes {[d.shape for d in given]}; two or more matrices "
             "[K, K] of one size are needed."
         )
+    num_clusters = check_positive("num_clusters", num_clusters)
     found = np.stack(given).astype(np.float64)
+    if not np.allclose(found, found.swapaxes(1, 2), rtol=1e-3, atol=1e-6, equal_nan=True):
+        raise ValueError("distances are not symmetric; d[i, j] and d[j, i] must be the same.")
     off_diagonal = np.where(np.eye(found.shape[-1], dtype=bool), np.nan, found)
     classes = np.flatnonzero(np.isfinite(off_diagonal).any(-1).all(0))
     if len(classes) < 3:

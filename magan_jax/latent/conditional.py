@@ -92,6 +92,7 @@ def conditional_images(
 
     Raises:
         ValueError: for θ, numbers or shapes that cannot be.
+        NetworkOutputError: for images that are not finite.
     """
     check_key(key)
     num_samples = check_positive("num_samples", num_samples)
@@ -106,6 +107,12 @@ def conditional_images(
         for k, deviation in enumerate(theta[0] * latents.std)
     ]
     images = images_in_blocks(generate, np.concatenate(z))
+    lost = np.sum(~np.isfinite(images.reshape(len(images), -1)).all(axis=1))
+    if lost:
+        raise NetworkOutputError(
+            f"generate gave values that are not finite for {lost} of {len(images)} latents; look "
+            "at its parameters and at theta."
+        )
     return images.reshape(num_classes, num_samples, *images.shape[1:])
 
 

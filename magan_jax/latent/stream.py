@@ -319,3 +319,10 @@ def _check_prior(prior: Prior, latent_dim: int) -> None:
             f"prior(key, 1) gave {getattr(drawn, 'shape', type(drawn).__name__)}; with latent_dim "
             f"{latent_dim} it must give {(1, latent_dim)}."
         )
+    draw = jax.jit(lambda key: prior(key, 1))
+    rows = np.concatenate([draw(jax.random.key(i)) for i in range(4)])
+    if (rows == rows[0]).all():
+        raise ValueError(
+            "prior gives the same latent for every key; it must draw with the key it is given, by "
+            "jax.random (what NumPy draws is drawn once, when the program is compiled)."
+        )

@@ -17,6 +17,8 @@ from magan_jax.results import score_entry, training_entry
 WITHOUT_A_PART = "a class loses its statistics when a part of the stream is left out: no interval"
 """Why there is no jackknife interval."""
 
+_CLUSTERING_REASONS = ("cophenetic_reason", "cophenetic_interval_reason", "clusters_reason")
+
 QUANTILES = (0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99)
 """Of the exits over random directions, in results.json."""
 
@@ -101,10 +103,11 @@ def analysis_entry(
     if clustering is None:
         reason = "fewer than three classes have statistics"
         empty = dict.fromkeys(("cophenetic", "cophenetic_interval", "clusters"))
-        return found | empty | {"cophenetic_reason": reason, "clusters_reason": reason}
+        return found | empty | dict.fromkeys(_CLUSTERING_REASONS, reason)
     dendrograms = clustering.dendrograms
     known = np.isfinite([d.cophenetic_interval for d in dendrograms.values()]).all()
     return found | {
+        **dict.fromkeys(_CLUSTERING_REASONS),  # the same keys in every seed
         "cophenetic_interval_reason": None if known else WITHOUT_A_PART,
         "cophenetic": {m: d.cophenetic for m, d in dendrograms.items()},
         "cophenetic_interval": {m: list(d.cophenetic_interval) for m, d in dendrograms.items()},
