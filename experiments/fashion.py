@@ -17,7 +17,8 @@ import numpy as np
 
 from magan_jax import analyze, cluster, labels_along_rays, load_dataset, measure_invariance
 from magan_jax.cli import one_sentence, parse
-from magan_jax.latent.invariance import ALONG_SIGMA_POINTS, measure_purities
+from magan_jax.latent.invariance import ALONG_SIGMA_POINTS
+from magan_jax.latent.purity import measure_purities
 from magan_jax.latent.settings import AnalysisConfig, check_analysis_config
 from magan_jax.meta_analysis.claims.check import check_claims, speaks_of
 from magan_jax.meta_analysis.findings import Findings

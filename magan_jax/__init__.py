@@ -23,14 +23,10 @@ if TYPE_CHECKING:
     )
     from magan_jax.latent.encodings import ClassLatents, class_latents
     from magan_jax.latent.exits import Exits, bisect_epsilon
-    from magan_jax.latent.invariance import (
-        Invariance,
-        Purity,
-        labels_along_rays,
-        measure_invariance,
-        measure_purity,
-    )
+    from magan_jax.latent.invariance import Invariance, measure_invariance
     from magan_jax.latent.labels import Labels, label_latents
+    from magan_jax.latent.purity import Purity, measure_purity
+    from magan_jax.latent.rays import labels_along_rays
     from magan_jax.latent.regions import Regions, regions_around_anchors, regions_around_means
     from magan_jax.latent.scale_search import (
         ScaleSearch,
@@ -107,10 +103,10 @@ _MODULES = {
     "Exits": "latent.exits",
     "bisect_epsilon": "latent.exits",
     "Invariance": "latent.invariance",
-    "Purity": "latent.invariance",
-    "labels_along_rays": "latent.invariance",
+    "Purity": "latent.purity",
+    "labels_along_rays": "latent.rays",
     "measure_invariance": "latent.invariance",
-    "measure_purity": "latent.invariance",
+    "measure_purity": "latent.purity",
     "Labels": "latent.labels",
     "label_latents": "latent.labels",
     "standard_normal": "prior",

@@ -193,7 +193,8 @@ def start_run(
         trainings: see `Run`.
 
     Raises:
-        ValueError: if the folder cannot be written to, or holds other trainings.
+        ValueError: if the folder cannot be written to, holds other trainings, or another call is at
+            work in it.
     """
     if not 1 <= config.num_seeds <= MAX_SEEDS:
         raise ValueError(f"num_seeds is {config.num_seeds}; it must be 1 to {MAX_SEEDS:,}.")

@@ -6,7 +6,7 @@ import pytest
 from magan_jax import analyze, cluster, measure_invariance, measure_purity
 from magan_jax.data import DATASETS, load_dataset
 from magan_jax.latent.geometry import Interval
-from magan_jax.latent.invariance import Purities
+from magan_jax.latent.purity import Purities
 from magan_jax.meta_analysis.claims.check import check_claims, speaks_of
 from magan_jax.meta_analysis.claims.claim import (
     TOO_FEW,

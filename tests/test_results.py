@@ -9,7 +9,7 @@ from conftest import unexplained
 from magan_jax import analyze, measure_invariance, measure_purity
 from magan_jax.comparison.results import measured_exits
 from magan_jax.files import jsonable
-from magan_jax.latent.invariance import Purities
+from magan_jax.latent.purity import Purities
 from magan_jax.meta_analysis.results import analysis_entry, invariance_entry
 from magan_jax.meta_analysis.study import Study
 

@@ -12,7 +12,7 @@ from magan_jax.augmentation.judging import Judge, predicted
 from magan_jax.augmentation.labelling import neighbours_probabilities
 from magan_jax.augmentation.pools import Sources
 from magan_jax.latent.exits import bisect_epsilon
-from magan_jax.latent.invariance import random_signs
+from magan_jax.latent.shifts import random_signs
 
 SCALES = (0.2, 0.4, 0.6, 0.8, 1.2)
 """s that are looked at."""

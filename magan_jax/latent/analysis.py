@@ -199,3 +199,24 @@ def _describe(
         ),
         replicates=labelled.replicates,
     )
+
+
+def classes_with_statistics(analysis: Analysis) -> np.ndarray:
+    """The classes that have statistics, of which there must be some."""
+    valid = np.flatnonzero(analysis.valid)
+    if not len(valid):
+        raise ValueError("no class has two latents; draw more of them (num_samples).")
+    return valid
+
+
+def among_all_classes(
+    rows: np.ndarray, valid: np.ndarray, num_classes: int, fill: float | bool
+) -> np.ndarray:
+    """`rows` of the valid classes among all classes, `fill` elsewhere."""
+    out = np.full(
+        (num_classes, *rows.shape[1:]),
+        fill,
+        dtype=np.asarray(rows).dtype if not isinstance(fill, float) else np.float64,
+    )
+    out[valid] = rows
+    return out

@@ -9,8 +9,8 @@ import numpy as np
 from magan_jax.errors import check_key, check_positive
 from magan_jax.latent.analysis import Analysis
 from magan_jax.latent.exits import bisect_epsilon
-from magan_jax.latent.invariance import checked_epsilon, random_signs
 from magan_jax.latent.labels import label_latents
+from magan_jax.latent.shifts import checked_epsilon, random_signs
 from magan_jax.networks import Classify, Generate
 from magan_jax.prior import Prior, standard_normal
 

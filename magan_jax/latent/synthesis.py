@@ -10,9 +10,9 @@ import numpy as np
 from magan_jax.blocks import in_blocks
 from magan_jax.errors import check_key, check_positive
 from magan_jax.images import quantise_images, scale_images
-from magan_jax.latent.invariance import random_signs
 from magan_jax.latent.labels import check_finite
 from magan_jax.latent.regions import Regions
+from magan_jax.latent.shifts import random_signs
 from magan_jax.networks import Classify, Generate, check_networks, take_apart
 from magan_jax.sampling import as_pytree, images_in_blocks
 

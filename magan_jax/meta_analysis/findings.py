@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from magan_jax.latent.invariance import RayLabels
+from magan_jax.latent.rays import RayLabels
 from magan_jax.meta_analysis.claims.claim import Claim
 from magan_jax.meta_analysis.study import Study
 from magan_jax.metrics import Scores

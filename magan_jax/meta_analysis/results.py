@@ -8,7 +8,8 @@ import numpy as np
 from magan_jax.latent.analysis import Analysis
 from magan_jax.latent.clustering import Clustering
 from magan_jax.latent.geometry import Interval
-from magan_jax.latent.invariance import Invariance, Purity
+from magan_jax.latent.invariance import Invariance
+from magan_jax.latent.purity import Purity
 from magan_jax.meta_analysis.claims.claim import TOO_FEW, Claim
 from magan_jax.meta_analysis.findings import Findings
 from magan_jax.meta_analysis.study import Study

@@ -4,7 +4,8 @@ from typing import NamedTuple
 
 from magan_jax.latent.analysis import Analysis
 from magan_jax.latent.clustering import Clustering
-from magan_jax.latent.invariance import Invariance, Purities
+from magan_jax.latent.invariance import Invariance
+from magan_jax.latent.purity import Purities
 
 
 class Study(NamedTuple):

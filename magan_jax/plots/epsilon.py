@@ -11,7 +11,8 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
 from magan_jax.latent.analysis import Analysis
-from magan_jax.latent.invariance import Invariance, RayLabels
+from magan_jax.latent.invariance import Invariance
+from magan_jax.latent.rays import RayLabels
 from magan_jax.plots.style import (
     COLOURS,
     class_colours,

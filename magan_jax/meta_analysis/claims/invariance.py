@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from magan_jax.latent.invariance import Purity
+from magan_jax.latent.purity import Purity
 from magan_jax.meta_analysis.claims.claim import TOO_FEW, Claim
 from magan_jax.meta_analysis.study import Study
 
