@@ -9,8 +9,11 @@ import tempfile
 from pathlib import Path
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
+
+import magan_jax
 
 jax.config.update("jax_num_cpu_devices", 4)
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
@@ -143,3 +146,21 @@ def unexplained(value, path="", explained=False):
     if isinstance(value, list):
         return [x for i, v in enumerate(value) for x in unexplained(v, f"{path}/{i}", explained)]
     return [path] if value is None and not explained else []
+
+
+def three_with_one_missing(x):
+    """Logits by the sign of the first dimension; nothing is of the third class."""
+    return jnp.stack([x[:, 0], -x[:, 0], jnp.full(len(x), -100.0)], axis=-1)
+
+
+@pytest.fixture(scope="session")
+def half_spaces():
+    """An analysis of `three_with_one_missing`."""
+    return magan_jax.analyze(
+        jax.random.key(0),
+        lambda z: z,
+        three_with_one_missing,
+        latent_dim=4,
+        num_classes=3,
+        num_samples=4000,
+    )

@@ -2,7 +2,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from conftest import three_with_one_missing
 
+from magan_jax import label_latents
 from magan_jax.latent.labels import keeps_label, label_and_finite, logits_and_finite
 
 
@@ -60,3 +62,22 @@ def test_logits_that_are_not_finite_are_found(bad, place):
     np.testing.assert_array_equal(finite, [True, False, True])
     _, finite = logits_and_finite(lambda z: z, lambda x: x, jnp.array(logits))
     np.testing.assert_array_equal(finite, [True, False, True])
+
+
+def test_labels_do_not_depend_on_batches_or_devices():
+    z = np.random.default_rng(0).normal(size=(37, 4))
+    wanted = np.where(z[:, 0] > 0, 0, 1)
+    for changes in ({}, {"batch_size": 5}, {"num_devices": 1, "batch_size": 100}):
+        found = label_latents(lambda z: z, three_with_one_missing, z, **changes)
+        np.testing.assert_array_equal(found.label, wanted)
+        np.testing.assert_allclose(
+            found.confidence, 1 / (1 + np.exp(-2 * np.abs(z[:, 0]))), rtol=1e-5
+        )
+
+
+@pytest.mark.parametrize(
+    ("latents", "message"), [(np.full((3, 4), np.nan), "not finite"), (np.zeros(4), r"\[n, d\]")]
+)
+def test_latents_that_are_none_get_one_sentence(latents, message):
+    with pytest.raises(ValueError, match=message):
+        label_latents(lambda z: z, lambda x: x, latents)
