@@ -17,6 +17,8 @@ from magan_jax.results import metrics_table
 from magan_jax.tables import interval, mean_and_std, number
 from magan_jax.training.progress import Progress
 
+_NONE: Mapping[str, Any] = MappingProxyType({})
+
 
 class FigureEntry(NamedTuple):
     """A figure on its way into the report.
@@ -38,10 +40,10 @@ def write_outputs(
     figures: Sequence[FigureEntry],
     *,
     template: str,
-    tables: Mapping[str, str | None],
-    arrays: Mapping[str, Mapping[str, np.ndarray]],
-    progress: Mapping[str, Progress],
-    filters: Mapping[str, Callable[..., str]] = MappingProxyType({}),
+    tables: Mapping[str, str | None] = _NONE,
+    arrays: Mapping[str, Mapping[str, np.ndarray]] = _NONE,
+    progress: Mapping[str, Progress] = _NONE,
+    filters: Mapping[str, Callable[..., str]] = _NONE,
 ) -> None:
     """Write all that a run leaves, each file whole or not at all.
 
@@ -107,7 +109,7 @@ def write_page(
     template: str,
     results: Mapping[str, Any],
     figures: Sequence[FigureEntry],
-    filters: Mapping[str, Callable[..., str]] = MappingProxyType({}),
+    filters: Mapping[str, Callable[..., str]] = _NONE,
 ) -> None:
     """Render report.html from a template, its figures (already in `folder`) inside the page."""
     pictures = []

@@ -26,8 +26,7 @@ RESULTS = {
 
 def write(folder, names, **changes):
     figures = [FigureEntry(name, f"What {name} shows.", Figure(figsize=(1, 1))) for name in names]
-    others = {"tables": {}, "arrays": {}, "progress": {}} | changes
-    write_outputs(folder, RESULTS, figures, template="page.html", **others)
+    write_outputs(folder, RESULTS, figures, template="page.html", **changes)
 
 
 def test_all_files_are_there_and_the_page_holds_the_figures(tmp_path):

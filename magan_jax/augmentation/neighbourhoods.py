@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 import jax
 import numpy as np
-from scipy.stats import permutation_test, rankdata
+from scipy.stats import pearsonr, permutation_test, rankdata
 
 from magan_jax.augmentation.judging import Judge, predicted
 from magan_jax.augmentation.labelling import neighbours_probabilities
@@ -173,16 +173,10 @@ def _rank_correlation(best: np.ndarray, exits: np.ndarray) -> tuple[dict[str, An
     ranks = rankdata(best), rankdata(exits)
     found = permutation_test(
         ranks[:1],
-        lambda x, axis: _correlation(x, ranks[1]),
+        lambda x, axis: pearsonr(x, ranks[1], axis=axis).statistic,
         permutation_type="pairings",
         vectorized=True,
         n_resamples=9_999,
         rng=np.random.default_rng(0),
     )
     return {"value": float(found.statistic), "p_value": float(found.pvalue)}, None
-
-
-def _correlation(x: np.ndarray, y: np.ndarray) -> np.ndarray:
-    """Pearson's, of the last axis."""
-    x, y = x - x.mean(axis=-1, keepdims=True), y - y.mean()
-    return np.sum(x * y, axis=-1) / np.sqrt(np.sum(x**2, axis=-1) * np.sum(y**2))

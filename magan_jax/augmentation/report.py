@@ -37,8 +37,6 @@ def report_augmentation(
         figures,
         template="report_augmentation.html",
         tables={"arms.md": augmentation_markdown(entries)},
-        arrays={},
-        progress={},
     )
     run.say(
         "\n".join(_line(entry) for entry in entries)

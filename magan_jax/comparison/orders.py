@@ -48,10 +48,9 @@ def difference(more: np.ndarray, less: np.ndarray) -> Difference:
     """Compare two systems seed by seed: Student's interval of the differences.
 
     A seed's systems start from the same keys and are judged with the same draws, so that they are
-    pairs: what comes of the seed alone falls out of their difference. (Welch's interval of two
-    independent samples, which stood here once, was 48 times as wide for two systems that share
-    their training.) A single seed says which is larger and nothing about how sure that is: its
-    verdict is `open`.
+    pairs: what comes of the seed alone falls out of their difference (an interval for independent
+    samples was 48 times as wide for two systems that share their training). A single seed says
+    which is larger and nothing about how sure that is: its verdict is `open`.
 
     Args:
         more: `[S]`, of the system that is said to have more.

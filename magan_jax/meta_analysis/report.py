@@ -103,9 +103,6 @@ def report_seeds(
         results,
         figures,
         template="report_seeds.html",
-        tables={},
-        arrays={},
-        progress={},
         filters={"classes": classes_across, "verdicts": verdicts_across},
     )
     accuracy = [one.classifier.test_accuracy for one in findings]
