@@ -268,7 +268,7 @@ def test_data_without_a_deviation_or_a_cosine_are_refused_before_training():
         (["--sampling.accuracy-weights", "1", "1"], "each is needed once"),
         (["--vae.batch-size=1"], "vae.batch_size is 1"),
         (["--vae.latent-dim=5"], "--vae.latent-dim are what --systems chooses"),
-        (["--num-seeds=0"], "num_seeds is 0; it must be at least 1"),
+        (["--num-seeds=0"], "num_seeds is 0; it must be 1 to 10,000"),
     ],
 )
 def test_what_cannot_work_is_refused_before_training(tiny_folder, tmp_path, arguments, message):
