@@ -45,7 +45,15 @@ def one_sentence(function: Callable[[], None]) -> None:
     """Run a main function; what the user can mend ends it with one sentence, not a traceback."""
     try:
         function()
-    except (ValueError, FloatingPointError, OSError) as error:
+    except (ValueError, FloatingPointError, OverflowError, OSError) as error:
         sys.exit(f"error: {error}")
+    except (MemoryError, jax.errors.JaxRuntimeError) as error:
+        if not isinstance(error, MemoryError) and "RESOURCE_EXHAUSTED" not in str(error):
+            raise
+        reason = str(error).partition("\n")[0].rstrip(".") or type(error).__name__
+        sys.exit(
+            f"error: memory does not suffice ({reason}); finished stages and checkpoints are kept, "
+            "call again with smaller sizes (batches, samples, directions, permutations)."
+        )
     except KeyboardInterrupt:
         sys.exit("stopped; finished stages and checkpoints are kept, the same command goes on.")

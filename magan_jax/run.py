@@ -15,6 +15,7 @@ from magan_jax.compilation import keep_compiled
 from magan_jax.data import DATASETS, Dataset, DatasetName
 from magan_jax.files import check_writable, digest_of, hold_folder, jsonable
 from magan_jax.runtime import is_first_host
+from magan_jax.training.checkpoints import forget_unfinished
 from magan_jax.training.classifier_config import ClassifierConfig
 from magan_jax.training.engine import Batch
 from magan_jax.training.precision import ActivationDtype
@@ -208,6 +209,7 @@ def start_run(
         for folder in (workdir, workdir / "checkpoints", workdir / "figures"):
             check_writable(folder, "--workdir")
         hold_folder(workdir, "--workdir")
+        forget_unfinished(workdir / "checkpoints")
         for name in trainings:
             check_stage(run.stage(name), unknown=(GIVEN,))
     if config.compilation_cache and keep_compiled() is None:

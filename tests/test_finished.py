@@ -13,7 +13,12 @@ from magan_jax import load_run
 from magan_jax.files import jsonable
 from magan_jax.objectives import Constants
 from magan_jax.run import classifier_stage
-from magan_jax.training.checkpoints import CheckpointError
+from magan_jax.training.checkpoints import (
+    CheckpointError,
+    load_arrays,
+    read_stage,
+    save_checkpoint,
+)
 from magan_jax.training.classifier import train_classifiers
 from magan_jax.training.classifier_config import ClassifierConfig
 from magan_jax.training.engine import Batch
@@ -163,8 +168,9 @@ def test_an_autoencoder_comes_with_the_classifier_of_its_reconstructions(autoenc
 def test_an_unfinished_system_is_not_offered(compared, tmp_path):
     workdir = tmp_path / "run"
     shutil.copytree(compared[0], workdir)
-    path = workdir / "checkpoints" / "vanilla" / "stage.json"
-    path.write_text(json.dumps(json.loads(path.read_text()) | {"steps": 3}))  # of 4
+    folder = workdir / "checkpoints" / "vanilla"
+    stage = read_stage(folder) | {"steps": 3}  # of 4
+    save_checkpoint(folder, load_arrays(folder), {}, stage)
     assert load_run(workdir).system == "cluster_8"
 
 

@@ -1,4 +1,5 @@
 import json
+import shutil
 
 import chex
 import jax
@@ -10,6 +11,7 @@ from magan_jax.run import GIVEN
 from magan_jax.training import stage as module
 from magan_jax.training.checkpoints import (
     CheckpointError,
+    forget_unfinished,
     load_checkpoint,
     read_stage,
     same_stage,
@@ -18,7 +20,7 @@ from magan_jax.training.checkpoints import (
 from magan_jax.training.engine import Batch
 from magan_jax.training.gan_config import GANConfig
 from magan_jax.training.gan_step import init_gan
-from magan_jax.training.stage import Stage, check_stage, forget_restarts, train_stage
+from magan_jax.training.stage import Stage, check_stage, forget_restarts, is_finished, train_stage
 
 KEY = jax.random.key(0)
 DATA = Batch(np.zeros((16, 2, 2, 1), np.uint8), np.zeros(16, np.int32))
@@ -65,17 +67,59 @@ def remove_a_file(folder):
     (folder / "history.npz").unlink()
 
 
-def break_manifest(folder):
-    (folder / "manifest.json").write_text("{")
+def write(name, content):
+    def damage(folder):
+        (folder / name).write_text(content)
+
+    return damage
 
 
-@pytest.mark.parametrize("damage", [flip_a_byte, remove_a_file, break_manifest])
+@pytest.mark.parametrize(
+    "damage",
+    [flip_a_byte, remove_a_file]
+    + [write("manifest.json", text) for text in ("{", "", "[]", "{}", "null")],
+)
 def test_damage_is_noticed(tmp_path, damage):
     state = {"x": jnp.arange(1000.0)}
     save_checkpoint(tmp_path / "s", state, {"loss": np.arange(5.0)}, {})
     damage(tmp_path / "s")
     with pytest.raises(CheckpointError, match="--restart"):
         load_checkpoint(tmp_path / "s", state)
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", "null", '{"steps": 4}'])
+def test_a_damaged_description_is_noticed_by_whoever_reads_it(tmp_path, text):
+    stage = Stage(tmp_path / "toy", {})
+    run(stage)
+    write("stage.json", text)(stage.folder)
+    for read in (check_stage, run, lambda stage: is_finished(stage, 3)):
+        with pytest.raises(CheckpointError, match=r"stage.json has changed .*--restart"):
+            read(stage)
+
+
+def test_a_checkpoint_that_the_disk_has_no_room_for_is_not_begun(tmp_path, monkeypatch):
+    usage = shutil.disk_usage(tmp_path)
+    monkeypatch.setattr(shutil, "disk_usage", lambda folder: usage._replace(free=3_999_999))
+    with pytest.raises(OSError, match=r"/s needs 4.0 MB on a disk that has 4.0 MB free; make room"):
+        save_checkpoint(tmp_path / "s", {"x": jnp.zeros(1_000_000)}, {}, {})
+    assert not any(tmp_path.iterdir())
+
+
+def test_what_a_killed_process_was_writing_is_removed(tmp_path, monkeypatch):
+    def killed(*_):  # what a finally clause does not see
+        (tmp_path / "copy").symlink_to(next(tmp_path.glob(".s.*")))
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("magan_jax.training.checkpoints.replace_folder", killed)
+    monkeypatch.setattr(shutil, "rmtree", lambda *_, **__: None)
+    with pytest.raises(KeyboardInterrupt):
+        save_checkpoint(tmp_path / "s", {"x": jnp.zeros(3)}, {}, {})
+    monkeypatch.undo()
+    assert (tmp_path / "copy" / "stage.json").is_file()
+    save_checkpoint(tmp_path / "other", {"x": jnp.zeros(3)}, {}, {})
+    forget_unfinished(tmp_path)
+    assert not (tmp_path / "copy" / "stage.json").exists()
+    assert read_stage(tmp_path / "other") == {}
 
 
 def test_a_foreign_file_does_no_harm(tmp_path):

@@ -19,6 +19,7 @@ import orbax.checkpoint as ocp
 from magan_jax.files import jsonable, replace_folder, write_arrays, write_json
 
 _STATE, _HISTORY, _STAGE, _MANIFEST = "state", "history.npz", "stage.json", "manifest.json"
+_UNFINISHED = ".unfinished"
 
 
 class CheckpointError(ValueError):
@@ -35,9 +36,13 @@ def save_checkpoint(
         state: a pytree of arrays.
         history: logged scalars.
         stage: plain JSON: what was trained, and how far.
+
+    Raises:
+        OSError: if the disk has no room for it.
     """
     folder.parent.mkdir(parents=True, exist_ok=True)
-    new = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
+    _check_room(folder, state)
+    new = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", suffix=_UNFINISHED, dir=folder.parent))
     try:
         with _checkpointer() as checkpointer:
             tree = ocp.args.StandardSave(jax.device_get(state))
@@ -51,15 +56,35 @@ def save_checkpoint(
         shutil.rmtree(new, ignore_errors=True)
 
 
+def _check_room(folder: Path, state: Any) -> None:
+    """Before Orbax, which tells of a full disk from several threads at once."""
+    needed = sum(x.nbytes for x in jax.tree.leaves(state))
+    free = shutil.disk_usage(folder.parent).free
+    if free < needed:
+        raise OSError(
+            f"{folder} needs {needed / 1e6:,.1f} MB on a disk that has {free / 1e6:,.1f} MB free; "
+            "make room and call again, which goes on from the last checkpoint."
+        )
+
+
+def forget_unfinished(folder: Path) -> None:
+    """Remove what a process that was killed while it wrote has left among the checkpoints in
+    `folder`; no other may be writing there."""
+    for left in folder.glob(f".*{_UNFINISHED}"):
+        shutil.rmtree(left, ignore_errors=True)
+
+
 def read_stage(folder: Path) -> dict[str, Any] | None:
-    """What `stage` said when the checkpoint was written; None where there is no checkpoint."""
-    path = folder / _STAGE
-    if not path.is_file():
+    """What `stage` said when the checkpoint was written; None where there is no checkpoint.
+
+    Raises:
+        CheckpointError: if it has changed since.
+    """
+    if not (folder / _STAGE).is_file():
         return None
-    try:
-        return json.loads(path.read_text())
-    except (OSError, ValueError) as error:
-        raise CheckpointError(f"{path} cannot be read ({error}); {_mend(folder)}") from error
+    _check_digest(folder, _STAGE, _manifest(folder).get(_STAGE))
+    found: dict[str, Any] = json.loads((folder / _STAGE).read_text())
+    return found
 
 
 def load_checkpoint(folder: Path, like: Any) -> tuple[Any, dict[str, np.ndarray]]:
@@ -109,18 +134,27 @@ def check_digests(folder: Path) -> None:
     Raises:
         CheckpointError: naming the file.
     """
+    for name, digest in sorted(_manifest(folder).items()):
+        _check_digest(folder, name, digest)
+
+
+def _manifest(folder: Path) -> dict[str, str]:
+    path = folder / _MANIFEST
     try:
-        manifest = json.loads((folder / _MANIFEST).read_text())
+        manifest = json.loads(path.read_text())
     except (OSError, ValueError) as error:
-        raise CheckpointError(
-            f"{folder / _MANIFEST} cannot be read ({error}); {_mend(folder)}"
-        ) from error
-    for name, digest in sorted(manifest.items()):
-        path = folder / name
-        if not path.is_file():
-            raise CheckpointError(f"{path} is missing; {_mend(folder)}")
-        if hashlib.sha256(path.read_bytes()).hexdigest() != digest:
-            raise CheckpointError(f"{path} has changed since it was written; {_mend(folder)}")
+        raise CheckpointError(f"{path} cannot be read ({error}); {_mend(folder)}") from error
+    if not isinstance(manifest, dict) or not {_STAGE, _HISTORY} <= manifest.keys():
+        raise CheckpointError(f"{path} is not what was written there; {_mend(folder)}")
+    return manifest
+
+
+def _check_digest(folder: Path, name: str, digest: str | None) -> None:
+    path = folder / name
+    if not path.is_file():
+        raise CheckpointError(f"{path} is missing; {_mend(folder)}")
+    if hashlib.sha256(path.read_bytes()).hexdigest() != digest:
+        raise CheckpointError(f"{path} has changed since it was written; {_mend(folder)}")
 
 
 def _mend(folder: Path) -> str:
