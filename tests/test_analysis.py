@@ -3,6 +3,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from conftest import three_with_one_missing
 
 import magan_jax
 from magan_jax import analyze
@@ -279,6 +280,14 @@ def test_prior_of_the_users_own():
     np.testing.assert_allclose(found.mean[0], [100 + ROOT, 100], atol=0.05)
     np.testing.assert_allclose(found.std[0], [np.sqrt(1 - 2 / np.pi), 1], atol=0.05)
     assert found.p_value[0, 1] == 1 / 200
+
+
+def test_a_prior_that_is_not_finite_is_named():
+    with pytest.raises(ValueError, match="prior gives latents that are not finite"):
+        analyze(
+            KEY, identity, three_with_one_missing, latent_dim=2, num_classes=3, num_samples=100,
+            prior=lambda key, n: jnp.full((n, 2), jnp.nan),
+        )  # fmt: skip
 
 
 def test_a_prior_that_is_drawn_once_is_refused():

@@ -13,12 +13,7 @@ from magan_jax import load_run
 from magan_jax.files import jsonable
 from magan_jax.objectives import Constants
 from magan_jax.run import classifier_stage
-from magan_jax.training.checkpoints import (
-    CheckpointError,
-    load_arrays,
-    read_stage,
-    save_checkpoint,
-)
+from magan_jax.training.checkpoints import CheckpointError, load_arrays, read_stage, save_checkpoint
 from magan_jax.training.classifier import train_classifiers
 from magan_jax.training.classifier_config import ClassifierConfig
 from magan_jax.training.engine import Batch

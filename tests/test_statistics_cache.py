@@ -31,7 +31,7 @@ def assert_same(a, b):
 
 def test_statistics_are_computed_once(tmp_path, computations):
     first = real_statistics(REAL, k=3, folder=tmp_path)
-    second = real_statistics(REAL.copy(), k=3, folder=tmp_path)
+    second = real_statistics(REAL.copy(), k=3, folder=str(tmp_path))
     assert len(computations) == 1
     assert_same(first, second)
     np.testing.assert_allclose(first.moments.covariance, np.cov(REAL.T))

@@ -321,6 +321,8 @@ def _check_prior(prior: Prior, latent_dim: int) -> None:
         )
     draw = jax.jit(lambda key: prior(key, 1))
     rows = np.concatenate([draw(jax.random.key(i)) for i in range(4)])
+    if not np.isfinite(rows).all():
+        raise ValueError("prior gives latents that are not finite; it must give finite ones.")
     if (rows == rows[0]).all():
         raise ValueError(
             "prior gives the same latent for every key; it must draw with the key it is given, by "

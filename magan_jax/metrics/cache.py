@@ -50,7 +50,9 @@ def statistics_folder(data_folder: str | Path | None = None) -> Path | None:
     return None
 
 
-def real_statistics(real: np.ndarray, *, k: int = 5, folder: Path | None = None) -> RealStatistics:
+def real_statistics(
+    real: np.ndarray, *, k: int = 5, folder: Path | str | None = None
+) -> RealStatistics:
     """Moments and neighbours of the real features, read from `folder` if they are there.
 
     A file that is broken or does not fit is computed anew and replaced; one that cannot be written
@@ -66,7 +68,7 @@ def real_statistics(real: np.ndarray, *, k: int = 5, folder: Path | None = None)
     """
     real = checked_features("real", real)
     k = check_k("real", len(real), k)
-    path = None if folder is None else folder / f"real-{_digest(real, k)}.npz"
+    path = None if folder is None else Path(folder) / f"real-{_digest(real, k)}.npz"
     if path is not None:
         found = _read(path, real.shape, k)
         if found is not None:

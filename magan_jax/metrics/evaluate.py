@@ -78,7 +78,7 @@ def reference_of(
     methods: Collection[str] = WITHOUT_KEY,
     k: Mapping[str, int] = MappingProxyType({}),
     batch_size: int = 500,
-    cache_folder: Path | None = None,
+    cache_folder: Path | str | None = None,
 ) -> Reference:
     """What `evaluate_against` compares with; the arguments are those of `evaluate_images`."""
     _check_methods(methods)
@@ -113,7 +113,7 @@ def evaluate_images(
     k: Mapping[str, int] = MappingProxyType({}),
     batch_size: int = 500,
     key: jax.Array | None = None,
-    cache_folder: Path | None = None,
+    cache_folder: Path | str | None = None,
 ) -> Scores:
     """Compare generated images with real ones, by the features of one extractor.
 
