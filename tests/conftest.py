@@ -1,5 +1,6 @@
 """Four fake CPU devices for every test, tiny data sets, and the experiments run on them."""
 
+import gc
 import gzip
 import importlib.util
 import json
@@ -15,7 +16,12 @@ import pytest
 
 import magan_jax
 
+# Tracing makes many objects that live long, in a process that holds many: looking for cycles among
+# them so often took a tenth of the time.
+gc.freeze()
+gc.set_threshold(100_000, 50, 50)
 jax.config.update("jax_num_cpu_devices", 4)
+jax.config.update("jax_disable_most_optimizations", True)
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
 # Most tests spend their time compiling, many of them the same programs: all tests of a run, in
 # this and in other processes, share what one has compiled.
@@ -26,20 +32,20 @@ jax.config.update("jax_persistent_cache_min_entry_size_bytes", 0)
 
 
 @pytest.fixture(scope="module", autouse=True)
-def programs_of_one_module():
-    """A process may hold some 65,000 memory maps, of which each compiled program takes a few: a
-    worker that kept those of all modules ended in the compiler, by a segmentation fault."""
-    yield
-    jax.clear_caches()
+def programs_of_one_module(request):
+    """Most of a test's time is the compiler's. A third of it is saved by compiling with few
+    optimisations, but where arithmetic itself is tested, in modules marked `optimized`.
 
-
-@pytest.fixture(scope="module")
-def quick_compilation():
-    """For tests of whole experiments on tiny data, whose time is the compiler's, not the program's:
-    half of it is saved."""
-    jax.config.update("jax_disable_most_optimizations", True)
+    A process may hold some 65,000 memory maps, of which each compiled program takes a few: a worker
+    that kept those of all modules ended in the compiler, by a segmentation fault."""
+    quick = request.node.get_closest_marker("optimized") is None
+    if quick != jax.config.values["jax_disable_most_optimizations"]:
+        jax.config.update("jax_disable_most_optimizations", quick)
+        jax.clear_caches()
     yield
-    jax.config.update("jax_disable_most_optimizations", False)
+    maps = Path("/proc/self/maps")
+    if not maps.is_file() or maps.read_bytes().count(b"\n") > 25_000:
+        jax.clear_caches()
 
 
 def write_idx(path, array):

@@ -114,7 +114,7 @@ def test_geometry_of_the_images_is_that_of_the_mean_images():
 
 
 @pytest.fixture(scope="module")
-def finished(quick_compilation, tiny_folder, tmp_path_factory):
+def finished(tiny_folder, tmp_path_factory):
     workdir = tmp_path_factory.mktemp("run") / "seeds"
     few = ["fashion", *TINY_FASHION, f"--data-dir={tiny_folder}", "--seed=5"]
     with pytest.warns(UserWarning, match="not the published"):

@@ -16,8 +16,6 @@ from magan_jax.augmentation.trial import Trial
 from magan_jax.training.gan import TrainedGAN
 from magan_jax.training.standardised import standardised
 
-pytestmark = pytest.mark.usefixtures("quick_compilation")
-
 TINY = [
     "--preset=quick", "--num-seeds=2", "--budgets", "3", "--fitting.steps=60",
     "--fitting.batch-size=16", "--fitting.width=4", "--judge-steps=200",
@@ -43,7 +41,7 @@ def run(folder, workdir, *more):
 
 
 @pytest.fixture(scope="module")
-def finished(quick_compilation, tiny_folder, tmp_path_factory):
+def finished(tiny_folder, tmp_path_factory):
     workdir = tmp_path_factory.mktemp("run") / "here"
     assert run(tiny_folder, workdir) is None
     return workdir

@@ -7,6 +7,7 @@ from magan_jax import analyze, cluster, measure_invariance, measure_purity
 from magan_jax.data import DATASETS, load_dataset
 from magan_jax.latent.geometry import Interval
 from magan_jax.latent.purity import Purities
+from magan_jax.meta_analysis.claims import clusters
 from magan_jax.meta_analysis.claims.check import check_claims, speaks_of
 from magan_jax.meta_analysis.claims.claim import (
     TOO_FEW,
@@ -31,6 +32,12 @@ SIGNS = "the latent space is invariant to shifts p·u∘σ, p uniform in [0, ε]
 DISTINCT = "the class means are distinct points, so that distances between them mean something"
 LINKAGE = "average linkage keeps the distances best, at 0.71; single linkage is the worst"
 WARD, MAP = "three clusters by Ward linkage", "three clusters by the map (MDS)"
+
+
+@pytest.fixture(autouse=True)
+def few_bootstrap_samples(monkeypatch):
+    """Each of them is a map to scale; only one test is about them."""
+    monkeypatch.setattr(clusters, "_RESAMPLED", 3)
 
 
 def identity(z):
@@ -203,7 +210,8 @@ def test_a_ray_followed_less_far_than_epsilon_does_not_confirm_the_claim(pair):
     assert "20 directions were not followed to ε" in found.reason
 
 
-def test_the_papers_own_clusters_are_recognised():
+def test_the_papers_own_clusters_are_recognised(monkeypatch):
+    monkeypatch.setattr(clusters, "_RESAMPLED", 20)
     settings = {"latent_dim": 2, "prior": around}
     found = claims_of(
         study(nearest_centre, 1000, **settings), study(nearest_centre, 3000, **settings)
@@ -215,8 +223,8 @@ def test_the_papers_own_clusters_are_recognised():
 
 
 def test_clusters_are_partitions_of_the_ten_classes():
-    for clusters in (WARD_CLUSTERS, MAP_CLUSTERS):
-        assert sorted(k for members in clusters for k in members) == list(range(10))
+    for parts in (WARD_CLUSTERS, MAP_CLUSTERS):
+        assert sorted(k for members in parts for k in members) == list(range(10))
 
 
 def test_linkage_shows_the_interval_beside_its_own_number(pair):

@@ -13,6 +13,8 @@ from magan_jax.training.classifier_step import classifier_step, init_classifier
 from magan_jax.training.engine import Batch, train
 from magan_jax.training.stage import Stage
 
+pytestmark = pytest.mark.optimized
+
 KEY = jax.random.key(1)
 SHAPE = (8, 8, 1)
 

@@ -13,6 +13,8 @@ from magan_jax.models.convolution import (
     strided_conv_transpose,
 )
 
+pytestmark = pytest.mark.optimized
+
 LAYOUT = ("NHWC", "HWIO", "NHWC")
 
 
@@ -37,16 +39,14 @@ def test_layer_equals_lax_in_value_and_gradients(ours, reference, height, width,
     kernel = jax.random.normal(keys[1], (4, 4, channels, 7))
     weights = jax.random.normal(keys[2], reference(x, kernel).shape)
 
-    def scalar(layer):
-        return lambda *arguments: jnp.sum(weights * layer(*arguments) ** 2)
+    def gradients(layer):
+        scalar = lambda *arguments: jnp.sum(weights * layer(*arguments) ** 2)  # noqa: E731
+        return jax.jit(jax.grad(scalar, (0, 1)))(x, kernel)
 
-    chex.assert_trees_all_close(ours(x, kernel), reference(x, kernel), rtol=1e-5, atol=1e-4)
     chex.assert_trees_all_close(
-        jax.grad(scalar(ours), (0, 1))(x, kernel),
-        jax.grad(scalar(reference), (0, 1))(x, kernel),
-        rtol=1e-4,
-        atol=1e-2,
+        jax.jit(ours)(x, kernel), reference(x, kernel), rtol=1e-5, atol=1e-4
     )
+    chex.assert_trees_all_close(gradients(ours), gradients(reference), rtol=1e-4, atol=1e-2)
 
 
 @pytest.mark.parametrize(("ours", "reference"), LAYERS)
@@ -60,7 +60,7 @@ def test_gradients_of_gradients_equal_those_of_lax(ours, reference):
         def norm(image, k):
             return jnp.sum(jax.grad(lambda i: jnp.sum(jnp.tanh(layer(i, k))))(image) ** 2)
 
-        return jax.grad(norm, (0, 1))
+        return jax.jit(jax.grad(norm, (0, 1)))
 
     chex.assert_trees_all_close(
         penalty(ours)(x, kernel), penalty(reference)(x, kernel), rtol=1e-4, atol=1e-3
@@ -108,7 +108,7 @@ def test_compiled_gradients_equal_eager_ones(ours, reference, compiled):
 def test_vmap_over_kernels_equals_one_by_one(ours, reference):
     x = jax.random.normal(jax.random.key(0), (2, 4, 4, 3))
     kernels = jax.random.normal(jax.random.key(1), (3, 4, 4, 3, 2))
-    together = jax.vmap(ours, (None, 0))(x, kernels)
+    together = jax.jit(jax.vmap(ours, (None, 0)))(x, kernels)
     one_by_one = jnp.stack([reference(x, kernel) for kernel in kernels])
     chex.assert_trees_all_close(together, one_by_one, rtol=1e-5, atol=1e-4)
 
@@ -127,7 +127,7 @@ def test_images_in_groups_are_the_same_layer(ours, reference, images, in_groups,
     each = 4 * weights[0].size // 5 * 48 if ours is strided_conv else 4 * 24 * 80
     monkeypatch.setattr(convolution, "_BYTES_IN_CACHE", images * each - 1)
     monkeypatch.setattr(convolution, "_BYTES_AT_ONCE", 3 * each)
-    wanted = gradients(reference)(x, kernel)
+    wanted = jax.jit(gradients(reference))(x, kernel)
     program = jax.jit(gradients(ours)).lower(x, kernel)
     assert ("stablehlo.while" in program.as_text()) == in_groups
     chex.assert_trees_all_close(program.compile()(x, kernel), wanted, rtol=1e-4, atol=1e-4)
@@ -138,9 +138,9 @@ def test_images_in_groups_are_the_same_layer(ours, reference, images, in_groups,
 def test_modules_hold_an_ordinary_kernel():
     x = jnp.ones((1, 4, 4, 3))
     for module, size in ((StridedConv(5), 2), (StridedConvTranspose(5), 8)):
-        variables = module.init(jax.random.key(0), x)
+        variables = jax.eval_shape(module.init, jax.random.key(0), x)
         chex.assert_shape(variables["params"]["kernel"], (4, 4, 3, 5))
-        chex.assert_shape(module.apply(variables, x), (1, size, size, 5))
+        chex.assert_shape(jax.eval_shape(module.apply, variables, x), (1, size, size, 5))
 
 
 @pytest.mark.parametrize("ours", [strided_conv, strided_conv_transpose])
@@ -153,7 +153,7 @@ def test_the_form_of_other_platforms_is_the_same_layer(ours, monkeypatch):
     def value_and_gradients(x, kernel):
         return ours(x, kernel), jax.grad(lambda *a: jnp.sum(ours(*a) ** 2), (0, 1))(x, kernel)
 
-    here = value_and_gradients(x, kernel)
+    here = jax.jit(value_and_gradients)(x, kernel)
     chosen = []
 
     def default_form(*arguments, cpu, default):
@@ -161,7 +161,7 @@ def test_the_form_of_other_platforms_is_the_same_layer(ours, monkeypatch):
         return default(*arguments)
 
     monkeypatch.setattr(jax.lax, "platform_dependent", default_form)
-    elsewhere = value_and_gradients(x, kernel)
+    elsewhere = jax.jit(lambda *a: value_and_gradients(*a))(x, kernel)  # traced anew
     # With gradients there is nothing to choose but the order of their product.
     assert chosen[0] in ("_convolve", "_convolve_adjoint")
     assert chosen[1:] == ["_as_it_is"]
@@ -174,8 +174,8 @@ def test_bfloat16_rounds_factors_and_results_alone(module):
     x = jax.random.randint(jax.random.key(0), (2, 4, 6, 3), -8, 9).astype(jnp.float32)
     kernel = jax.random.randint(jax.random.key(1), (4, 4, 3, 5), -8, 9).astype(jnp.float32)
     variables = {"params": {"kernel": kernel}}
-    exact = module(5).apply(variables, x)
-    found = module(5, dtype=jnp.bfloat16).apply(variables, x)
+    exact = jax.jit(module(5).apply)(variables, x)
+    found = jax.jit(module(5, dtype=jnp.bfloat16).apply)(variables, x)
     assert found.dtype == jnp.bfloat16
     # Four overlapping pieces of a transposed convolution are rounded each, and so are their sums.
     largest = jnp.max(jnp.abs(exact))
@@ -190,7 +190,7 @@ def test_the_gradient_of_a_bfloat16_kernel_sums_in_float32(module):
     def gradient(layer):
         return jax.jit(jax.grad(lambda v: jnp.sum(layer.apply(v, x).astype(jnp.float32))))
 
-    variables = layer.init(jax.random.key(0), x)
+    variables = jax.jit(layer.init)(jax.random.key(0), x)
     # A backend may sum in float32 without being told; the program tells it.
     (*_, product) = re.findall(r"dot_general.*", gradient(layer).lower(variables).as_text())
     assert re.search(r"xbf16>, tensor<\w+xbf16>\) -> tensor<\w+xf32>$", product)

@@ -11,6 +11,8 @@ from magan_jax.training import engine
 from magan_jax.training.engine import Batch, _chunk_length, train
 from magan_jax.training.progress import Progress
 
+pytestmark = pytest.mark.optimized
+
 N = 48
 DATA = Batch(np.arange(N * 4, dtype=np.uint8).reshape(N, 2, 2, 1), np.arange(N, dtype=np.int32))
 

@@ -19,8 +19,6 @@ from magan_jax.training.gan_config import GANConfig
 from magan_jax.training.gan_step import gan_step, init_gan
 from magan_jax.training.stage import Stage
 
-pytestmark = pytest.mark.usefixtures("quick_compilation")
-
 SHAPE = (8, 8, 1)
 CONFIG = GANConfig(
     latent_dim=5, epochs=2, batch_size=8, generator_width=4, discriminator_width=4,

@@ -6,6 +6,8 @@ import pytest
 
 from magan_jax import bisect_epsilon
 
+pytestmark = pytest.mark.optimized
+
 ROOT, SIGMA = np.sqrt(2 / np.pi), np.sqrt(1 - 2 / np.pi)
 
 

@@ -32,7 +32,7 @@ def run(folder, workdir, *arguments):
 
 
 @pytest.fixture(scope="module")
-def finished(quick_compilation, tiny_folder, tmp_path_factory):
+def finished(tiny_folder, tmp_path_factory):
     workdir = tmp_path_factory.mktemp("run") / "here"
     with pytest.warns(UserWarning, match="not the published"):
         assert run(tiny_folder, workdir) is None
@@ -290,7 +290,7 @@ def test_two_hosts_find_what_one_host_finds(finished, tmp_path):
 
 
 @pytest.mark.filterwarnings("ignore:the files in", "ignore:Glyph")
-def test_coloured_images_of_ones_own_go_the_whole_way(quick_compilation, tiny_folder, tmp_path):
+def test_coloured_images_of_ones_own_go_the_whole_way(tiny_folder, tmp_path):
     grey = load_dataset("fashion_mnist", tiny_folder)
     colours = {
         f"{part}_images": np.concatenate([images, images // 2, 255 - images], axis=-1)

@@ -20,8 +20,6 @@ from magan_jax.augmentation.fitting import (
 from magan_jax.images import scale_images
 from magan_jax.training.engine import Batch
 
-pytestmark = pytest.mark.usefixtures("quick_compilation")
-
 KEY = jax.random.key(0)
 CONFIG = FittingConfig(steps=150, batch_size=32, width=4, dropout=0.0, learning_rate=1e-2)
 

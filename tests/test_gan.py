@@ -17,6 +17,8 @@ from magan_jax.training.gan_config import GANConfig, check_gan_config
 from magan_jax.training.gan_step import gan_step, init_gan
 from magan_jax.training.stage import Stage
 
+pytestmark = pytest.mark.optimized
+
 SHAPE = (8, 8, 1)
 CONFIG = GANConfig(
     latent_dim=5,

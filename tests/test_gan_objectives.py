@@ -19,8 +19,6 @@ from magan_jax.training.gan_step import gan_step, images_per_step, init_gan
 from magan_jax.training.optimizers import OPTIMIZERS
 from magan_jax.training.stage import Stage
 
-pytestmark = pytest.mark.usefixtures("quick_compilation")
-
 SHAPE = (8, 8, 1)
 KEY = jax.random.key(0)
 NOWHERE = Stage(None, {})

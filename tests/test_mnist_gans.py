@@ -16,8 +16,6 @@ from magan_jax.latent import partition
 from magan_jax.outputs import write_page
 from magan_jax.training.gan_config import GANConfig, check_gan_config
 
-pytestmark = pytest.mark.usefixtures("quick_compilation")
-
 METHODS = ["vanilla", "cluster_20"]
 TINY = [
     "--preset=quick", "--epochs=2", "--classifier.epochs=3", "--classifier.batch-size=16",
@@ -36,7 +34,7 @@ def run(folder, workdir, *arguments):
 
 
 @pytest.fixture(scope="module")
-def finished(quick_compilation, tiny_folder, tmp_path_factory):
+def finished(tiny_folder, tmp_path_factory):
     workdir = tmp_path_factory.mktemp("run") / "here"
     assert run(tiny_folder, workdir, "--methods", *METHODS, "--num-seeds=2") is None
     return workdir

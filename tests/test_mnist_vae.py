@@ -20,8 +20,6 @@ from magan_jax.latent import conditional, encodings
 from magan_jax.training import classifier
 from magan_jax.training import vae as vae_module
 
-pytestmark = pytest.mark.usefixtures("quick_compilation")
-
 TINY = [
     "--preset=quick", "--vae.epochs=3", "--vae.layers", "16", "12", "--vae.batch-size=16",
     "--classifier.epochs=3", "--classifier.batch-size=16", "--classifier.width=4",
@@ -40,7 +38,7 @@ def run(folder, workdir, *arguments):
 
 
 @pytest.fixture(scope="module")
-def finished(quick_compilation, tiny_folder, tmp_path_factory):
+def finished(tiny_folder, tmp_path_factory):
     workdir = tmp_path_factory.mktemp("run") / "here"
     assert run(tiny_folder, workdir, "--systems", *NAMES, "--num-seeds=2") is None
     return workdir

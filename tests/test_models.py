@@ -13,6 +13,8 @@ from magan_jax.models import Classifier
 from magan_jax.models.dcgan import Generator, Trunk
 from magan_jax.models.dense import dense
 
+pytestmark = pytest.mark.optimized
+
 KEY = jax.random.key(0)
 ROUNDING = 2.0**-8  # at most, of a number's size: bfloat16 has 8 significant bits
 

@@ -16,6 +16,8 @@ from magan_jax.latent.moments import (
     standard_deviation,
 )
 
+pytestmark = pytest.mark.optimized
+
 
 def sample(n=400, groups=5, offset=0.0, seed=0):
     random = np.random.default_rng(seed)

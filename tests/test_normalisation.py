@@ -9,6 +9,8 @@ import pytest
 
 from magan_jax.models.normalisation import BatchNorm, LayerNorm, batch_norm, layer_norm
 
+pytestmark = pytest.mark.optimized
+
 KEYS = jax.random.split(jax.random.key(0), 4)
 SHAPES = [(5, 16), (3, 4, 4, 32), (2, 7)]
 
@@ -53,7 +55,8 @@ def test_gradients_are_those_of_automatic_differentiation(shape):
     found = jax.jit(gradients, static_argnums=0)(layer_norm, weight, own)
     wide = jax.tree.map(lambda x: np.asarray(x, np.float64), (weight, own))
     with jax.enable_x64(True):
-        expected = jax.tree.map(np.asarray, gradients(as_written, *wide))
+        expected = jax.jit(gradients, static_argnums=0)(as_written, *wide)
+        expected = jax.tree.map(np.asarray, expected)
     for one, right in zip(found, expected, strict=True):
         assert right.dtype == np.float64
         np.testing.assert_allclose(one, right, atol=1e-5 * np.abs(right).max())
@@ -68,14 +71,16 @@ def test_gradients_of_gradients_are_too():
         inner = jax.grad(lambda x: jnp.sum(weight * function(x, scale, bias) ** 2))(x)
         return jnp.sum(inner**2)
 
-    found, expected = (jax.grad(lambda x, f=f: penalty(f, x))(x) for f in (layer_norm, as_written))
+    found, expected = (
+        jax.jit(jax.grad(lambda x, f=f: penalty(f, x)))(x) for f in (layer_norm, as_written)
+    )
     chex.assert_trees_all_close(found, expected, rtol=2e-3, atol=2e-3)
 
 
 def test_rows_of_many_seeds_are_their_own():
     x, scale, bias = given((3, 4, 16))
     scales = jnp.stack([scale, 2 * scale, -scale])
-    found = jax.vmap(layer_norm, (0, 0, None))(x, scales, bias)
+    found = jax.jit(jax.vmap(layer_norm, (0, 0, None)))(x, scales, bias)
     for one, own, result in zip(x, scales, found, strict=True):
         chex.assert_trees_all_close(result, layer_norm(one, own, bias), atol=1e-6)
 
@@ -121,10 +126,11 @@ BATCHES = [((6, 16), 1), ((6, 16), 2), ((8, 4, 4, 32), 1), ((8, 3, 5, 32), 2)]
 @pytest.mark.parametrize(("shape", "batches"), BATCHES)
 def test_each_batch_is_normalised_by_itself(form, shape, batches):
     own = given(shape)
-    found, mean, variance = batch_norm(*own, batches)
+    found, mean, variance = jax.jit(lambda *own: batch_norm(*own, batches))(*own)
     x, scale, bias = (np.asarray(each, np.float64) for each in own)
     with jax.enable_x64(True):
-        expected = np.asarray(batches_as_written(x, scale, bias, batches))
+        expected = jax.jit(lambda *own: batches_as_written(*own, batches))(x, scale, bias)
+        expected = np.asarray(expected)
     np.testing.assert_allclose(found, expected, atol=2e-5, rtol=1e-5)
     rows = x.reshape(batches, -1, shape[-1])
     np.testing.assert_allclose(mean, rows.mean(1), atol=1e-5)
@@ -136,7 +142,8 @@ def test_gradients_of_batches_are_those_of_automatic_differentiation(form, shape
     weight, own = jax.random.normal(KEYS[3], shape), given(shape)
 
     def gradients(function, weight, own):
-        return jax.grad(lambda *own: jnp.sum(weight * function(*own)), (0, 1, 2))(*own)
+        gradient = jax.grad(lambda *own: jnp.sum(weight * function(*own)), (0, 1, 2))
+        return jax.jit(gradient)(*own)
 
     found = gradients(lambda *own: batch_norm(*own, batches)[0], weight, own)
     wide = jax.tree.map(lambda x: np.asarray(x, np.float64), (weight, own))
@@ -160,7 +167,7 @@ def test_gradients_of_gradients_of_batches_are_too(form):
         lambda x: batch_norm(x, scale, bias, 2)[0],
         lambda x: batches_as_written(x, scale, bias, 2),
     )
-    found, expected = (jax.grad(lambda x, f=f: penalty(f, x))(x) for f in functions)
+    found, expected = (jax.jit(jax.grad(lambda x, f=f: penalty(f, x)))(x) for f in functions)
     chex.assert_trees_all_close(found, expected, rtol=2e-3, atol=2e-3)
 
 
@@ -193,11 +200,12 @@ def test_parts_on_devices_are_one_batch_with_one_gradient(parts):
         (of_x, *others), result = function(*own, axis_name)
         return (of_x, jax.lax.pmean(others, axis_name) if axis_name else others), result
 
-    whole, result = gradient(x, scale, bias, weight)
+    whole, result = jax.jit(gradient)(x, scale, bias, weight)
     cut = [each.reshape(parts, -1, *each.shape[1:]) for each in (x, weight)]
-    of_parts, result_of_parts = jax.vmap(
+    together = jax.vmap(
         lambda x, weight: gradient(x, scale, bias, weight, axis_name="parts"), axis_name="parts"
-    )(*cut)
+    )
+    of_parts, result_of_parts = jax.jit(together)(*cut)
     chex.assert_trees_all_close(result_of_parts.reshape(x.shape), result, atol=1e-5)
     # Each part's loss is a mean over so many fewer numbers.
     chex.assert_trees_all_close(of_parts[0].reshape(x.shape) / parts, whole[0], atol=1e-6)

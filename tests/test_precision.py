@@ -23,6 +23,8 @@ from magan_jax.training.gan_config import GANConfig
 from magan_jax.training.gan_step import gan_step, init_gan
 from magan_jax.training.vae import VAEConfig, init_vae, vae_functions
 
+pytestmark = pytest.mark.optimized
+
 SHAPE = (8, 8, 1)
 KEY = jax.random.key(0)
 DATA = Batch(np.zeros((16, *SHAPE), np.uint8), np.zeros(16, np.int32))

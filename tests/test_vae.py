@@ -23,6 +23,8 @@ from magan_jax.training.vae import (
     vae_step,
 )
 
+pytestmark = pytest.mark.optimized
+
 KEY = jax.random.key(0)
 SHAPE = (8, 8, 1)
 CONFIG = VAEConfig(

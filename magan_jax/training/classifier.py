@@ -148,6 +148,7 @@ def classifier_in_use(width: int, num_classes: int) -> Callable[[Any, jax.Array]
     compiled anew for others."""
     network = Classifier(num_classes, width)
 
+    @jax.jit  # whoever calls it by itself would compile every operation
     def classify(variables: Any, images: jax.Array) -> jax.Array:
         if images.ndim != 4 or not jnp.issubdtype(images.dtype, jnp.floating):
             raise ValueError(

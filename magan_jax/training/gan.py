@@ -164,6 +164,7 @@ def _generator_in_use(
     """One function for all parameters, so that nothing is compiled anew for others."""
     generator = NETWORKS[network].generator(size, image_shape, None, jnp.float32)
 
+    @jax.jit  # whoever calls it by itself would compile every operation
     def generate(variables: Any, latents: jax.Array) -> jax.Array:
         with jax.default_matmul_precision("highest"):  # no TF32, no bf16 passes
             images = generator.apply(variables, latents, training=False)
@@ -177,6 +178,7 @@ def _generator_in_use(
 def _encoder_in_use(encoder: Encoder) -> Callable[[Any, jax.Array], tuple[jax.Array, jax.Array]]:
     """One function for all parameters; Linen modules of equal settings are equal."""
 
+    @jax.jit
     def encode(variables: Any, images: jax.Array) -> tuple[jax.Array, jax.Array]:
         with jax.default_matmul_precision("highest"):
             found: Any = encoder.apply(variables, images)

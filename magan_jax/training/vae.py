@@ -265,14 +265,17 @@ def _in_use(
     """One function each for all parameters, so that nothing is compiled anew for others."""
     encoder, decoder = Encoder(layers, latent_dim), Decoder(layers, image_shape)
 
+    @jax.jit  # whoever calls it by itself would compile every operation
     def encode(parameters: Any, images: jax.Array) -> Any:
         with jax.default_matmul_precision("highest"):  # no TF32, no bf16 passes
             return encoder.apply({"params": parameters}, images)
 
+    @jax.jit
     def decode(parameters: Any, latents: jax.Array) -> Any:
         with jax.default_matmul_precision("highest"):
             return decoder.apply({"params": parameters}, latents)
 
+    @jax.jit
     def generate(parameters: Any, latents: jax.Array) -> Any:
         return jnp.tanh(decode(parameters, latents) / 2)
 
