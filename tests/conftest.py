@@ -9,6 +9,10 @@ import sys
 import tempfile
 from pathlib import Path
 
+# Threads of OpenMP (scikit-learn's) wait for one another without rest: in two tests at once on two
+# cores t-SNE took ten times as long.
+os.environ["OMP_NUM_THREADS"] = "1"
+
 import jax
 import jax.numpy as jnp
 import numpy as np
