@@ -1,11 +1,15 @@
 """What is looked into: starts, targets, embeddings."""
 
+import os
 from types import SimpleNamespace
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
+from threadpoolctl import threadpool_info
 
+from magan_jax.comparison import exploration
 from magan_jax.comparison.exploration import explore
 from magan_jax.metrics import Extractor
 from magan_jax.prior import standard_normal
@@ -56,3 +60,17 @@ def test_without_a_plain_system_nothing_climbs():
     )
     assert found.ascent is None
     assert found.starts is None
+
+
+@pytest.mark.parametrize(("cores", "threads"), [(4, 3), (1, 1), (None, 1)])
+def test_an_embedding_leaves_a_core_to_others(cores, threads, monkeypatch):
+    class Embedding:
+        def __init__(self, **settings):
+            pass
+
+        def fit_transform(self, points):
+            return {p["num_threads"] for p in threadpool_info() if p["user_api"] == "openmp"}
+
+    monkeypatch.setattr(os, "cpu_count", lambda: cores)
+    monkeypatch.setattr(exploration, "TSNE", Embedding)
+    assert exploration._plane(np.zeros((2, 2))) == {threads}
