@@ -146,25 +146,29 @@ def check_writable(folder: Path, name: str) -> None:
         ) from error
 
 
-def hold_folder(folder: Path, name: str) -> None:
+def hold_folder(folder: Path, name: str) -> bool:
     """Keep other processes out of `folder` until this one ends, where the system has such locks.
+
+    Returns:
+        Whether it has.
 
     Raises:
         ValueError: naming the argument, where another process is in it.
     """
     if fcntl is None:
-        return
+        return False
     lock = os.open(folder / ".lock", os.O_RDWR | os.O_CREAT, 0o644)  # closed when the process ends
     try:
         fcntl.lockf(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError as error:
         os.close(lock)
         if error.errno not in (errno.EACCES, errno.EAGAIN):
-            return  # a file system without locks
+            return False  # a file system without locks
         raise ValueError(
             f"{name} is {folder}, in which another call is at work; wait for it, or name another "
             "folder."
         ) from error
+    return True
 
 
 def private_folder(folder: Path | None = None) -> Path | None:

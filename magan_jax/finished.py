@@ -125,12 +125,19 @@ def _system_of(workdir: Path, system: str | None) -> str:
     """The name of a system that the run has trained to its end."""
     found = []
     for path in sorted((workdir / "checkpoints").glob("*/stage.json")):
-        stage = read_stage(path.parent) or {}
+        name = path.parent.name
+        if name.startswith(".") or name.endswith("-restarted"):
+            continue
+        try:
+            stage = read_stage(path.parent) or {}
+        except CheckpointError:
+            if system in (None, name):
+                raise
+            continue  # another's, which nobody asked for
         settings = stage.get("description", {})
         trained = settings.get("gan") or settings.get("vae")
         classifies = "vae" in settings and "classifier" in settings
-        name = path.parent.name
-        if trained is None or classifies or name.startswith(".") or name.endswith("-restarted"):
+        if trained is None or classifies:
             continue
         if stage["steps"] >= trained["epochs"] * stage["steps_per_epoch"]:
             found.append(name)

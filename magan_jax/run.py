@@ -208,8 +208,8 @@ def start_run(
     if is_first_host():
         for folder in (workdir, workdir / "checkpoints", workdir / "figures"):
             check_writable(folder, "--workdir")
-        hold_folder(workdir, "--workdir")
-        forget_unfinished(workdir / "checkpoints")
+        if hold_folder(workdir, "--workdir"):  # else another call may be writing there
+            forget_unfinished(workdir / "checkpoints")
         for name in trainings:
             check_stage(run.stage(name), unknown=(GIVEN,))
     if config.compilation_cache and keep_compiled() is None:

@@ -58,7 +58,15 @@ def test_null_beside_what_others_have_counts_as_absent():
     )
     single = {"mean": pytest.approx(0.85), "std": pytest.approx(0.1 / 2**0.5), "n": 2}
     assert found["cophenetic"] == {"single": single}
-    assert found["ends"] == [{"mean": 2.0, "std": pytest.approx(2**0.5), "n": 2}, 2.0]
+    first, second = found["ends"]
+    assert first == {"mean": 2.0, "std": pytest.approx(2**0.5), "n": 2}
+    assert second == {"mean": 2.0, "std": 0.0, "n": 2}  # of two, not of all
+    of_one = combine([{"cophenetic": {"single": 0.8}, "ends": [1.0]}, dict.fromkeys(found)])
+    alone = {"std": None, "n": 1, "reason": "one seed has no deviation"}
+    assert of_one == {
+        "cophenetic": {"single": {"mean": 0.8} | alone},
+        "ends": [{"mean": 1.0} | alone],
+    }
     assert combine([None, None]) is None
 
 
@@ -84,7 +92,10 @@ def test_the_papers_number_is_held_against_a_further_seed():
     assert (distance.reason, cophenetic.reason) == (None, "4 of 4 seeds have no such number")
     two = paper_numbers([with_distance(v, 5.0 + v) for v in values[:2]])
     assert two[0].reason == "an interval needs three seeds"
-    assert not unexplained(jsonable([one._asdict() for one in (*found, *two)]))
+    equal = paper_numbers([with_distance(2.26, 5.0 + v) for v in values])
+    assert (equal[0].low, equal[0].high, equal[0].holds) == (None, None, None)
+    assert equal[0].reason.startswith("all seeds have the same number")
+    assert not unexplained(jsonable([one._asdict() for one in (*found, *two, *equal)]))
 
 
 def test_prediction_interval_covers_a_further_value():

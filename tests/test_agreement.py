@@ -57,6 +57,14 @@ def test_mean_is_that_of_different_generators_with_an_interval_over_them(alike):
     assert np.isnan(compare_geometries(alike[:2], num_permutations=0).distance.low)
 
 
+def test_pairs_that_are_all_equally_alike_show_no_interval():
+    """Three times the same geometry: alike, but how much the next would differ is not seen."""
+    same = compare_geometries(geometries(noise=0.0, count=3), num_permutations=0)
+    for likeness in (same.distance, same.nearest, *same.clusters.values()):
+        assert likeness.mean == pytest.approx(1)
+        assert np.isnan([likeness.low, likeness.high]).all()
+
+
 def test_two_groups_of_equal_size_do_not_look_certain():
     """Each generator left out leaves the same mean: a jackknife alone would see no error."""
     random = np.random.default_rng(0)

@@ -58,6 +58,10 @@ def test_differences_without_any_deviation_say_nothing_about_it() -> None:
     found = difference(np.ones(3), np.zeros(3))
     assert (found.mean, found.verdict) == (1.0, "open")
     assert np.isnan([found.low, found.high]).all()
+    # Shares of images, whose differences are equal but for rounding.
+    found = difference(np.array([0.3, 0.4]), np.array([0.2, 0.3]))
+    assert found.verdict == "open"
+    assert np.isnan([found.low, found.high]).all()
     assert difference(np.ones(3), np.ones(3)).verdict == "open"
 
 

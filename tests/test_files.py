@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from magan_jax import files
 from magan_jax.files import (
     check_writable,
     digest_of,
@@ -181,5 +182,10 @@ def test_a_folder_in_which_another_process_works_is_refused(tmp_path):
         with pytest.raises(ValueError, match="--workdir is .*, in which another call is at work"):
             hold_folder(tmp_path, "--workdir")
         other.communicate("")
-    hold_folder(tmp_path, "--workdir")  # it has ended
-    hold_folder(tmp_path, "--workdir")  # and this process may call again
+    assert hold_folder(tmp_path, "--workdir")  # it has ended
+    assert hold_folder(tmp_path, "--workdir")  # and this process may call again
+
+
+def test_where_there_are_no_locks_nothing_is_held(tmp_path, monkeypatch):
+    monkeypatch.setattr(files, "fcntl", None)
+    assert not hold_folder(tmp_path, "--workdir")

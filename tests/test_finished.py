@@ -169,6 +169,21 @@ def test_an_unfinished_system_is_not_offered(compared, tmp_path):
     assert load_run(workdir).system == "cluster_8"
 
 
+def test_a_broken_checkpoint_of_another_system_is_no_matter(compared, tmp_path):
+    workdir = tmp_path / "run"
+    shutil.copytree(compared[0], workdir)
+    kept = workdir / "checkpoints"
+    for left in (".vanilla.abcd.unfinished", ".vanilla.12.old", "cluster_8-restarted"):
+        (kept / left).mkdir()
+        (kept / left / "stage.json").write_text("{}")  # and no manifest
+    assert load_run(workdir, system="vanilla").system == "vanilla"
+    (kept / "cluster_8" / "manifest.json").write_text("{")
+    assert load_run(workdir, system="vanilla").system == "vanilla"
+    for system in ("cluster_8", None):
+        with pytest.raises(CheckpointError, match="cluster_8/manifest.json cannot be read"):
+            load_run(workdir, system=system)
+
+
 def test_a_seed_that_a_run_has_not_is_refused(trained):
     with pytest.raises(ValueError, match=r"seed is 7; .* has 5, 6"):
         load_run(trained[0], 7)

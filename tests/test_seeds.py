@@ -4,7 +4,13 @@ import numpy as np
 import pytest
 from scipy.stats import t
 
-from magan_jax.seeds import another_training, mean_of_known, mean_over_seeds, over_seeds
+from magan_jax.seeds import (
+    another_training,
+    mean_of_known,
+    mean_over_seeds,
+    over_seeds,
+    why_no_interval,
+)
 
 
 def test_a_seed_without_a_number_does_not_cost_the_others_theirs():
@@ -16,6 +22,7 @@ def test_a_seed_without_a_number_does_not_cost_the_others_theirs():
     nothing = over_seeds([np.nan, np.nan])
     assert (nothing["mean"], nothing["std"], nothing["n"]) == (None, None, 0)
     assert over_seeds([2.0])["reason"] == "one seed has no deviation"
+    assert over_seeds([])["reason"] == "there is no seed"
     assert over_seeds([1.0, 2.0])["reason"] is None
 
 
@@ -26,7 +33,22 @@ def test_intervals_are_students():
     # For one more seed: wider by √(S + 1).
     wide = half * 2
     assert another_training(values) == pytest.approx((7 / 3, 7 / 3 - wide, 7 / 3 + wide))
-    assert np.isnan(mean_over_seeds([1.0])[1:]).all()
+    assert why_no_interval(values) is None
+
+
+@pytest.mark.parametrize(
+    ("values", "why"),
+    [
+        ([1.0], "one seed has no interval"),
+        ([0.3 - 0.2, 0.4 - 0.3], "all seeds have the same number, which says nothing"),
+    ],
+)
+def test_seeds_that_show_no_deviation_have_no_interval(values, why):
+    for interval in (mean_over_seeds, another_training):
+        mean, low, high = interval(values)
+        assert mean == pytest.approx(np.mean(values))
+        assert np.isnan([low, high]).all()
+    assert why_no_interval(values).startswith(why)
 
 
 def test_classes_without_a_number_are_left_out():

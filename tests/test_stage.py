@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from magan_jax.files import write_bytes
 from magan_jax.run import GIVEN
 from magan_jax.training import stage as module
 from magan_jax.training.checkpoints import (
@@ -159,9 +160,6 @@ def test_a_finished_stage_is_kept(tmp_path, capsys):
     stage = Stage(tmp_path / "toy", {"seed": 0})
     first = run(stage)
 
-    def never(state, batch, key):
-        raise AssertionError("trained again")
-
     again = run(stage, step=never)
     chex.assert_trees_all_equal(again.state, jax.device_get(first.state))
     np.testing.assert_array_equal(again.history["first"], first.history["first"])
@@ -260,6 +258,46 @@ def test_an_interrupted_restart_keeps_the_old_and_goes_on_with_the_new(
     assert [p.name for p in tmp_path.iterdir()] == ["toy"]
     anew = run(stage._replace(restart=True))
     chex.assert_trees_all_equal(jax.device_get(anew.state), jax.device_get(old.state))
+
+
+def never(state, batch, key):
+    raise AssertionError("trained again")
+
+
+def test_a_restart_mends_what_is_broken(tmp_path, monkeypatch, capsys):
+    stage = Stage(tmp_path / "toy", {"seed": 0}, restart=True)
+    whole = run(stage)
+    flip_a_byte(stage.folder)  # a restart that is done, but whose run is not
+    chex.assert_trees_all_equal(run(stage).state, jax.device_get(whole.state))
+    assert "an interrupted --restart cannot go on" in capsys.readouterr().out
+    chex.assert_trees_all_equal(run(stage, step=never).state, jax.device_get(whole.state))
+    # One that was interrupted.
+    forget_restarts(tmp_path)
+    save_checkpoint(tmp_path / "toy-restarted", {"x": jnp.zeros(3)}, {}, {"steps": 4})
+    write("stage.json", "{}")(tmp_path / "toy-restarted")
+    chex.assert_trees_all_equal(run(stage).state, jax.device_get(whole.state))
+    flip_a_byte(stage.folder)
+    with pytest.raises(CheckpointError):  # without --restart a broken one is never passed over
+        run(stage._replace(restart=False))
+
+
+def test_a_restart_killed_as_it_ends_is_not_repeated(tmp_path, monkeypatch):
+    """Between the note that it is done and the end of what lay there."""
+    stage = Stage(tmp_path / "toy", {"seed": 0}, restart=True)
+    monkeypatch.setattr(module, "CHECKPOINT_SECONDS", 0.0)
+
+    def killed(*arguments):
+        write_bytes(*arguments)
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(module, "write_bytes", killed)
+        with pytest.raises(KeyboardInterrupt):
+            run(stage)
+    assert (tmp_path / "toy-restarted" / "stage.json").is_file()
+    run(stage, step=never)
+    forget_restarts(tmp_path)
+    assert [p.name for p in tmp_path.iterdir()] == ["toy"]
 
 
 def test_differences_are_named():

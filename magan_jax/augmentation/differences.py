@@ -6,6 +6,8 @@ from typing import NamedTuple
 import numpy as np
 from scipy.stats import t, ttest_rel
 
+from magan_jax.seeds import EQUAL
+
 
 class PairedDifference(NamedTuple):
     """One arm minus another, seed by seed.
@@ -104,10 +106,6 @@ def _p_value(first: np.ndarray, second: np.ndarray) -> float:
     difference = first - second
     if len(difference) < 2:
         return float("nan")
-    if np.ptp(difference) < _ROUNDING:
-        return 1.0 if abs(difference[0]) < _ROUNDING else float("nan")
+    if np.ptp(difference) < EQUAL:
+        return 1.0 if abs(difference[0]) < EQUAL else float("nan")
     return float(ttest_rel(first, second).pvalue)
-
-
-_ROUNDING = 1e-9
-"""Differences of accuracies this close to each other are equal: one image is more."""

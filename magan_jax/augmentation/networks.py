@@ -11,6 +11,7 @@ from magan_jax.augmentation.judging import Judge
 from magan_jax.files import digest_of
 from magan_jax.run import GAN_STREAM, Run, RunConfig
 from magan_jax.runtime import first_host_says
+from magan_jax.training.checkpoints import CheckpointError
 from magan_jax.training.classifier import last_layer_in_use
 from magan_jax.training.contrast import ContrastConfig, train_contrast
 from magan_jax.training.discriminator import discriminator_features
@@ -39,7 +40,7 @@ def generator_of(
     there = stage._replace(folder=folder, restart=False)
     own = run.config.restart or is_finished(stage, config.epochs)
     wanted = fashion_workdir is not None or not own
-    if first_host_says(wanted and is_finished(there, config.epochs)):
+    if first_host_says(wanted and _is_there(there, config.epochs, fashion_workdir is not None)):
         stage = there
     elif fashion_workdir is not None:
         raise ValueError(
@@ -53,6 +54,16 @@ def generator_of(
         stage=stage,
         num_devices=run.config.num_devices,
     )
+
+
+def _is_there(stage: Stage, num_epochs: int, is_named: bool) -> bool:
+    """Whether it is finished; a broken one that nobody has named is none."""
+    try:
+        return is_finished(stage, num_epochs)
+    except CheckpointError:
+        if is_named:
+            raise
+        return False
 
 
 def check_unlabelled_normal(config: GANConfig) -> None:

@@ -157,8 +157,12 @@ def _difference_entry(found: PairedDifference) -> dict[str, Any]:
 
 def _arm_entry(found: Sequence[ArmTrial], tested: np.ndarray, titles: list[str]) -> dict[str, Any]:
     pools = [one.pool for one in found if one.pool is not None]
-    diversity = [pool.diversity for pool in pools if np.isfinite(pool.diversity)]
+    nothing = float("nan")
+    diversity = [nothing if one.pool is None else one.pool.diversity for one in found]
+    purity = [nothing if one.pool is None else one.pool.purity for one in found]
+    sizes = [nothing if one.pool is None else one.pool.size for one in found]
     without = None if pools else "no synthetic images"
+    diverse = bool(np.isfinite(diversity).any())
     return {
         "test_accuracy": over_seeds(list(tested)),
         "variants": titles,
@@ -166,14 +170,14 @@ def _arm_entry(found: Sequence[ArmTrial], tested: np.ndarray, titles: list[str])
         "chosen_variant": [titles[one.chosen] for one in found],
         "without_images": _without_images(found, titles),
         "seeds_with_images": len(pools),
-        "synthetic_images": over_seeds([p.size for p in pools]) if pools else None,
+        "synthetic_images": over_seeds(sizes) if pools else None,
         "of_class": [p.of_class for p in pools],
         "classes_without_images": _classes_without_images(pools),
-        "purity": over_seeds([p.purity for p in pools]) if pools else None,
-        "diversity": over_seeds(diversity) if diversity else None,
+        "purity": over_seeds(purity) if pools else None,
+        "diversity": over_seeds(diversity) if diverse else None,
         "synthetic_images_reason": without,
         "purity_reason": without,
-        "diversity_reason": None if diversity else "no synthetic images, or too few",
+        "diversity_reason": None if diverse else "no synthetic images, or too few",
     }
 
 

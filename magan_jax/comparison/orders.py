@@ -31,8 +31,8 @@ class Difference(NamedTuple):
 
     Attributes:
         mean: of the one minus the other, mean over seeds.
-        low: end of the 95 % interval; NaN with fewer than two seeds, or where all differ alike, of
-            which equal numbers (recalls of 0, say) tell nothing.
+        low: end of the 95 % interval; NaN with fewer than two seeds, or where all differ alike:
+            equal numbers (recalls of 0, say) tell nothing of further ones.
         high: its other end.
         verdict: `holds` if the whole interval is above zero, `does not hold` if it is below,
             `open` otherwise.
@@ -65,9 +65,6 @@ def difference(more: np.ndarray, less: np.ndarray) -> Difference:
             raise ValueError(f"{name} is {values}; at least one finite number, [S], is needed.")
     if len(more) != len(less):
         raise ValueError(f"more has {len(more)} seeds, less {len(less)}; they must be the same.")
-    of_seeds = more - less
-    mean, low, high = mean_over_seeds(of_seeds)
-    if not np.ptp(of_seeds):
-        return Difference(mean, float("nan"), float("nan"), "open")
+    mean, low, high = mean_over_seeds(more - less)
     verdict: Verdict = "holds" if low > 0 else "does not hold" if high < 0 else "open"
     return Difference(mean, low, high, verdict)

@@ -11,7 +11,7 @@ from magan_jax.comparison.systems import SYSTEMS
 from magan_jax.latent.invariance import Invariance
 from magan_jax.outcome import SHOWN
 from magan_jax.results import score_entry
-from magan_jax.seeds import mean_of_known, over_seeds
+from magan_jax.seeds import mean_of_known, over_seeds, why_no_interval
 from magan_jax.tables import markdown_table, mean_and_std, number
 
 METRICS = ("frechet_distance", "precision", "recall")
@@ -91,7 +91,7 @@ def order_entry(order: Order, outcomes: Outcomes) -> dict[str, Any]:
         "difference": found.mean,
         "interval": [found.low, found.high],
         "verdict": found.verdict,
-        "reason": _without_interval(values) if np.isnan([found.low, found.high]).any() else None,
+        "reason": why_no_interval(values[0] - values[1]),
     }
 
 
@@ -100,12 +100,6 @@ def _title(outcome: GANOutcome) -> str:
     if not outcome.judged or outcome.failure is None:
         return outcome.system.title
     return f"{outcome.system.title} (seeds {', '.join(str(one.seed) for one in outcome.judged)})"
-
-
-def _without_interval(values: Sequence[np.ndarray]) -> str:
-    if len(values[0]) < 2:
-        return "one seed has no interval"
-    return "all seeds differ alike, which says nothing of further ones"
 
 
 def systems_markdown(outcomes: Outcomes) -> str:

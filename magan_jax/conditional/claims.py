@@ -10,7 +10,7 @@ from magan_jax.conditional.systems import SYSTEMS, TABLE_4, Published
 from magan_jax.conditional.trade_off import accuracy_at
 from magan_jax.latent.scale_search import NUM_DRAWS, THETAS
 from magan_jax.outcome import SHOWN, Verdict
-from magan_jax.seeds import another_training, mean_over_seeds
+from magan_jax.seeds import another_training, mean_over_seeds, why_no_interval
 from magan_jax.tables import interval, markdown_table
 
 COSINES = np.linspace(0.75, 0.95, 9)
@@ -121,7 +121,7 @@ def _divergences_alike(outcomes: Outcomes) -> Claim:
         (low, high),
         verdict,
         f"ELBO minus MMD of the same seed, {where}; it holds if the interval lies within ±{ALIKE}, "
-        "and does not if it lies beyond",
+        f"and does not if it lies beyond{_without_interval(list(differences.values()))}",
     )
 
 
@@ -139,7 +139,8 @@ def _accuracy(outcomes: Outcomes, name: str, cosine: float, least: float, paper:
         verdict = "holds"
     elif high < least:
         verdict = "does not hold"
-    reason = f"Simple, between two points of its grid; asked: {least}"
+    without = _without_interval(list(values.values()))
+    reason = f"Simple, between two points of its grid; asked: {least}{without}"
     interval = (low, _at_most_one(high))
     return Claim(claim, "Figure 1", paper, f"{mean:.4f}", interval, verdict, reason)
 
@@ -171,7 +172,8 @@ def _table_row(outcomes: Outcomes, row: Published) -> list[Claim]:
                 (low, _at_most_one(high)),
                 verdict,
                 f"it holds if it lies in the interval for one more training, and that is no wider "
-                f"than ±{NARROW}; the report's own sampling error is not known",
+                f"than ±{NARROW}; the report's own sampling error is not known"
+                + _without_interval(values),
             )
         )
     return claims
@@ -212,7 +214,7 @@ def _medium(outcomes: Outcomes, name: str) -> list[Claim]:
                 verdict,
                 f"its accuracy ({accuracy:.4f} at cosine {cosine:.4f}; the report: "
                 f"{TABLE_4[-1].accuracy:.4f} at {TABLE_4[-1].cosine:.4f}) minus Simple's at the "
-                "same cosine",
+                f"same cosine{_without_interval(list(above.values()))}",
             )
         )
     return claims
@@ -220,6 +222,12 @@ def _medium(outcomes: Outcomes, name: str) -> list[Claim]:
 
 def _undecided(claim: str, where: str, paper: str, reason: str) -> Claim:
     return Claim(claim, where, paper, "–", (float("nan"),) * 2, "open", reason)
+
+
+def _without_interval(of_seeds: Sequence[float]) -> str:
+    """The end of a reason: why there is no interval; empty where there is one."""
+    why = why_no_interval(of_seeds)
+    return f"; {why}" if why else ""
 
 
 def _not_finite(of_seeds: Mapping[int, float]) -> str:

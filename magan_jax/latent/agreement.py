@@ -174,9 +174,9 @@ def _likeness(
         [mean(measure(matrices[which, new[:, :, None], new[:, None, :]])) for new in names]
     )
     low = high = np.nan
-    if count > 2:
+    of_pairs = pairs[np.triu_indices(count, 1)]
+    if count > 2 and np.ptp(of_pairs) > 1e-9:  # equal ones do not show how much they differ
         without = np.array([mean(pairs, i) for i in range(count)])
-        of_pairs = pairs[np.triu_indices(count, 1)]
         variance = (count - 1) / count * np.sum((without - without.mean()) ** 2)
         variance += of_pairs.var(ddof=1) / len(of_pairs)
         reach = t.ppf(0.975, count - 1) * np.sqrt(variance)

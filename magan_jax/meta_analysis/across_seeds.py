@@ -16,7 +16,7 @@ from scipy.spatial.distance import pdist, squareform
 from magan_jax.latent.agreement import Agreement, Likeness, compare_geometries, correlate_with
 from magan_jax.meta_analysis.claims.check import PAPER_NUMBERS
 from magan_jax.meta_analysis.findings import Findings
-from magan_jax.seeds import another_training, over_seeds
+from magan_jax.seeds import another_training, over_seeds, why_no_interval
 from magan_jax.training.engine import Batch
 
 CATEGORIES = frozenset(("nearest", "mean_label", "prototype_label"))
@@ -33,8 +33,8 @@ def combine(entries: Sequence[Any], name: str = "") -> Any:
         name: of the entry, to know a number from a class.
 
     Returns:
-        Dictionaries and lists of equal form are combined part by part, those of the seeds that
-        have them where others have null. At a leaf: the value itself where all agree; for numbers
+        Dictionaries and lists of equal form are combined part by part, with nulls for the seeds
+        that have null in their place. At a leaf: the value itself where all agree; for numbers
         `{"mean", "std", "n"}` (std with n − 1; null counts as absent, and `n` says how many there
         were); of reasons one that says how many seeds have each; else
         `{"values": {value: seeds}}`.
@@ -45,9 +45,11 @@ def combine(entries: Sequence[Any], name: str = "") -> Any:
     present = [entry for entry in entries if entry is not None]
     if all(isinstance(entry, Mapping) for entry in present):
         keys = [k for k in present[0] if k not in SEPARATE and all(k in e for e in present)]
-        return {key: combine([entry[key] for entry in present], key) for key in keys}
+        return {k: combine([None if e is None else e[k] for e in entries], k) for k in keys}
     if all(isinstance(entry, list) for entry in present) and len({len(e) for e in present}) == 1:
-        return [combine(list(parts), name) for parts in zip(*present, strict=True)]
+        absent = [None] * len(present[0])
+        every = (absent if entry is None else entry for entry in entries)
+        return [combine(list(parts), name) for parts in zip(*every, strict=True)]
     if name not in CATEGORIES and all(_is_number(entry) for entry in present):
         spread = float(np.std(present, ddof=1)) if len(present) > 1 else None
         found = {"mean": float(np.mean(present)), "std": spread, "n": len(present)}
@@ -71,7 +73,8 @@ class NumberAcross(NamedTuple):
         paper: its value, from one run.
         mean, std: over the seeds in which it exists.
         n: how many these are.
-        low, high: 95 % prediction interval of a further seed; None for fewer than three.
+        low, high: 95 % prediction interval of a further seed; None for fewer than three, or where
+            all have the same number.
         holds: the paper's number lies in it; None where there is no interval.
         reason: why there is no interval, or of how many seeds it is; None where nothing is missing.
     """
@@ -104,7 +107,9 @@ def paper_numbers(findings: Sequence[Findings]) -> list[NumberAcross]:
             _, low, high = another_training(values)
             holds = low <= paper <= high
         reason = None
-        if n < len(every):
+        if n > 2 and (reason := why_no_interval(values)) is not None:
+            low = high = holds = None
+        elif n < len(every):
             reason = f"{len(every) - n} of {len(every)} seeds have no such number"
         elif n < 3:
             reason = "an interval needs three seeds"
@@ -191,15 +196,20 @@ def comparison_entry(comparison: Comparison) -> dict[str, Any]:
             "between_seeds": None,
             "reason": "fewer than three classes have statistics in all seeds",
         }
-    few = len(with_images) < 3
     return entry | {
         "classes": agreement.classes,
         "between_seeds": {
             name: likeness._asdict()
-            | {"low_high_reason": "an interval needs three seeds" if few else None}
+            | {"low_high_reason": _without_interval(likeness, len(with_images))}
             for name, likeness in likenesses(agreement).items()
         },
     }
+
+
+def _without_interval(likeness: Likeness, num_seeds: int) -> str | None:
+    if num_seeds < 3:
+        return "an interval needs three seeds"
+    return "all pairs of seeds are equally alike" if math.isnan(likeness.low) else None
 
 
 def classes_across(entry: Any, names: Sequence[str], seeds: int) -> str:

@@ -2,7 +2,7 @@
 
 A checkpoint is a folder with `state/` (Orbax), `history.npz`, `stage.json` (what was trained, and
 how far) and `manifest.json` (the SHA-256 of every other file). It is written beside its place and
-renamed into it, so a crash leaves the old checkpoint or the new one.
+renamed into it, so a process that ends at any moment leaves the old checkpoint or the new one.
 """
 
 import hashlib

@@ -192,37 +192,54 @@ def _save(stage: Stage, progress: Progress, finished: bool) -> None:
     folder = _underway(stage.folder) if aside else stage.folder
     save_checkpoint(folder, progress.state, progress.history, description)
     if stage.restart and finished:
-        shutil.rmtree(_underway(stage.folder), ignore_errors=True)
-        _underway(stage.folder).mkdir()
-        write_bytes(_underway(stage.folder) / _DONE, b"")
+        underway = _underway(stage.folder)
+        underway.mkdir(exist_ok=True)
+        write_bytes(underway / _DONE, b"")  # first, since without it all would be trained again
+        for left in underway.iterdir():
+            if left.is_dir():
+                shutil.rmtree(left, ignore_errors=True)
+            elif left.name != _DONE:
+                left.unlink()
 
 
 def _load(stage: Stage, like: State) -> Progress | None:
     """The checkpoint's progress, equal on all hosts; None where there is none."""
     progress = None
     if stage.folder is not None and is_first_host():
-        aside = stage.restart and not _restarted_in_place(stage)
-        folder = _underway(stage.folder) if aside else stage.folder
-        restore_folder(folder)
-        found = read_stage(folder)
-        if found is not None and stage.restart:  # an interrupted restart of this same training?
-            same = not same_stage(found.get("description"), jsonable(stage.description))
-            found = found if same else None
-        if found is not None:
-            state, history = load_checkpoint(folder, like)
-            rate = found["images_per_second"]
-            progress = Progress(
-                state,
-                found["steps"],
-                found["steps_per_epoch"],
-                history,
-                found["seconds"],
-                float("nan") if rate is None else rate,
-                found["trained_with"],
-            )
+        try:
+            progress = _read(stage, like)
+        except CheckpointError as error:
+            if not stage.restart:  # which is what mends it
+                raise
+            print(f"an interrupted --restart cannot go on: {error}", flush=True)
     if not first_host_says(progress is not None):
         return None
     return progress if jax.process_count() == 1 else _on_all_hosts(progress, like)
+
+
+def _read(stage: Stage, like: State) -> Progress | None:
+    """What lies there of this very training; None where there is nothing."""
+    assert stage.folder is not None
+    aside = stage.restart and not _restarted_in_place(stage)
+    folder = _underway(stage.folder) if aside else stage.folder
+    restore_folder(folder)
+    found = read_stage(folder)
+    if found is not None and stage.restart:  # an interrupted restart of this same training?
+        same = not same_stage(found.get("description"), jsonable(stage.description))
+        found = found if same else None
+    if found is None:
+        return None
+    state, history = load_checkpoint(folder, like)
+    rate = found["images_per_second"]
+    return Progress(
+        state,
+        found["steps"],
+        found["steps_per_epoch"],
+        history,
+        found["seconds"],
+        float("nan") if rate is None else rate,
+        found["trained_with"],
+    )
 
 
 def _on_all_hosts(progress: Progress | None, like: State) -> Progress:
