@@ -4,9 +4,10 @@
     python experiments/benchmark.py --rows gan classifier --json mine.json
 
 The peers need `pip install -e '.[bench]'`; rows whose peer is missing are left out, and say so.
-Ours and the peer take turns after three warm-ups each; the ratio is that of neighbouring turns,
-median (least to greatest), always such that more is better. The rows lie in `throughput/`; those
-of `dtype` are about quality: what training in bfloat16 loses of it.
+Ours and the peer take turns after three warm-ups each (`start` and `memory` in new processes,
+without any; `whole`, `devices` and `dtype` have no turns); the ratio is that of neighbouring
+turns, median (least to greatest), always such that more is better. The rows lie in `throughput/`;
+those of `dtype` are about quality: what training in bfloat16 loses of it.
 """
 
 import json
@@ -57,7 +58,7 @@ class Config:
     forms: tuple[str, ...] = FORMS
     """Forms of PyTorch to try, of which the fastest counts."""
     turns: int = 5
-    """Turns of ours and of the peer, after the warm-ups."""
+    """Turns of ours and of the peer, after the warm-ups; of `start` at most three."""
     chunk_steps: int = 16
     """Training steps of the GAN in one turn; take 200 on an accelerator."""
     latents: int = 5_000

@@ -38,7 +38,7 @@ class RunConfig:
     workdir: Path | None = None
     """Where everything goes; default runs/<experiment>-<dataset>-<preset>-seed<seeds>."""
     seed: int = 0
-    """Of everything drawn at random; the first one of several."""
+    """Of labels chosen, trainings, latents and shifts; the first one of several."""
     num_seeds: int = 1
     """Train so many networks at once, from seeds seed, seed + 1, …, and compare them."""
     restart: bool = False

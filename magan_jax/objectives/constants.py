@@ -11,16 +11,16 @@ class Constants:
     clip: float = 0.01
     """wasserstein: every parameter of D stays in [-clip, clip]."""
     penalty: float = 10.0
-    """wasserstein_gp: weight λ of the gradient penalty."""
+    """wasserstein_gp, cluster_wasserstein_gp: weight λ of the gradient penalty."""
     direction: float = 1.0
     """san: weight λ of the direction's loss."""
     perceptual: float = 0.01
     """perceptual: weight of the distance of features."""
     continuous: float = 10.0
-    """cluster: weight β_n of the mean squared error in z_n; the method's authors have 10 for MNIST
-    and 0 for Fashion-MNIST."""
+    """cluster, cluster_wasserstein_gp: weight β_n of the mean squared error in z_n; the method's
+    authors have 10 for MNIST and 0 for Fashion-MNIST."""
     label: float = 10.0
-    """cluster: weight β_c of the cross-entropy of the cluster."""
+    """cluster, cluster_wasserstein_gp: weight β_c of the cross-entropy of the cluster."""
 
 
 def check_constants(constants: Constants, name: str) -> None:
