@@ -89,7 +89,8 @@ def test_the_papers_number_is_held_against_a_further_seed():
     assert nearest.holds is False
     assert cophenetic.n == 0
     assert cophenetic.holds is None
-    assert (distance.reason, cophenetic.reason) == (None, "4 of 4 seeds have no such number")
+    missing = "4 of 4 seeds have no such number; an interval needs three seeds"
+    assert (distance.reason, cophenetic.reason) == (None, missing)
     two = paper_numbers([with_distance(v, 5.0 + v) for v in values[:2]])
     assert two[0].reason == "an interval needs three seeds"
     equal = paper_numbers([with_distance(2.26, 5.0 + v) for v in values])

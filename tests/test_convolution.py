@@ -40,8 +40,8 @@ def test_layer_equals_lax_in_value_and_gradients(ours, reference, height, width,
     weights = jax.random.normal(keys[2], reference(x, kernel).shape)
 
     def gradients(layer):
-        scalar = lambda *arguments: jnp.sum(weights * layer(*arguments) ** 2)  # noqa: E731
-        return jax.jit(jax.grad(scalar, (0, 1)))(x, kernel)
+        gradient = jax.grad(lambda *arguments: jnp.sum(weights * layer(*arguments) ** 2), (0, 1))
+        return jax.jit(gradient)(x, kernel)
 
     chex.assert_trees_all_close(
         jax.jit(ours)(x, kernel), reference(x, kernel), rtol=1e-5, atol=1e-4

@@ -157,12 +157,14 @@ def _difference_entry(found: PairedDifference) -> dict[str, Any]:
 
 def _arm_entry(found: Sequence[ArmTrial], tested: np.ndarray, titles: list[str]) -> dict[str, Any]:
     pools = [one.pool for one in found if one.pool is not None]
-    nothing = float("nan")
-    diversity = [nothing if one.pool is None else one.pool.diversity for one in found]
-    purity = [nothing if one.pool is None else one.pool.purity for one in found]
-    sizes = [nothing if one.pool is None else one.pool.size for one in found]
+
+    def of_pools(name: str) -> dict[str, Any] | None:
+        """A number of each seed's pool; None where no pool has it."""
+        values = [getattr(one.pool, name, float("nan")) for one in found]  # no pool: not a number
+        return over_seeds(values) if np.isfinite(values).any() else None
+
     without = None if pools else "no synthetic images"
-    diverse = bool(np.isfinite(diversity).any())
+    diversity = of_pools("diversity")
     return {
         "test_accuracy": over_seeds(list(tested)),
         "variants": titles,
@@ -170,14 +172,14 @@ def _arm_entry(found: Sequence[ArmTrial], tested: np.ndarray, titles: list[str])
         "chosen_variant": [titles[one.chosen] for one in found],
         "without_images": _without_images(found, titles),
         "seeds_with_images": len(pools),
-        "synthetic_images": over_seeds(sizes) if pools else None,
+        "synthetic_images": of_pools("size"),
         "of_class": [p.of_class for p in pools],
         "classes_without_images": _classes_without_images(pools),
-        "purity": over_seeds(purity) if pools else None,
-        "diversity": over_seeds(diversity) if diverse else None,
+        "purity": of_pools("purity"),
+        "diversity": diversity,
         "synthetic_images_reason": without,
         "purity_reason": without,
-        "diversity_reason": None if diverse else "no synthetic images, or too few",
+        "diversity_reason": None if diversity else "no synthetic images, or too few",
     }
 
 

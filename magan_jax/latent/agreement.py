@@ -28,9 +28,10 @@ class Likeness(NamedTuple):
         pairs: `[S, S]`, 1 on the diagonal: 1 is equal, 0 (for `nearest`: `chance`) is chance.
         mean: over the pairs of different generators.
         low, high: its 95 % interval over generators (Student's t with S − 1 degrees of freedom),
-            within [−1, 1]; NaN for fewer than three. Its variance is the jackknife's and, to be on
-            the safe side, that of the pairs over their number, which the jackknife does not see
-            where the generators fall into groups of one size.
+            within [−1, 1]; NaN for fewer than three, or where all pairs are equally alike. Its
+            variance is the jackknife's and, to be on the safe side, that of the pairs over their
+            number, which the jackknife does not see where the generators fall into groups of one
+            size.
         p_value: permutation p-value of a mean so large under classes renamed at random.
         chance: mean of `mean` under those permutations.
     """
@@ -155,6 +156,10 @@ def _inner(matrices: np.ndarray) -> np.ndarray:
     return flat @ flat.T
 
 
+_ROUNDING = 1e-9
+"""Likenesses this close to one another are equal."""
+
+
 def _likeness(
     matrices: np.ndarray,
     names: Sequence[np.ndarray],
@@ -175,14 +180,14 @@ def _likeness(
     )
     low = high = np.nan
     of_pairs = pairs[np.triu_indices(count, 1)]
-    if count > 2 and np.ptp(of_pairs) > 1e-9:  # equal ones do not show how much they differ
+    if count > 2 and np.ptp(of_pairs) > _ROUNDING:  # equal ones do not show how much they differ
         without = np.array([mean(pairs, i) for i in range(count)])
         variance = (count - 1) / count * np.sum((without - without.mean()) ** 2)
         variance += of_pairs.var(ddof=1) / len(of_pairs)
         reach = t.ppf(0.975, count - 1) * np.sqrt(variance)
         low, high = max(value - reach, -1.0), min(value + reach, 1.0)
     # Ties count as at least as large; the tolerance keeps rounding from breaking them.
-    reached = np.sum(by_chance >= value - 1e-9)
+    reached = np.sum(by_chance >= value - _ROUNDING)
     p_value = (1 + reached) / (1 + len(names)) if names else np.nan
     chance = float(by_chance.mean()) if len(names) else np.nan
     return Likeness(pairs, value, low, high, float(p_value), chance)

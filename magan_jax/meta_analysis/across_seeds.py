@@ -103,16 +103,15 @@ def paper_numbers(findings: Sequence[Findings]) -> list[NumberAcross]:
         mean = float(values.mean()) if n else math.nan
         std = float(values.std(ddof=1)) if n > 1 else math.nan
         low = high = holds = None
-        if n > 2:  # two seeds' interval would hold nearly anything
+        # Two seeds' interval would hold nearly anything.
+        without = why_no_interval(values) if n > 2 else "an interval needs three seeds"
+        if without is None:
             _, low, high = another_training(values)
             holds = low <= paper <= high
-        reason = None
-        if n > 2 and (reason := why_no_interval(values)) is not None:
-            low = high = holds = None
-        elif n < len(every):
-            reason = f"{len(every) - n} of {len(every)} seeds have no such number"
-        elif n < 3:
-            reason = "an interval needs three seeds"
+        missing = None
+        if n < len(every):
+            missing = f"{len(every) - n} of {len(every)} seeds have no such number"
+        reason = "; ".join(filter(None, (missing, without))) or None
         found.append(NumberAcross(name, paper, mean, std, n, low, high, holds, reason))
     return found
 

@@ -211,7 +211,7 @@ def _load(stage: Stage, like: State) -> Progress | None:
         except CheckpointError as error:
             if not stage.restart:  # which is what mends it
                 raise
-            print(f"an interrupted --restart cannot go on: {error}", flush=True)
+            print(f"trained anew, since what --restart left cannot be used: {error}", flush=True)
     if not first_host_says(progress is not None):
         return None
     return progress if jax.process_count() == 1 else _on_all_hosts(progress, like)
