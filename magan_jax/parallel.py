@@ -9,7 +9,6 @@ from collections.abc import Callable
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
@@ -43,7 +42,8 @@ def on_devices(
         return function(*arguments)
 
     compiled: dict[int, Callable[..., Any]] = {}
-    sharding = _replicated(num_devices)  # once: a call has no time for it
+    # Once, and as no program of JAX's: a call has no time for them.
+    sharding, indices = _replicated(num_devices), np.arange(count)
 
     def call(*arguments: Any) -> Any:
         # Placed as results are: otherwise a state's second call would be traced and compiled anew.
@@ -58,7 +58,7 @@ def on_devices(
                 out_axes=None,
                 donate_argnums=donated,
             )
-        return compiled[len(arguments)](jnp.arange(count), *arguments)
+        return compiled[len(arguments)](indices, *arguments)
 
     return call
 

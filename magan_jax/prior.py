@@ -35,7 +35,7 @@ def standard_normal(latent_dim: int) -> Prior:
 class ClusterPrior:
     """z = [z_n, z_c]: z_n ~ N(0, spread²·I) and z_c one-hot over K clusters, all equally likely.
 
-    The prior of ClusterGAN (Mukherjee et al., 2019, Section 3). d counts both parts, being the
+    The prior of ClusterGAN (Mukherjee et al., 2019). d counts both parts, being the
     dimension of what the generator is given: the clustering report's d of 20, 100 and 200 leave
     10, 90 and 190 for z_n. (The report does not say whether its d is dim z_n alone, but that its
     generator, made for 100, was kept and given a vector of dim z_n + dim z_c.)
@@ -45,7 +45,8 @@ class ClusterPrior:
         num_clusters: K.
         spread: standard deviation of z_n.
         hot_mean: the hot entry of z_c is drawn from N(hot_mean, hot_deviation²). It is 1 in
-            training; the report's improved recall has N(1.1, 0.15²) when sampling.
+            training; the report's improved recall has N(1.1, 0.15²), as we read it when sampling
+            (it does not say whether in training too).
         hot_deviation: see there.
     """
 
@@ -152,4 +153,5 @@ PRIORS: dict[PriorName, Callable[[int, int], Prior]] = {
     "mixture": MixturePrior,
 }
 """Priors, given d and K, by the name that a configuration uses. `cluster_recall` is for sampling
-from a generator that was trained with `cluster` (the clustering report's improved recall)."""
+from a generator that was trained with `cluster` (the clustering report's improved recall, as we
+read it)."""

@@ -38,7 +38,7 @@ class RunConfig:
     workdir: Path | None = None
     """Where everything goes; default runs/<experiment>-<dataset>-<preset>-seed<seeds>."""
     seed: int = 0
-    """Of labels chosen, trainings, latents and shifts; the first one of several."""
+    """Of all that is drawn: trainings, latents, shifts, labels chosen; the first of several."""
     num_seeds: int = 1
     """Train so many networks at once, from seeds seed, seed + 1, …, and compare them."""
     restart: bool = False
@@ -46,7 +46,8 @@ class RunConfig:
     num_devices: int | None = None
     """Use so many local devices; default all of all hosts."""
     dtype: ActivationDtype = "float32"
-    """Activations in training; parameters, statistics and losses stay float32."""
+    """Activations in training (in augmentation.py of GAN and autoencoder only); parameters,
+    statistics and losses stay float32."""
     compilation_cache: bool = True
     """Keep compiled programs for the next call, in a private folder ~/.cache/magan_jax."""
     distributed: bool = False

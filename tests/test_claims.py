@@ -181,8 +181,8 @@ def test_one_class_kept_beyond_epsilon_refutes_that_the_class_ends_there(pair):
     further = small._replace(invariance=at_border._replace(minus=minus))
     kept = claims_of(further, large)[BEYOND]
     assert (kept.holds, kept.ours) == (False, "18 of 20 directions")
-    assert kept.reason.endswith("the middle one to 3.2 times ε, Sandal −σ to 4.0 times")
-    # Where it was followed to is the least that the middle one may be.
+    assert kept.reason.endswith("the median one to 3.2 times ε, Sandal −σ to 4.0 times")
+    # Where it was followed to is the least that the median one may be.
     followed = further.invariance._replace(minus_censored=minus > epsilon)
     bound = claims_of(small._replace(invariance=followed), large)[BEYOND]
     assert bound.reason.endswith("to at least 3.2 times ε, Sandal −σ to at least 4.0 times")

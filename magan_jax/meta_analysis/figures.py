@@ -109,8 +109,8 @@ def _geometry_figures(
     entries.append(
         FigureEntry(
             "figure_09_nearest",
-            "Figure 9: distance from each class mean to the nearest other, as "
-            "the paper computes it and with the sampling noise taken out (lines: 95 % intervals).",
+            "Figure 9: distance from each class mean to the nearest other, as the paper computes "
+            "it and with the sampling noise taken out (lines: 95 % confidence intervals).",
             plots.plot_nearest(analyses, names),
         )
     )
@@ -180,7 +180,9 @@ def seeds_figures(
             FigureEntry(
                 "likeness",
                 "How alike the latent geometries of two seeds are, in each respect; a geometry "
-                "that the data dictate would lie at 1, one of the run alone at chance.",
+                "that the data dictate would lie at 1, one of the run alone at chance. The "
+                "interval is that of the mean over all such trainings; p (classes renamed) speaks "
+                "of these.",
                 plots.plot_likenesses(likenesses(agreement), n),
             ),
             FigureEntry(

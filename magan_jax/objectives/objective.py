@@ -105,7 +105,8 @@ class Objective(NamedTuple):
         encodes: whether `generator` looks at `made.split` and `made.encode`.
         needs_features: whether `generator` looks at `made.features`.
         equilibrium: losses of D and G where generated images are as good as real ones and D is the
-            best it can be; None where that leaves them open (any constant f will do for a hinge).
+            best it can be; None where that leaves them open (any f between −1 and 1
+            will do for a hinge).
     """
 
     discriminator: Callable[[jax.Array, Discriminate, Discriminated, Discriminated], jax.Array]

@@ -14,6 +14,10 @@ def feature_distance(made: Made) -> jax.Array:
     Real and generated images are paired by their place in the batch, that is at random: nothing
     says which x an x̂ should resemble. In expectation over the pairs, G gains both from moving its
     mean features to those of the data and from having all its images alike.
+
+    The report's φ is a network "such as VGG16"; here it is whichever is frozen (in `mnist_gans.py`
+    a classifier of the same images). The sum grows with the number of features, so a factor means
+    something else for each network: the 0.01 below weighs more the wider it is.
     """
     layers = zip(made.features(made.real), made.features(made.fake.images), strict=True)
     return sum((_squared(x - y) for x, y in layers), start=jnp.float32(0))

@@ -61,7 +61,7 @@ def san(constants: Constants) -> Objective:
     """D: E relu(1 − fun(x)) + E relu(1 + fun(G)) + λ (E dir(G) − E dir(x)); G: −E f(G).
 
     The hinge on *fun*, Wasserstein on *dir* (SAN report, Section 3.3, without truncation, as the
-    report has it; Takida et al., Eq. 14).
+    report has it; Takida et al., 2024).
     """
 
     def discriminator(

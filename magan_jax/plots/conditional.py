@@ -90,16 +90,26 @@ def plot_trade_off(panels: Mapping[str, Sequence[Curve]], real_cosine: float) ->
     axes[0, 0].set_ylabel("accuracy of the classifier")
     handles = [Line2D([], [], color=colour, label=title) for title, colour in colours.items()]
     handles += [
-        Line2D([], [], marker=marker, ls="", color=GREY, label=title)
-        for title, marker in _MARKERS.items()
-        if title != "Simple"
+        Line2D([], [], marker=_MARKERS[title], ls="", color=GREY, mfc=fill, label=f"{title}{whose}")
+        for title, fill, whose in _kinds_of_marks(panels)
     ]
-    handles.append(
-        Line2D([], [], marker="o", ls="", color=GREY, mfc="none", label="hollow: the report's")
-    )
     handles.append(Line2D([], [], color=GREY, ls=":", label="real images' cosine"))
     figure.legend(handles=handles, loc="outside right center", fontsize=9)
     return figure
+
+
+def _kinds_of_marks(panels: Mapping[str, Sequence[Curve]]) -> list[tuple[str, str, str]]:
+    """Title, filling and owner of each kind of mark that is drawn, in the order of the markers."""
+    curves = [curve for of_panel in panels.values() for curve in of_panel]
+    return [
+        (title, fill, whose)
+        for fill, whose, of in (
+            (GREY, "", {m.title for curve in curves for m in curve.ours}),
+            ("none", ", the report's", {m.title for curve in curves for m in curve.published}),
+        )
+        for title in _MARKERS
+        if title in of
+    ]
 
 
 def _line_colours(panels: Mapping[str, Sequence[Curve]]) -> dict[str, str]:

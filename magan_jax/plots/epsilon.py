@@ -68,7 +68,7 @@ def plot_epsilon(
     axis.set_xticks(x, class_names, rotation=30, ha="right", rotation_mode="anchor")
     axis.set(
         title="how far a shift ε·σ may go: from distances, and measured at "
-        f"N = {analyses[-1].num_samples:,} (95 % intervals)",
+        f"N = {analyses[-1].num_samples:,} (lines: 95 % confidence intervals)",
         ylabel="ε [standard deviations], log scale",
     )
     axis.grid(alpha=0.3, axis="y")

@@ -159,7 +159,8 @@ def plot_nearest(analyses: Sequence[Analysis], class_names: Sequence[str]) -> Fi
         ]
         axis.set_xticks(x, ticks, rotation=45, ha="right", rotation_mode="anchor", fontsize=8)
         axis.set(
-            title=f"class → nearest other class, N = {analysis.num_samples:,}",
+            title=f"class → nearest other class, N = {analysis.num_samples:,} "
+            "(lines: 95 % confidence intervals)",
             ylabel="distance in latent space",
         )
         axis.legend(fontsize=8, loc="upper left", ncol=2)
@@ -246,7 +247,7 @@ def plot_cophenetic(
     axis.set(
         ylabel="cophenetic correlation",
         ylim=(0, 1.05),
-        title="how well each linkage keeps the distances (95 % intervals)",
+        title="how well each linkage keeps the distances (lines: 95 % confidence intervals)",
     )
     axis.legend(fontsize=8, loc="upper center", bbox_to_anchor=(0.5, -0.08), ncol=3)
     return figure

@@ -30,7 +30,7 @@ def plot_samples(images: np.ndarray, title: str, columns: int = 10) -> Figure:
 
 @house_style
 def plot_class_means(images: np.ndarray, analysis: Analysis, class_names: Sequence[str]) -> Figure:
-    """G(μ_k) for every class, with the label that C gives it; images `[K, H, W, C]`."""
+    """G(μ_k) for every class, C's label of it and C's confidence; images `[K, H, W, C]`."""
     columns = 5
     rows = -(-len(images) // columns)
     figure, axes = subplots(
@@ -51,7 +51,10 @@ def plot_class_means(images: np.ndarray, analysis: Analysis, class_names: Sequen
             fontsize=8,
             color="black" if label == k else COLOURS[1],
         )
-    figure.suptitle(f"images of the class means, N = {analysis.num_samples:,}", fontsize=10)
+    figure.suptitle(
+        f"images of the class means, N = {analysis.num_samples:,}: C's label and its confidence",
+        fontsize=10,
+    )
     return figure
 
 

@@ -5,6 +5,7 @@ from functools import partial
 
 import numpy as np
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 from scipy.cluster.hierarchy import linkage
 from scipy.spatial.distance import squareform
 
@@ -115,7 +116,8 @@ def plot_nearest_of_seeds(
     axis.set(
         xlabel="nearest class", ylabel="class", title=f"nearest class by seed, N = {num_samples:,}"
     )
-    figure.colorbar(shown, ax=axis, label=f"seeds, of {len(nearest)}", shrink=0.85)
+    whole = MaxNLocator(integer=True)
+    figure.colorbar(shown, ax=axis, label=f"seeds, of {len(nearest)}", shrink=0.85, ticks=whole)
     return figure
 
 

@@ -120,7 +120,7 @@ def train(
                 chunk = chunk_function(step, num_examples, batch_size, length)
                 chunk = for_each_seed(chunk) if key.ndim else chunk
                 chunks[length] = on_devices(chunk, num_devices=num_devices, donate_first=True)
-            state, infos = chunks[length](state, data, key, jnp.uint32(done))
+            state, infos = chunks[length](state, data, key, np.uint32(done))
             # The devices are at this chunk while the host looks at the one before.
             bar.update(log.look_at_pending())
             log.pending = Pending(infos, done, length, timed=not is_new)

@@ -126,22 +126,23 @@ def beyond_epsilon(small: Study, large: Study, names: Sequence[str]) -> Claim:
         return _Against(kept, total - len(known) + len(short))
 
     here = keeping(small)
+    unknown = (
+        f"{here.unknown} directions were not followed to ε, or their class has too few latents or "
+        "a mean with another label"
+    )
     if kept := here.directions:
         times = [one.end / one.epsilon for one in kept]
         furthest = kept[int(np.argmax(times))]
         middle = np.median(times)
         bounds = [t for t, one in zip(times, kept, strict=True) if one.censored]
         reason = (
-            f"no border lies at ε: {len(kept)} directions keep the class beyond it, the middle one "
+            f"no border lies at ε: {len(kept)} directions keep the class beyond it, the median one "
             f"to {'at least ' if min(bounds, default=np.inf) <= middle else ''}{middle:.1f} times "
             f"ε, {furthest.title} to {'at least ' if furthest.censored else ''}{max(times):.1f} "
-            "times"
+            f"times{f'; {unknown}' if here.unknown else ''}"
         )
     elif here.unknown:
-        reason = (
-            f"{here.unknown} directions were not followed to ε, or their class has too few latents "
-            "or a mean with another label"
-        )
+        reason = unknown
     else:
         reason = "every class has been left by its ε"
     return _of_all_directions(
