@@ -24,7 +24,8 @@ def check_positive(name: str, value: int) -> int:
 def check_whole(name: str, value: int, least: int) -> int:
     """A whole number as an int, whatever its type; refuses one below `least`, and what is none."""
     if not is_whole(value, least):
-        raise ValueError(f"{name} is {value}; it must be a whole number, at least {least}.")
+        shown = repr(value) if isinstance(value, str) else value
+        raise ValueError(f"{name} is {shown}; it must be a whole number, at least {least}.")
     return int(value)
 
 
@@ -41,14 +42,31 @@ def is_whole(value: Any, least: int) -> bool:
         return False
 
 
+_STREAMS = "threefry2x32"
+"""The generator of random numbers whose draws under `vmap` are those of each key by itself."""
+
+
 def check_key(key: Any) -> None:
-    """Refuse what is no single key, such as a seed."""
+    """Refuse what is no single key, such as a seed, and keys of another generator than JAX's usual
+    one: what `rbg` draws for many keys at once is not what it draws for each."""
     dtype = getattr(key, "dtype", None)
     typed = dtype is not None and jnp.issubdtype(dtype, jax.dtypes.prng_key)
     raw = dtype == np.uint32
     if not (typed and np.ndim(key) == 0) and not (raw and np.shape(key) == (2,)):
         raise ValueError(
             f"key is {key!r}; one key is needed, such as jax.random.key(0), not a seed."
+        )
+    check_generator_of_keys(key)
+
+
+def check_generator_of_keys(key: Any) -> None:
+    """Refuse keys of another generator than threefry; see `check_key`."""
+    typed = jnp.issubdtype(key.dtype, jax.dtypes.prng_key)
+    name = str(jax.random.key_impl(key)) if typed else str(jax.config.jax_default_prng_impl)
+    if name not in (_STREAMS, "fry"):
+        raise ValueError(
+            f"key is of the generator {name}, whose draws depend on how many are made at once; "
+            f'pass jax.random.key(0, impl="{_STREAMS}").'
         )
 
 

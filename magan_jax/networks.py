@@ -6,6 +6,8 @@ program as arguments instead: other parameters, the next seed's for example, nee
 """
 
 from collections.abc import Callable
+from functools import lru_cache
+from numbers import Number
 from typing import Any, NamedTuple
 
 import jax
@@ -17,42 +19,82 @@ from magan_jax.errors import is_whole
 Generate = Callable[[jax.Array], jax.Array]
 Classify = Callable[[jax.Array], jax.Array]
 
+_PROBED = 2
+"""Latents that shapes are traced for."""
+
+
+class Skeleton(NamedTuple):
+    """All of a pytree but its arrays; hashable, and equal only where the same program serves.
+
+    Attributes:
+        structure: of the pytree.
+        static: its leaves, None in place of each array.
+        numbers: of those that are numbers as they are written, since True == 1 == 1.0.
+    """
+
+    structure: Any
+    static: tuple[Any, ...]
+    numbers: tuple[str, ...]
+
+    def whole(self, arrays: Any) -> Any:
+        """The pytree with these arrays."""
+        remaining = iter(arrays)
+        return self.structure.unflatten(
+            [next(remaining) if leaf is None else leaf for leaf in self.static]
+        )
+
+    def __call__(self, arrays: Any, *arguments: Any) -> Any:
+        """Where the pytree is a function: what it gives, with these arrays."""
+        return self.whole(arrays)(*arguments)
+
 
 class Networks(NamedTuple):
     """All of `generate` and `classify` but their arrays; hashable.
 
     Attributes:
-        structure: of the pair as a pytree.
-        static: its leaves, None in place of each array.
+        skeleton: of the pair.
         shapes: of the arrays.
     """
 
-    structure: Any
-    static: tuple[Any, ...]
+    skeleton: Skeleton
     shapes: tuple[jax.ShapeDtypeStruct, ...]
 
     def functions(self, arrays: Any) -> tuple[Generate, Classify]:
         """`generate` and `classify` with these arrays."""
-        remaining = iter(arrays)
-        leaves = [next(remaining) if leaf is None else leaf for leaf in self.static]
-        generate, classify = self.structure.unflatten(leaves)
+        generate, classify = self.skeleton.whole(arrays)
         return generate, classify
 
 
 def take_apart(generate: Generate, classify: Classify) -> tuple[Networks, tuple[jax.Array, ...]]:
     """What to compile for, and the arrays to call it with."""
     for name, function in (("generate", generate), ("classify", classify)):
-        _check_hashable(name, function)
-    leaves, structure = jax.tree.flatten((generate, classify))
+        check_function(name, function)
+    skeleton, arrays = _apart((generate, classify))
+    shapes = tuple(jax.ShapeDtypeStruct(x.shape, x.dtype) for x in arrays)
+    return Networks(skeleton, shapes), arrays
+
+
+def as_pytree(function: Callable[..., Any], name: str = "the function") -> Any:
+    """One function as a pytree of its arrays alone, for `jax.jit`: nothing is compiled anew for the
+    same network with others, and what is no array (a flag, a text) stays as it is."""
+    check_function(name, function)
+    skeleton, arrays = _apart(function)
+    return jax.tree_util.Partial(skeleton, arrays)
+
+
+def _apart(pytree: Any) -> tuple[Skeleton, tuple[jax.Array, ...]]:
+    leaves, structure = jax.tree.flatten(pytree)
     is_array = [isinstance(leaf, jax.Array | np.ndarray) for leaf in leaves]
     arrays = tuple(jnp.asarray(x) for x, array in zip(leaves, is_array, strict=True) if array)
     static = tuple(None if array else x for x, array in zip(leaves, is_array, strict=True))
-    shapes = tuple(jax.ShapeDtypeStruct(x.shape, x.dtype) for x in arrays)
-    return Networks(structure, static, shapes), arrays
+    numbers = tuple(repr(x) for x in static if isinstance(x, Number))
+    return Skeleton(structure, static, numbers), arrays
 
 
-def _check_hashable(name: str, function: Any) -> None:
-    """Refuse a function by which no compiled program can be found again."""
+def check_function(name: str, function: Any) -> None:
+    """Refuse what cannot be called, or by which no compiled program can be found again."""
+    if not callable(function):
+        raise ValueError(f"{name} is {function!r}; a function is needed.")
     leaves, structure = jax.tree.flatten(function)
     try:
         hash((structure, *(x for x in leaves if not isinstance(x, jax.Array | np.ndarray))))
@@ -82,6 +124,7 @@ def chosen_batch_size(batch_size: int | None) -> int:
     return int(batch_size)
 
 
+@lru_cache(maxsize=16)  # tracing a large network takes a while
 def check_networks(networks: Networks, latent_dim: int, num_classes: int | None = None) -> int:
     """Refuse functions whose shapes do not fit, without computing anything.
 
@@ -91,24 +134,18 @@ def check_networks(networks: Networks, latent_dim: int, num_classes: int | None 
     Raises:
         ValueError: naming the function, its shape and the shape needed, or why it has none.
     """
-    n = 2
-    latents = jax.ShapeDtypeStruct((n, latent_dim), jnp.float32)
-    images = _shape_of("generate", 0, networks, latents)
-    if not isinstance(images, jax.ShapeDtypeStruct) or images.shape[:1] != (n,):
-        shape = getattr(images, "shape", type(images).__name__)
-        raise ValueError(
-            f"generate gave {shape} for latents {(n, latent_dim)}; it must give one image for "
-            "each latent, an array [n, ...]."
-        )
-    logits = _shape_of("classify", 1, networks, images)
+    images = _image_shapes(networks, latent_dim)
+    logits = traced_shape(
+        "classify", lambda arrays, x: networks.functions(arrays)[1](x), networks.shapes, images
+    )
     if (
         not isinstance(logits, jax.ShapeDtypeStruct)
         or len(logits.shape) != 2
-        or logits.shape[0] != n
+        or logits.shape[0] != _PROBED
     ):
         shape = getattr(logits, "shape", type(logits).__name__)
         raise ValueError(
-            f"classify gave {shape} for {n} images; it must give logits [n, num_classes]."
+            f"classify gave {shape} for {_PROBED} images; it must give logits [n, num_classes]."
         )
     if num_classes is not None and logits.shape[1] != num_classes:
         raise ValueError(
@@ -118,12 +155,40 @@ def check_networks(networks: Networks, latent_dim: int, num_classes: int | None 
     return logits.shape[1]
 
 
-def _shape_of(name: str, place: int, networks: Networks, given: jax.ShapeDtypeStruct) -> Any:
-    """What one of the two functions gives for an array, by tracing alone."""
-    try:
-        return jax.eval_shape(
-            lambda arrays, x: networks.functions(arrays)[place](x), networks.shapes, given
+def check_generator(generate: Generate, latent_dim: int) -> jax.ShapeDtypeStruct:
+    """Refuse a generator whose shapes do not fit; shape and type of what it gives for two latents.
+
+    Raises:
+        ValueError: see `check_networks`.
+    """
+    networks, _ = take_apart(generate, _no_classifier)
+    return _image_shapes(networks, latent_dim)
+
+
+def _no_classifier(images: jax.Array) -> jax.Array:
+    return images
+
+
+def _image_shapes(networks: Networks, latent_dim: int) -> jax.ShapeDtypeStruct:
+    latents = jax.ShapeDtypeStruct((_PROBED, latent_dim), jnp.float32)
+    images = traced_shape(
+        "generate", lambda arrays, z: networks.functions(arrays)[0](z), networks.shapes, latents
+    )
+    if not isinstance(images, jax.ShapeDtypeStruct) or images.shape[:1] != (_PROBED,):
+        shape = getattr(images, "shape", type(images).__name__)
+        raise ValueError(
+            f"generate gave {shape} for latents {latents.shape}; it must give one image for each "
+            "latent, an array [n, ...]."
         )
+    return images
+
+
+def traced_shape(
+    name: str, function: Callable[..., Any], arrays: Any, given: jax.ShapeDtypeStruct
+) -> Any:
+    """What `function(arrays, given)` gives, by tracing alone; whatever it raises in a sentence."""
+    try:
+        return jax.eval_shape(function, arrays, given)
     except Exception as error:  # whatever a function of the user's may raise
         reason = str(error).strip().partition("\n")[0]
         of = "latents" if name == "generate" else "images"

@@ -85,16 +85,17 @@ def check_num_devices(num_devices: int | None) -> None:
             "devices; leave it out."
         )
     local = jax.local_device_count()
-    whole = isinstance(num_devices, int) and not isinstance(num_devices, bool)
+    whole = isinstance(num_devices, int | np.integer) and not isinstance(num_devices, bool)
     if num_devices is not None and not (whole and 1 <= num_devices <= local):
         raise ValueError(
-            f"num_devices is {num_devices}, but this process has {local} {jax.default_backend()} "
+            f"num_devices is {num_devices!r}, but this process has {local} {jax.default_backend()} "
             f"device(s); choose 1 to {local}, or None for all."
         )
 
 
 def device_count(num_devices: int | None = None) -> int:
     """How many devices `on_devices` uses: all of all hosts, or the first `num_devices`."""
+    check_num_devices(num_devices)
     return jax.device_count() if num_devices is None else num_devices
 
 

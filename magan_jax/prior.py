@@ -12,12 +12,56 @@ from typing import Literal
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from magan_jax.errors import check_positive
 
 Prior = Callable[[jax.Array, int], jax.Array]
 
 PriorName = Literal["normal", "cluster", "cluster_recall", "mixture"]
+
+
+_SMALLEST, _LARGEST = 1e-12, 1e12
+"""Of latents, whose squares float32 is to hold with all of its digits."""
+
+
+@lru_cache(maxsize=16)
+def check_prior(prior: Prior, latent_dim: int) -> None:
+    """Refuse a prior that does not draw latents that can be analysed.
+
+    Raises:
+        ValueError: for another shape, what are no real numbers, values that are not finite or of a
+            size that float32 cannot square, and the same latent for every key.
+    """
+    try:
+        drawn = jax.eval_shape(lambda k: prior(k, 1), jax.random.key(0))
+    except Exception as error:  # whatever a function of the user's may raise
+        reason = str(error).strip().partition("\n")[0]
+        raise ValueError(
+            f"prior(key, 1) fails ({type(error).__name__}: {reason}); it must be a JAX-traceable "
+            f"function (key, n) -> z [n, {latent_dim}]."
+        ) from error
+    if getattr(drawn, "shape", None) != (1, latent_dim):
+        raise ValueError(
+            f"prior(key, 1) gave {getattr(drawn, 'shape', type(drawn).__name__)}; with latent_dim "
+            f"{latent_dim} it must give {(1, latent_dim)}."
+        )
+    if jnp.issubdtype(drawn.dtype, jnp.complexfloating):
+        raise ValueError(f"prior gives latents of type {drawn.dtype}; real numbers are needed.")
+    draw = jax.jit(lambda key: prior(key, 1).astype(jnp.float32))
+    rows = np.concatenate([draw(jax.random.key(i)) for i in range(4)])
+    if not np.isfinite(rows).all():
+        raise ValueError("prior gives latents that are not finite; it must give finite ones.")
+    if (rows == rows[0]).all():
+        raise ValueError(
+            "prior gives the same latent for every key; it must draw with the key it is given, by "
+            "jax.random (what NumPy draws is drawn once, when the program is compiled)."
+        )
+    if not _SMALLEST <= (largest := float(np.abs(rows).max())) <= _LARGEST:
+        raise ValueError(
+            f"prior gives latents of the size {largest:.2g}; float32 cannot square what lies "
+            f"beyond {_SMALLEST:g} to {_LARGEST:g}: let generate scale them instead."
+        )
 
 
 @lru_cache

@@ -10,7 +10,7 @@ import numpy as np
 
 from magan_jax.blocks import in_blocks
 from magan_jax.errors import check_positive
-from magan_jax.networks import Generate
+from magan_jax.networks import Generate, as_pytree
 from magan_jax.prior import Prior
 
 _BLOCK = 1000
@@ -29,7 +29,7 @@ def sample_images(key: jax.Array, generate: Generate, prior: Prior, n: int) -> n
         n: how many.
     """
     n = check_positive("n", n)
-    function = as_pytree(generate)
+    function = as_pytree(generate, "generate")
     blocks = [
         jax.device_get(_block(function, prior, jax.random.fold_in(key, b)))
         for b in range(-(-n // _BLOCK))
@@ -39,24 +39,16 @@ def sample_images(key: jax.Array, generate: Generate, prior: Prior, n: int) -> n
 
 def images_of(generate: Generate, latents: Any) -> np.ndarray:
     """G(z) of given latents `[n, d]`, all at once: for the few that a figure shows."""
-    return np.asarray(_given(as_pytree(generate), jnp.asarray(latents, jnp.float32)))
+    return np.asarray(_given(as_pytree(generate, "generate"), jnp.asarray(latents, jnp.float32)))
 
 
 def images_in_blocks(generate: Generate, latents: np.ndarray) -> np.ndarray:
     """G(z) of many given latents `[n, d]`, a block at a time: `[n, H, W, C]`, on the host."""
-    function = as_pytree(generate)
+    function = as_pytree(generate, "generate")
     images: np.ndarray = in_blocks(
         lambda z: _given(function, z), np.asarray(latents, np.float32), _BLOCK
     )
     return images
-
-
-def as_pytree(function: Callable[..., Any]) -> Any:
-    """A function that is a pytree of its parameters hands them over: nothing is compiled anew for
-    the same network with others."""
-    leaves = jax.tree.leaves(function)
-    is_leaf = len(leaves) == 1 and leaves[0] is function  # == would ask arrays whether they are
-    return jax.tree_util.Partial(function) if is_leaf else function
 
 
 @jax.jit
@@ -68,4 +60,4 @@ def _given(generate: Callable[[jax.Array], jax.Array], latents: jax.Array) -> ja
 
 @partial(jax.jit, static_argnames="prior")
 def _block(generate: Callable[[jax.Array], jax.Array], prior: Prior, key: jax.Array) -> jax.Array:
-    return _given(generate, prior(key, _BLOCK))
+    return _given(generate, prior(key, _BLOCK).astype(jnp.float32))

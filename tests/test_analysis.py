@@ -282,6 +282,62 @@ def test_prior_of_the_users_own():
     assert found.p_value[0, 1] == 1 / 200
 
 
+@pytest.mark.parametrize("kind", [jnp.uint8, jnp.int8, jnp.bfloat16, jnp.float16])
+def test_a_prior_of_narrow_numbers_is_summed_in_wide_ones(kind):
+    def whole(kind):
+        return lambda key, n: jax.random.randint(key, (n, 3), 0, 100).astype(kind)
+
+    found, expected = (
+        analyze(
+            KEY,
+            lambda z: z.astype(jnp.float32) / 100,
+            lambda x: x[:, :2],
+            latent_dim=3,
+            num_classes=2,
+            num_samples=20_000,
+            num_permutations=9,
+            prior=whole(which),
+        )
+        for which in (kind, jnp.float32)
+    )
+    np.testing.assert_array_equal(found.mean, expected.mean)
+    np.testing.assert_array_equal(found.std, expected.std)
+    np.testing.assert_array_equal(found.p_value, expected.p_value)
+    # The first of two, uniform on 0 to 99, where it is not below the other.
+    first, weight = np.arange(100), np.arange(1, 101)
+    error = found.std[0, 0] / np.sqrt(found.counts[0])
+    assert abs(found.mean[0, 0] - np.average(first, weights=weight)) < 4 * error
+
+
+def unhashable_prior():
+    class Equal:
+        def __eq__(self, other):
+            return True
+
+        def __call__(self, key, n):
+            return jax.random.normal(key, (n, 4))
+
+    return Equal()
+
+
+@pytest.mark.parametrize(
+    ("prior", "message"),
+    [
+        (lambda key, n: 1e-20 * jax.random.normal(key, (n, 4)), "latents of the size .*e-20"),
+        (lambda key, n: 1e19 * jax.random.normal(key, (n, 4)), "float32 cannot square what lies"),
+        (lambda key, n: 1j * jax.random.normal(key, (n, 4)), "latents of type complex64; real"),
+        (lambda key: jax.random.normal(key, (1, 4)), r"prior\(key, 1\) fails \(TypeError"),
+        ("normal", "prior is 'normal'; a function is needed"),
+        (unhashable_prior(), "prior is a Equal, which a compiled program cannot be kept for"),
+    ],
+)
+def test_a_prior_that_cannot_be_analysed_is_refused(prior, message):
+    with pytest.raises(ValueError, match=message):
+        analyze(
+            KEY, identity, sign_of_first, latent_dim=4, num_classes=2, num_samples=50, prior=prior
+        )
+
+
 def test_a_prior_that_is_not_finite_is_named():
     with pytest.raises(ValueError, match="prior gives latents that are not finite"):
         analyze(

@@ -134,7 +134,7 @@ def test_other_parameters_are_not_compiled_anew():
         (lambda: score(theta=-0.1), "theta has values that are negative or not finite"),
         (lambda: score(theta=np.nan), "theta has values"),
         (lambda: score(num_samples=1), "num_samples is 1; a pair of images needs 2"),
-        (lambda: score(num_draws=0), "num_draws is 0; whole numbers, at least 1"),
+        (lambda: score(num_draws=0), "num_draws is 0; whole numbers, 1 to 10,000"),
         (lambda: score(num_draws=1.5), "num_draws is 1.5; whole numbers"),
         (lambda: score(num_draws=True), "num_draws is True; whole numbers"),
         (
@@ -157,6 +157,20 @@ def test_other_parameters_are_not_compiled_anew():
         (lambda: images_of_theta(np.ones(2)), r"theta has the shape \(2,\)"),
         (lambda: images_of_theta(1.0, num_draws=2.5), "num_draws is 2.5"),
         (lambda: score(generate=lambda z: -jnp.ones((len(z), 2, 2, 1))), "40 images that are dark"),
+        (lambda: score(num_draws=10**19), "num_draws is 10000000000000000000; whole numbers, 1"),
+        (lambda: score(generate=lambda z: 2 * generate(z)), r"images with values beyond \[-1, 1\]"),
+        (
+            lambda: images_of_theta(1.0, generate=lambda z: generate(np.asarray(z))),
+            "generate fails for latents .*TracerArrayConversionError.*needs jax.pure_callback",
+        ),
+        (
+            lambda: images_of_theta(1.0, generate=lambda z: jnp.tile(generate(z), (2, 1, 1, 1))),
+            r"generate gave \(4, 2, 2, 1\) for latents \(2, 3\); it must give one image for each",
+        ),
+        (
+            lambda: score(latents=SIDES._replace(mean=[[0.0, 1.0]])),
+            r"latents have means \(1, 2\) and deviations \(2, 3\)",
+        ),
         (lambda: score(generate=lambda z: generate(z) / 0), "not finite for 40 of 40"),
         (lambda: score(classify=lambda x: classify(x)[:, :1]), "num_classes is 2, but classify"),
         (lambda: score(key=0), "key is 0; one key is needed"),
@@ -167,7 +181,16 @@ def test_bad_input_is_refused_in_a_sentence(call, message):
         call()
 
 
-def images_of_theta(theta, num_draws=1):
+def test_statistics_may_be_lists():
+    lists = SIDES._replace(mean=SIDES.mean.tolist(), std=SIDES.std.tolist())
+    chex.assert_trees_all_equal(score(latents=lists), score(latents=SIDES))
+    of_lists, of_arrays = (
+        conditional_images(KEY, generate, latents, 0.5, num_samples=2) for latents in (lists, SIDES)
+    )
+    np.testing.assert_array_equal(of_lists, of_arrays)
+
+
+def images_of_theta(theta, num_draws=1, generate=generate):
     return conditional_images(KEY, generate, SIDES, theta, num_draws=num_draws, num_samples=5)
 
 

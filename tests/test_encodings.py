@@ -56,9 +56,9 @@ def test_other_parameters_are_not_compiled_anew():
         np.testing.assert_allclose(found.mean[:, 0], [-2 * scale / 3, 2 * scale / 3], rtol=1e-6)
 
 
-def latents_of(labels, encode=lambda x: (x[:, 0, 0], x[:, 0, 0]), kind=np.float32):
+def latents_of(labels, encode=lambda x: (x[:, 0, 0], x[:, 0, 0]), kind=np.float32, scale=1):
     count = max(3, len(labels)) if len(labels) != 2 else 3
-    return class_latents(encode, np.ones((count, 1, 1, 1), kind), np.array(labels), 2)
+    return class_latents(encode, np.full((count, 1, 1, 1), scale, kind), np.array(labels), 2)
 
 
 @pytest.mark.parametrize(
@@ -78,6 +78,32 @@ def latents_of(labels, encode=lambda x: (x[:, 0, 0], x[:, 0, 0]), kind=np.float3
             lambda: latents_of(labels=[0, 0, 1, 1], encode=lambda x: (x[:, 0, 0] / 0, x[:, 0, 0])),
             "encode gave values that are not finite for 4 of 4 images; look at the encoder",
         ),
+        (
+            lambda: latents_of(
+                labels=[0, 0, 1, 1], encode=lambda x: (x[:, 0, 0], 800 + x[:, 0, 0])
+            ),
+            "encode gave 801 for the logarithm of a variance, which float32 does not hold",
+        ),
+        (
+            lambda: latents_of(
+                labels=[0, 0, 1, 1],
+                encode=lambda x: (jnp.tile(x[:, 0, 0], (2, 1)), jnp.tile(x[:, 0, 0], (2, 1))),
+            ),
+            "encode gave 8 rows for 4 images; it must give one for each",
+        ),
+        (
+            lambda: latents_of(
+                labels=[0, 0, 1, 1],
+                encode=lambda x: (np.asarray(x)[:, 0, 0], np.asarray(x)[:, 0, 0]),
+            ),
+            "encode fails for images .*TracerArrayConversionError.*needs jax.pure_callback",
+        ),
+        (lambda: latents_of(labels=[0, 0, 1, 1], encode={"mean": 1}), "encode is {'mean': 1}; a f"),
+        (
+            lambda: latents_of(labels=[0, 0, 1, 1], scale=255.0),
+            r"images go from 255 to 255; finite floats in \[-1, 1\] are needed",
+        ),
+        (lambda: latents_of(labels=[0, 0, 1, 1], scale=np.nan), "images go from nan to nan"),
     ],
 )
 def test_bad_input_is_refused_in_a_sentence(call, message):

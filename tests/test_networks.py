@@ -14,8 +14,7 @@ from magan_jax import (
     regions_around_anchors,
     synthesize,
 )
-from magan_jax.networks import chosen_batch_size, take_apart
-from magan_jax.sampling import as_pytree
+from magan_jax.networks import as_pytree, chosen_batch_size, take_apart
 
 KEY = jax.random.key(0)
 
@@ -94,9 +93,50 @@ def test_a_batch_asked_for_is_taken():
 
 
 @pytest.mark.parametrize("kind", [np.asarray, jnp.asarray])
-def test_a_pytree_of_one_array_stays_what_it_is(kind):
-    scaled = jax.tree_util.Partial(jnp.multiply, kind(np.ones(3)))
-    assert as_pytree(scaled) is scaled
+def test_a_pytree_of_one_array_keeps_it_as_its_leaf(kind):
+    found = as_pytree(jax.tree_util.Partial(jnp.multiply, kind(np.full(3, 2.0))))
+    (leaf,) = jax.tree.leaves(found)
+    np.testing.assert_array_equal(leaf, np.full(3, 2.0))
+    np.testing.assert_array_equal(found(3.0), np.full(3, 6.0))
+
+
+def scaled(factor, x, *, double=False, unit="pixels"):
+    assert unit == "pixels"
+    return x * factor * (2 if double else 1)  # a flag that a traced value could not be
+
+
+def test_flags_of_a_pytree_stay_flags_and_other_arrays_need_no_new_program():
+    traces = []
+
+    @jax.jit
+    def called(function, x):
+        traces.append(1)
+        return function(x)
+
+    for factor in (1.0, 5.0):
+        function = jax.tree_util.Partial(scaled, jnp.float32(factor), double=True, unit="pixels")
+        assert called(as_pytree(function), jnp.float32(3)) == 6 * factor
+    assert len(traces) == 1
+
+
+def negated_unless_true(flag, x):
+    return x if isinstance(flag, bool) else -x if np.signbit(flag) else x + 1
+
+
+@pytest.mark.parametrize(("one", "other"), [(True, 1), (1, 1.5), (0.0, -0.0)])
+def test_numbers_that_python_holds_equal_are_not_one_program(one, other):
+    first, second = (jax.tree_util.Partial(negated_unless_true, flag) for flag in (one, other))
+    assert take_apart(first, half_spaces)[0] != take_apart(second, half_spaces)[0]
+    for flag, function in ((one, first), (other, second)):
+        found = jax.jit(lambda f, x: f(x))(as_pytree(function), jnp.float32(2))
+        assert found == negated_unless_true(flag, 2.0)
+
+
+def test_what_is_no_function_is_refused():
+    with pytest.raises(ValueError, match="generate is 'G'; a function is needed"):
+        take_apart("G", half_spaces)
+    with pytest.raises(ValueError, match="encode is None; a function is needed"):
+        as_pytree(None, "encode")
 
 
 def test_a_plain_function_becomes_a_pytree_without_leaves():

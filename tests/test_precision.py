@@ -11,9 +11,10 @@ import pytest
 
 from magan_jax.comparison.systems import chosen_config
 from magan_jax.latent.encodings import _of_block
+from magan_jax.networks import as_pytree
 from magan_jax.parallel import DEVICES
 from magan_jax.prior import standard_normal
-from magan_jax.sampling import _block, _given, as_pytree
+from magan_jax.sampling import _block, _given
 from magan_jax.training.classifier import accuracy_function, classifier_function
 from magan_jax.training.classifier_config import ClassifierConfig
 from magan_jax.training.classifier_step import classifier_step, init_classifier

@@ -67,6 +67,10 @@ def test_purities_are_those_inside_each_epsilon(half_spaces):
             lambda a: measure_purity(KEY, identity, identity, a, np.ones(3), num_shifts=0),
             "num_shifts",
         ),
+        (
+            lambda a: measure_purity(KEY, identity, lambda x: x[:, :2], a, np.ones(3)),
+            "classify gives logits for 2 classes, but the analysis is of 3; take the classifier",
+        ),
     ],
 )
 def test_bad_input_gets_one_sentence(half_spaces, call, message):

@@ -33,6 +33,10 @@ def test_rays_show_the_label_on_both_sides(half_spaces):
             lambda a: labels_along_rays(identity, identity, a._replace(counts=a.counts * 0)),
             "no class has two latents",
         ),
+        (
+            lambda a: labels_along_rays(identity, lambda x: x[:, :2], a),
+            "classify gives logits for 2 classes, but the analysis is of 3; take the classifier",
+        ),
     ],
 )
 def test_bad_input_gets_one_sentence(half_spaces, call, message):

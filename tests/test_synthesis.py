@@ -199,6 +199,21 @@ def test_an_epsilon_of_zero_is_refused(analysis):
         )  # fmt: skip
 
 
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"classify": lambda x: classify(x)[:, :3]}, "3 classes, but the analysis is of 4"),
+        ({"prior": lambda key, n: jnp.ones((n, 6))}, "prior gives the same latent for every key"),
+        ({"prior": 3}, "prior is 3; a function is needed"),
+        ({"prior": lambda key, n: jnp.ones((7, 6))}, r"prior\(key, 1\) gave \(7, "),
+    ],
+)
+def test_anchors_of_what_does_not_fit_the_analysis_are_refused(analysis, changes, message):
+    given = {"generate": generate, "classify": classify, "analysis": analysis} | changes
+    with pytest.raises(ValueError, match=message):
+        regions_around_anchors(KEY, **given, num_anchors=2)
+
+
 def test_anchors_without_room_are_refused(analysis):
     only = analysis._replace(counts=np.array([0, 0, 0, 9]))
     with pytest.raises(NoRegionError, match="none of 10 latents is of a class that the analysis"):

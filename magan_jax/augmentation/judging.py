@@ -10,8 +10,7 @@ import numpy as np
 from magan_jax.augmentation.rows import SoftBatch
 from magan_jax.images import scale_images
 from magan_jax.metrics import vendi_score
-from magan_jax.networks import Classify
-from magan_jax.sampling import as_pytree
+from magan_jax.networks import Classify, as_pytree
 from magan_jax.training.engine import Batch
 
 _JUDGED = 2_000

@@ -14,8 +14,7 @@ from magan_jax.blocks import in_blocks
 from magan_jax.errors import check_positive
 from magan_jax.images import scale_images
 from magan_jax.latent.labels import check_finite, check_latents, logits_and_finite
-from magan_jax.networks import Classify, Generate, Networks, take_apart
-from magan_jax.sampling import as_pytree
+from magan_jax.networks import Classify, Generate, Networks, as_pytree, take_apart
 from magan_jax.training.engine import Batch
 from magan_jax.training.ensemble import stacked
 

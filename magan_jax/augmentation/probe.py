@@ -6,8 +6,7 @@ import numpy as np
 from sklearn.linear_model import LogisticRegression
 
 from magan_jax.augmentation.places import in_nine_places
-from magan_jax.networks import Classify
-from magan_jax.sampling import as_pytree
+from magan_jax.networks import Classify, as_pytree
 from magan_jax.training.engine import Batch
 from magan_jax.training.standardised import Features, features_of_images
 

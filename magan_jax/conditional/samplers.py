@@ -15,8 +15,7 @@ from magan_jax.latent.conditional import ConditionalScores, conditional_images, 
 from magan_jax.latent.encodings import ClassLatents
 from magan_jax.latent.scale_search import SimpleSearch, search_scales, search_simple
 from magan_jax.metrics import Scores, mean_pairwise_cosine
-from magan_jax.networks import Classify, Generate
-from magan_jax.sampling import as_pytree
+from magan_jax.networks import Classify, Generate, as_pytree
 
 _BLOCK = 500
 

@@ -13,7 +13,14 @@ from magan_jax.latent.labels import check_finite, label_latents
 from magan_jax.latent.moments import Moments, merge_all, standard_deviation
 from magan_jax.latent.settings import check_latents_labelled
 from magan_jax.latent.stream import LabelledStream, compiled_stream, empty_stream, label_stream
-from magan_jax.networks import Classify, Generate, chosen_batch_size, take_apart
+from magan_jax.networks import (
+    Classify,
+    Generate,
+    check_function,
+    check_networks,
+    chosen_batch_size,
+    take_apart,
+)
 from magan_jax.prior import Prior, standard_normal
 
 
@@ -125,6 +132,7 @@ def analyze(
     check_latents_labelled("num_samples", num_samples)
     num_permutations = check_whole("num_permutations", num_permutations, 0)
     prior = standard_normal(latent_dim) if prior is None else prior
+    check_function("prior", prior)
     networks, arrays = take_apart(generate, classify)
     segment = compiled_stream(
         networks, prior, latent_dim, num_classes, batch_size, num_permutations, num_devices
@@ -199,6 +207,18 @@ def _describe(
         ),
         replicates=labelled.replicates,
     )
+
+
+def check_same_classes(generate: Generate, classify: Classify, analysis: Analysis) -> None:
+    """Refuse a classifier with another number of classes than the analysis has."""
+    networks, _ = take_apart(generate, classify)
+    num_classes, latent_dim = analysis.mean.shape
+    found = check_networks(networks, latent_dim)
+    if found != num_classes:
+        raise ValueError(
+            f"classify gives logits for {found} classes, but the analysis is of {num_classes}; "
+            "take the classifier that it was made with."
+        )
 
 
 def classes_with_statistics(analysis: Analysis) -> np.ndarray:

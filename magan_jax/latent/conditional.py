@@ -21,12 +21,16 @@ from magan_jax.networks import (
     Classify,
     Generate,
     Networks,
+    check_generator,
     check_networks,
     chosen_batch_size,
     take_apart,
 )
 from magan_jax.parallel import DEVICES, device_count, local_part, on_devices
 from magan_jax.sampling import images_in_blocks
+
+MOST_DRAWS = 10_000
+"""Of which a latent may be the mean."""
 
 
 class ConditionalScores(NamedTuple):
@@ -97,10 +101,12 @@ def conditional_images(
     check_key(key)
     num_samples = check_positive("num_samples", num_samples)
     num_draws = check_positive("num_draws", num_draws)
-    num_classes = len(latents.mean)
+    latents = checked_latents(latents)
+    num_classes, latent_dim = latents.mean.shape
     theta, _ = _samplers(latents, theta, num_draws)
     if len(theta) > 1:
         raise ValueError(f"theta is of {len(theta)} samplers; one is needed, [K, d].")
+    check_generator(generate, latent_dim)
     weights = jnp.full(num_draws, 1 / num_draws)
     z = [
         draw_of_class(jax.random.fold_in(key, k), latents.mean[k], deviation, weights, num_samples)
@@ -144,12 +150,14 @@ def score_conditional(
 
     Raises:
         ValueError: for θ that is negative or not finite, numbers and shapes that cannot be.
-        NetworkOutputError: for images that are not finite or wholly dark, which have no cosine.
+        NetworkOutputError: for images that are not finite, beyond [-1, 1], or wholly dark, which
+            have no cosine.
     """
     check_key(key)
     num_samples = check_positive("num_samples", num_samples)
     if num_samples < 2:
         raise ValueError("num_samples is 1; a pair of images needs 2.")
+    latents = checked_latents(latents)
     theta, draws = _samplers(latents, theta, num_draws)
     num_classes, latent_dim = latents.mean.shape
     weights = (np.arange(draws.max()) < draws[:, None]) / draws[:, None]
@@ -167,11 +175,9 @@ def score_conditional(
     return ConditionalScores(*(x.reshape(len(theta), num_classes) for x in pairs))
 
 
-def _samplers(
-    latents: ClassLatents, theta: np.ndarray | float, num_draws: int | np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
-    """θ `[M, K, d]` and n `[M]` of M samplers; what cannot be is refused in a sentence."""
-    mean, std = (np.asarray(x) for x in (latents.mean, latents.std))
+def checked_latents(latents: ClassLatents) -> ClassLatents:
+    """The same as arrays; what cannot be is refused in a sentence."""
+    mean, std = (np.asarray(x, np.float64) for x in (latents.mean, latents.std))
     if mean.ndim != 2 or not mean.size or mean.shape != std.shape:
         raise ValueError(
             f"latents have means {mean.shape} and deviations {std.shape}; both must be [K, d]."
@@ -181,13 +187,22 @@ def _samplers(
             "latents have means or deviations that are not finite, or deviations below 0; leave "
             "out classes without statistics."
         )
-    theta = np.asarray(theta, np.float64)
+    return latents._replace(mean=mean, std=std)
+
+
+def _samplers(
+    latents: ClassLatents, theta: np.ndarray | float, num_draws: int | np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """θ `[M, K, d]` and n `[M]` of M samplers; what cannot be is refused in a sentence."""
+    mean, theta = latents.mean, np.asarray(theta, np.float64)
     if not (np.isfinite(theta).all() and (theta >= 0).all()):
         raise ValueError("theta has values that are negative or not finite; it scales deviations.")
     draws = np.asarray(num_draws)
     whole = np.isfinite(draws) & (draws == np.floor(draws)) & (draws >= 1)
-    if draws.dtype == bool or not whole.all():
-        raise ValueError(f"num_draws is {num_draws}; whole numbers, at least 1, are needed.")
+    if draws.dtype == bool or not whole.all() or draws.max() > MOST_DRAWS:
+        raise ValueError(
+            f"num_draws is {num_draws}; whole numbers, 1 to {MOST_DRAWS:,}, are needed."
+        )
     shape = theta.shape
     theta = theta if theta.ndim >= 3 else theta[None]
     num_samplers = max(len(theta), draws.size) if len(theta) == 1 else len(theta)
@@ -234,8 +249,14 @@ def _score_pairs(
         np.asarray(weights, np.float32),
     ]
     rows = [np.concatenate([x, np.repeat(x[:1], padding, axis=0)]) for x in rows]
-    accuracy, cosine, bad, dark = jax.device_get(compiled(arrays, key, *rows))
+    accuracy, cosine, bad, beyond, dark = jax.device_get(compiled(arrays, key, *rows))
     check_finite(int(bad[: len(label)].sum()), len(label) * num_samples)
+    if beyond[: len(label)].any():
+        raise NetworkOutputError(
+            f"generate gave {int(beyond[: len(label)].sum())} images with values beyond [-1, 1], "
+            "between which a cosine measures light from -1 on; let it give 2 x - 1 of images in "
+            "[0, 1]."
+        )
     if dark[: len(label)].any():
         raise NetworkOutputError(
             f"generate gave {int(dark[: len(label)].sum())} images that are dark (-1) everywhere; "
@@ -264,10 +285,17 @@ def _compiled_scores(
             found, finite = label_and_finite(logits)
             light = (images.reshape(num_samples, -1).astype(jnp.float32) + 1) / 2
             finite &= jnp.isfinite(light).all(-1)
+            beyond = (jnp.abs(light - 0.5) > 0.5 + 1e-5).any(-1)
             length = jnp.linalg.norm(light, axis=-1)
             total = jnp.sum(light / jnp.maximum(length, 1e-30)[:, None], axis=0)
             among = (jnp.sum(total**2) - num_samples) / (num_samples * (num_samples - 1))
-            return jnp.mean(found == label), among, jnp.sum(~finite), jnp.sum(length == 0)
+            return (
+                jnp.mean(found == label),
+                among,
+                jnp.sum(~finite),
+                jnp.sum(beyond),
+                jnp.sum(length == 0),
+            )
 
         together = max(1, chosen_batch_size(None) // num_samples)
         mine = jax.lax.map(of_pair, tuple(map(local_part, rows)), batch_size=together)

@@ -9,12 +9,15 @@ import numpy as np
 
 from magan_jax.blocks import in_blocks
 from magan_jax.errors import NetworkOutputError, check_positive
-from magan_jax.sampling import as_pytree
+from magan_jax.networks import as_pytree, traced_shape
 
 Encode = Callable[[jax.Array], tuple[jax.Array, jax.Array]]
 """`images [n, H, W, C] -> mean [n, d], logarithm of the variance [n, d]` of q(z|x)."""
 
 _BLOCK = 1000
+
+_LARGEST = 80.0
+"""Logarithm of a variance whose square root float32 holds."""
 
 
 class ClassLatents(NamedTuple):
@@ -48,8 +51,8 @@ def class_latents(
 
     Raises:
         ValueError: for labels or images that do not fit, a class with fewer than two images, and
-            an encoder that does not give two arrays.
-        NetworkOutputError: for encodings that are not finite.
+            an encoder that cannot be traced or does not give two arrays, a row for each image.
+        NetworkOutputError: for encodings that are not finite, or variances that are not.
     """
     labels, images = np.asarray(labels), np.asarray(images)
     num_classes = check_positive("num_classes", num_classes)
@@ -86,6 +89,11 @@ def _checked_counts(images: np.ndarray, labels: np.ndarray, num_classes: int) ->
             f"images are of type {images.dtype}; encode takes floats in [-1, 1]: pass "
             "images / 127.5 - 1."
         )
+    if images.size and not np.abs(images).max() <= 1 + 1e-5:  # NaN too
+        raise ValueError(
+            f"images go from {np.min(images):.3g} to {np.max(images):.3g}; finite floats in "
+            "[-1, 1] are needed: pass images / 127.5 - 1, where they are 0 to 255."
+        )
     count = np.bincount(labels, minlength=num_classes)
     if (count < 2).any():
         few = int(np.argmin(count))
@@ -97,20 +105,33 @@ def _checked_counts(images: np.ndarray, labels: np.ndarray, num_classes: int) ->
 
 def _encoded(encode: Encode, images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Mean and logarithm of the variance of all images, `[N, d]` each."""
-    function = as_pytree(encode)
-    found = in_blocks(lambda x: _of_block(function, x), images, min(_BLOCK, len(images)))
-    shapes = [np.shape(x) for x in found] if isinstance(found, tuple | list) else [np.shape(found)]
-    if len(shapes) != 2 or len(shapes[0]) != 2 or shapes[0] != shapes[1]:
+    function, size = as_pytree(encode, "encode"), min(_BLOCK, len(images))
+    block = jax.ShapeDtypeStruct((size, *images.shape[1:]), jnp.float32)
+    traced = traced_shape("encode", _of_block, function, block)
+    shapes = [getattr(x, "shape", None) for x in traced] if isinstance(traced, tuple | list) else []
+    if len(shapes) != 2 or shapes[0] != shapes[1] or np.shape(shapes[0]) != (2,):
+        gave = " and ".join(map(str, shapes)) or getattr(traced, "shape", type(traced).__name__)
         raise ValueError(
-            f"encode gave {' and '.join(map(str, shapes))} for {len(images)} images; it must give "
-            "a mean and the logarithm of a variance, both [n, d]."
+            f"encode gave {gave} for {size} images; it must give a mean and the logarithm of a "
+            "variance, both [n, d]."
         )
-    mean, log_variance = found
+    if shapes[0][0] != size:
+        raise ValueError(
+            f"encode gave {shapes[0][0]} rows for {size} images; it must give one for each."
+        )
+    mean, log_variance = in_blocks(
+        lambda x: _of_block(function, x), images.astype(np.float32, copy=False), size
+    )
     finite = np.isfinite(mean).all(-1) & np.isfinite(log_variance).all(-1)
     if not finite.all():
         raise NetworkOutputError(
             f"encode gave values that are not finite for {np.sum(~finite)} of {len(images)} "
             "images; look at the encoder's parameters."
+        )
+    if log_variance.max() > _LARGEST:
+        raise NetworkOutputError(
+            f"encode gave {log_variance.max():.3g} for the logarithm of a variance, which float32 "
+            "does not hold; look at the encoder's parameters, and that it gives the logarithm."
         )
     return mean, log_variance
 

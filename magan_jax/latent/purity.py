@@ -7,7 +7,7 @@ import numpy as np
 from scipy.stats import beta
 
 from magan_jax.errors import check_key, check_positive
-from magan_jax.latent.analysis import Analysis
+from magan_jax.latent.analysis import Analysis, check_same_classes
 from magan_jax.latent.geometry import Interval
 from magan_jax.latent.invariance import Invariance
 from magan_jax.latent.labels import label_latents
@@ -64,16 +64,19 @@ def measure_purity(
         key: of p and u.
         generate, classify: see `analyze`.
         analysis: class means and standard deviations.
-        epsilon: `[K]`; NaN leaves a class out, and so does 0: no shift is no trial.
+        epsilon: `[K]`; NaN and infinity (of a σ of 0) leave a class out, and so does 0: no shift is
+            no trial.
         num_shifts: shifts for each class.
         batch_size, num_devices: see `label_latents`.
 
     Raises:
-        ValueError: for ε of another shape or below 0, and what `label_latents` refuses.
+        ValueError: for ε of another shape or below 0, a classifier of other classes, and what
+            `label_latents` refuses.
     """
     check_key(key)
     num_shifts = check_positive("num_shifts", num_shifts)
     epsilon = checked_epsilon(epsilon, len(analysis.counts))
+    check_same_classes(generate, classify, analysis)
     valid = np.flatnonzero(analysis.valid & (epsilon > 0) & np.isfinite(epsilon))
     kept = np.zeros(len(epsilon), np.int64)
     if len(valid):

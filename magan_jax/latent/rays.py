@@ -5,7 +5,12 @@ from typing import NamedTuple
 import numpy as np
 
 from magan_jax.errors import check_positive
-from magan_jax.latent.analysis import Analysis, among_all_classes, classes_with_statistics
+from magan_jax.latent.analysis import (
+    Analysis,
+    among_all_classes,
+    check_same_classes,
+    classes_with_statistics,
+)
 from magan_jax.latent.labels import label_latents
 from magan_jax.networks import Classify, Generate
 
@@ -51,6 +56,7 @@ def labels_along_rays(
         raise ValueError(f"reach is {reach}; it must be positive and finite.")
     num_points = check_positive("num_points", num_points)
     valid = classes_with_statistics(analysis)
+    check_same_classes(generate, classify, analysis)
     position = np.linspace(-reach, reach, num_points)
     num_classes, latent_dim = analysis.mean.shape
     rays = analysis.mean[valid, None] + position[:, None] * analysis.std[valid, None]

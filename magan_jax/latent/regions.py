@@ -7,12 +7,12 @@ import jax
 import numpy as np
 
 from magan_jax.errors import check_key, check_positive
-from magan_jax.latent.analysis import Analysis
+from magan_jax.latent.analysis import Analysis, check_same_classes
 from magan_jax.latent.exits import bisect_epsilon
 from magan_jax.latent.labels import label_latents
 from magan_jax.latent.shifts import checked_epsilon, random_signs
-from magan_jax.networks import Classify, Generate
-from magan_jax.prior import Prior, standard_normal
+from magan_jax.networks import Classify, Generate, check_function
+from magan_jax.prior import Prior, check_prior, standard_normal
 
 _BLOCK = 1000
 """Latents among which anchors are looked for at once; block b is drawn from `fold_in(key, b)`."""
@@ -44,7 +44,8 @@ def regions_around_means(analysis: Analysis, epsilon: np.ndarray) -> Regions:
     Args:
         analysis: means and standard deviations.
         epsilon: `[K]`: `analysis.epsilon` (the paper's), `analysis.epsilon_debiased`, or the
-            `measured` of `measure_invariance`. A class whose ε is 0 or NaN has no region.
+            `measured` of `measure_invariance`. A class whose ε is 0, NaN or infinite
+            (of a σ of 0) has no region.
 
     Raises:
         ValueError: for another shape or a negative ε.
@@ -94,7 +95,8 @@ def regions_around_anchors(
         batch_size, num_devices: see `label_latents`.
 
     Raises:
-        ValueError: for what `bisect_epsilon` refuses.
+        ValueError: for a prior or a classifier that does not fit the analysis, and what
+            `bisect_epsilon` refuses.
         NoRegionError: if no class has statistics, or no anchor room around it.
     """
     check_key(key)
@@ -102,6 +104,9 @@ def regions_around_anchors(
     num_directions = check_positive("num_directions", num_directions)
     max_draws = check_positive("max_draws", max_draws)
     prior = standard_normal(analysis.mean.shape[1]) if prior is None else prior
+    check_function("prior", prior)
+    check_prior(prior, analysis.mean.shape[1])
+    check_same_classes(generate, classify, analysis)
     anchor_key, direction_key = jax.random.split(key)
     valid = np.flatnonzero(analysis.valid)
     if not len(valid):
@@ -157,8 +162,8 @@ def _latents_of_classes(
     """The first `count` latents of each class among draws of the prior: labels `[R]`, `[R, d]`."""
     found: dict[int, list[np.ndarray]] = {int(k): [] for k in classes}
     for first in range(0, max_draws, _BLOCK):
-        drawn = np.asarray(prior(jax.random.fold_in(key, first // _BLOCK), _BLOCK))
-        latents = drawn[: max_draws - first]
+        drawn = prior(jax.random.fold_in(key, first // _BLOCK), _BLOCK)
+        latents = np.asarray(drawn, np.float32)[: max_draws - first]
         label = label_of(latents)
         for k, kept in found.items():
             kept.extend(latents[label == k][: count - len(kept)])

@@ -8,7 +8,7 @@ import numpy as np
 from tqdm import tqdm
 
 from magan_jax.errors import check_positive
-from magan_jax.latent.conditional import ConditionalScores, score_conditional
+from magan_jax.latent.conditional import ConditionalScores, checked_latents, score_conditional
 from magan_jax.latent.encodings import ClassLatents
 from magan_jax.networks import Classify, Generate
 
@@ -136,7 +136,7 @@ def search_scales(
         raise ValueError(f"accuracy_weight is {accuracy_weight}; it must be positive and finite.")
     if not np.isclose(THETAS, start).any():
         raise ValueError(f"start is {start}; it must be one of {', '.join(map(str, THETAS))}.")
-    num_classes, latent_dim = latents.mean.shape
+    num_classes, latent_dim = checked_latents(latents).mean.shape
 
     def objective(theta: np.ndarray) -> np.ndarray:
         """Of M samplers `[M, K, d]`: `[M, K]`, for Medium 1 the mean in all columns."""

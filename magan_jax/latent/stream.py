@@ -19,7 +19,7 @@ from magan_jax.latent.labels import label_and_finite, logits_and_finite_image
 from magan_jax.latent.moments import Moments, add_rows, group_sums, merge, merge_over_axis
 from magan_jax.networks import Networks, check_networks
 from magan_jax.parallel import DEVICES, device_count, everywhere, on_devices
-from magan_jax.prior import Prior
+from magan_jax.prior import Prior, check_prior
 
 BLOCK = 1000
 """Latents within which labels are permuted, and the least that one loop iteration draws."""
@@ -86,12 +86,13 @@ def compiled_stream(
     `arrays` are those of the networks; `first` must be a whole number of iterations.
     """
     check_networks(networks, latent_dim, num_classes)
-    _check_prior(prior, latent_dim)
+    check_prior(prior, latent_dim)
     drawn = _drawn_at_once(batch_size)
     in_caches = _drawn_in_caches(drawn, latent_dim)
 
     def draw(key: jax.Array, index: jax.Array) -> jax.Array:
-        return prior(jax.random.fold_in(key, index), 1)[0]
+        # As `label_latents` takes them; sums of small whole numbers would overflow.
+        return prior(jax.random.fold_in(key, index), 1)[0].astype(jnp.float32)
 
     def label_block(arrays: Any, latents: jax.Array) -> tuple[jax.Array, jax.Array]:
         logits, finite_image = logits_and_finite_image(*networks.functions(arrays), latents)
@@ -310,21 +311,3 @@ def _over_devices(mine: LabelledStream) -> LabelledStream:
         jax.lax.psum(mine.permuted_mean * share, DEVICES),
         jax.lax.psum(mine.nonfinite, DEVICES),
     )
-
-
-def _check_prior(prior: Prior, latent_dim: int) -> None:
-    drawn = jax.eval_shape(lambda k: prior(k, 1), jax.random.key(0))
-    if getattr(drawn, "shape", None) != (1, latent_dim):
-        raise ValueError(
-            f"prior(key, 1) gave {getattr(drawn, 'shape', type(drawn).__name__)}; with latent_dim "
-            f"{latent_dim} it must give {(1, latent_dim)}."
-        )
-    draw = jax.jit(lambda key: prior(key, 1))
-    rows = np.concatenate([draw(jax.random.key(i)) for i in range(4)])
-    if not np.isfinite(rows).all():
-        raise ValueError("prior gives latents that are not finite; it must give finite ones.")
-    if (rows == rows[0]).all():
-        raise ValueError(
-            "prior gives the same latent for every key; it must draw with the key it is given, by "
-            "jax.random (what NumPy draws is drawn once, when the program is compiled)."
-        )

@@ -13,8 +13,8 @@ from magan_jax.images import quantise_images, scale_images
 from magan_jax.latent.labels import check_finite
 from magan_jax.latent.regions import Regions
 from magan_jax.latent.shifts import random_signs
-from magan_jax.networks import Classify, Generate, check_networks, take_apart
-from magan_jax.sampling import as_pytree, images_in_blocks
+from magan_jax.networks import Classify, Generate, as_pytree, check_networks, take_apart
+from magan_jax.sampling import images_in_blocks
 
 _BLOCK = 500
 """Images judged at once."""
@@ -126,7 +126,7 @@ def synthesize(
     shifts = position[:, None] * direction * regions.scale[region]
     latents = (regions.centre[region] + shifts).astype(np.float32)
     images = quantise_images(images_in_blocks(generate, latents), name="generated images")
-    function = as_pytree(classify)
+    function = as_pytree(classify, "classify")
     judged, confidence, finite = in_blocks(lambda block: _judged(function, block), images, _BLOCK)
     check_finite(int(np.sum(~finite)), len(images), "images")
     return Synthetic(

@@ -9,8 +9,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from magan_jax.models import NETWORKS, Encoder, NetworkName, Size
+from magan_jax.networks import as_pytree
 from magan_jax.prior import Prior
-from magan_jax.sampling import as_pytree
 from magan_jax.training.engine import Batch
 from magan_jax.training.ensemble import member, stacked
 from magan_jax.training.gan_config import (

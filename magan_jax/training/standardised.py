@@ -10,7 +10,7 @@ import numpy as np
 
 from magan_jax.blocks import in_blocks
 from magan_jax.images import scale_images
-from magan_jax.sampling import as_pytree
+from magan_jax.networks import as_pytree
 
 Features = Callable[[jax.Array], jax.Array]
 """Images `[N, H, W, C]` in [-1, 1] to features `[N, F]`."""
