@@ -123,6 +123,8 @@ def load_dataset(
     Raises:
         DataError: if no source has the set, or what it has is broken.
     """
+    if isinstance(class_names, str):
+        raise DataError(f"class_names is {class_names!r}, one text; a list of names is needed.")
     if class_names:
         return _load_own(data_dir, tuple(class_names))
     if name not in DATASETS:

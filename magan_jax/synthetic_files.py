@@ -33,8 +33,9 @@ def write_synthetic(
         class_names: of all K classes.
 
     Raises:
-        ValueError: for a folder that cannot be written to, images without colours last, a label
-            without a name, one name of two classes, or more labels than a byte can tell.
+        ValueError: for a folder that cannot be written to, images without colours last, as many
+            labels or latents as images are not, a label without a name, a name that is no line of
+            text or of two classes, or more labels than a byte can tell.
     """
     folder = Path(folder)
     if made.images.ndim != 4 or made.images.shape[-1] not in (1, 3, 4):
@@ -46,6 +47,13 @@ def write_synthetic(
         raise ValueError(
             f"images are {made.images.dtype}; uint8 is needed, as `synthesize` makes them."
         )
+    columns = {"labels": made.labels, "latents": made.latents} | made.provenance._asdict()
+    for name, column in columns.items():
+        if len(column) != len(made.images) or not len(column):
+            raise ValueError(
+                f"made has {len(made.images)} images and {len(column)} {name}; one of each for "
+                "every image, of which there must be some, is needed."
+            )
     labels_used = made.labels, made.provenance.judged
     largest = int(max(x.max() for x in labels_used))
     if min(x.min() for x in labels_used) < 0:
@@ -55,6 +63,12 @@ def write_synthetic(
             f"class_names has {len(class_names)} names, but a label is {largest}; each label needs "
             "a name, and IDX files hold labels 0 to 255."
         )
+    for name in class_names:
+        if not isinstance(name, str) or name != name.strip() or not name.isprintable() or not name:
+            raise ValueError(
+                f"class_names has {name!r}; TensorFlow Datasets keeps a name on a line, so each "
+                "must be a text on one line with no space at its ends."
+            )
     if len(set(class_names)) < len(class_names):
         raise ValueError(
             f"class_names is {', '.join(class_names)}; TensorFlow Datasets needs different names."

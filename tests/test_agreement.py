@@ -142,6 +142,7 @@ HOLED[0, 1] = HOLED[1, 0] = np.nan
         ([np.zeros((4, 3)), np.zeros((4, 3))], "two or more matrices"),
         ([HOLED, np.ones((4, 4))], "2 distances of classes that have others are not finite"),
         ([np.ones((4, 4)), np.arange(16.0).reshape(4, 4)], "distances are not symmetric"),
+        ([np.ones((4, 4)), -np.ones((4, 4))], "distances go down to -1; none can be below 0"),
     ],
 )
 def test_what_cannot_be_compared_is_refused(distances, sentence):
@@ -157,7 +158,7 @@ def test_correlation_with_another_geometry_is_spearmans(alike):
     assert np.isnan(correlate_with([np.full((4, 4), np.nan)], np.zeros((4, 4))))[0]
 
 
-@pytest.mark.parametrize("settings", [{"num_clusters": 0}, {"num_permutations": 2.5}])
+@pytest.mark.parametrize("settings", [{"num_clusters": 0}, {"num_permutations": 2.5}, {"seed": -1}])
 def test_numbers_that_cannot_be_are_refused(settings):
-    with pytest.raises(ValueError, match="num_.* is .*; it must be a whole number"):
+    with pytest.raises(ValueError, match=f"{next(iter(settings))} is .*; it must be a whole num"):
         compare_geometries([np.ones((4, 4))] * 2, **settings)

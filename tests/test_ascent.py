@@ -112,6 +112,36 @@ def test_what_cannot_work_is_refused(arguments: dict, message: str) -> None:
         ascend(generate, classify, **given)
 
 
+def through_numpy(z: jax.Array) -> jax.Array:
+    shape = jax.ShapeDtypeStruct(z.shape, z.dtype)
+    return jax.pure_callback(np.tanh, shape, z, vmap_method="expand_dims")
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"generate": through_numpy}, "has no gradient .*callback.*needs jax.custom_vjp around it"),
+        (
+            {"classify": lambda x: jnp.rint(classify(x)).astype(int)},
+            "no latent moves: the gradient",
+        ),
+        ({"generate": jnp.round}, "no latent moves"),
+        ({"step_size": 1e-50}, "or step_size 1e-50 is too small for float32"),
+    ],
+)
+def test_where_nothing_can_climb_it_is_said(changes: dict, message: str) -> None:
+    given = {"generate": generate, "classify": classify, "step_size": 0.1} | changes
+    with pytest.raises(ValueError, match=message):
+        ascend(latents=np.ones((3, 4)), target=0, **given)
+
+
+def test_a_latent_that_is_sure_already_may_stay() -> None:
+    sure = np.array([[200.0, 0.0, 0.0, 0.0]])
+    found = ascend(generate, classify, sure, 0, num_steps=2)
+    np.testing.assert_array_equal(found.latents, sure)
+    assert found.after == 1
+
+
 def test_a_generator_that_overflows_is_named() -> None:
     starts = np.array([[0.0] * 4, [3.0] * 4, [5.0] * 4])
     with pytest.raises(ValueError, match="not finite for 2 of 3"):

@@ -90,6 +90,20 @@ def test_too_few_classes_are_refused(separated):
         cluster(separated, num_clusters=7)
 
 
+@pytest.mark.parametrize(
+    "settings", [{"num_clusters": 2.5}, {"num_clusters": True}, {"num_bootstrap": -5}, {"seed": -1}]
+)
+def test_what_is_no_whole_number_is_refused(separated, settings):
+    ((name, value),) = settings.items()
+    with pytest.raises(ValueError, match=f"{name} is {value}; it must be a whole number, at"):
+        cluster(separated, **settings)
+
+
+def test_no_bootstrap_is_no_support(separated):
+    found = cluster(separated, num_bootstrap=0)
+    assert all(np.isnan(d.support).all() for d in found.dendrograms.values())
+
+
 def test_no_coefficient_s_interval_goes_beyond_one(separated, monkeypatch):
     beyond = Interval(np.array(-1.7), np.array(1.37))
     monkeypatch.setattr(clustering, "jackknife", lambda *_: beyond)

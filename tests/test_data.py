@@ -220,6 +220,11 @@ def test_a_set_of_ones_own_has_its_own_classes_and_its_folder_s_name(idx_folder)
     assert found.sha256 == load(idx_folder).sha256
 
 
+def test_names_in_one_text_are_refused(idx_folder):
+    with pytest.raises(DataError, match="class_names is 'cat,dog', one text; a list of names"):
+        load_dataset("mnist", idx_folder, "cat,dog")
+
+
 @pytest.mark.filterwarnings("ignore:.* has no test image")
 def test_a_class_without_an_image_is_told_of(idx_folder):
     with pytest.warns(UserWarning, match=r"training image of one more \(label 10\); nothing"):

@@ -33,6 +33,17 @@ def test_a_key_is_one_key(key):
     check_key(jax.random.PRNGKey(0))
 
 
+@pytest.mark.parametrize("kind", ["rbg", "unsafe_rbg"])
+def test_a_key_of_another_generator_is_refused(kind):
+    sentence = f"key is of the generator {kind}, .* pass jax.random.key.0, impl=.threefry2x32"
+    with pytest.raises(ValueError, match=sentence):
+        check_key(jax.random.key(0, impl=kind))
+    with jax.default_prng_impl(kind), pytest.raises(ValueError, match=sentence):
+        check_key(np.zeros(2, np.uint32))  # what it is depends on that setting
+    with jax.default_prng_impl(kind):
+        check_key(jax.random.key(0, impl="threefry2x32"))
+
+
 def test_names_are_those_of_the_table():
     check_names("--methods", ["a"], {"a": 1, "b": 2})
     for names, named in ((["a", "c", "d"], "c, d"), ([], "none")):

@@ -185,7 +185,7 @@ def test_infinity_of_too_few_images_costs_no_other_number():
     )
     score = few.pop("frechet_distance_infinity")
     assert np.isnan([score.value, score.yardstick]).all()
-    assert "15 different sizes need" in score.reason
+    assert "15 different sizes" in score.reason
     assert all(np.isfinite(other.value) and other.reason is None for other in few.values())
     only_beside = evaluate_images(
         EXTRACTOR, real=REAL, fake=FAKE, held_out=HELD_OUT[:12], methods=METHODS, key=KEY
@@ -233,6 +233,8 @@ def test_too_few_held_out_images_are_warned_of_and_cost_the_yardstick_alone():
     ("changes", "message"),
     [
         ({"methods": ["fid"]}, "method is 'fid'; choose among frechet_distance, precision_re"),
+        ({"methods": []}, "methods names none; choose among frechet_distance"),
+        ({"extractor": project}, r"extractor is <function .*; pass Extractor\(name, function\)"),
         ({"methods": ["frechet_distance_infinity"]}, "key is None, but"),
         ({"k": {"density_coverage": 300}}, r"k is 300, but real has 300 row\(s\)"),
         (
@@ -253,7 +255,13 @@ def test_too_few_held_out_images_are_warned_of_and_cost_the_yardstick_alone():
 )
 def test_what_cannot_be_computed_is_refused(changes, message):
     with pytest.raises(ValueError, match=message):
-        evaluate_images(EXTRACTOR, **({"real": REAL, "fake": FAKE} | changes))
+        evaluate_images(**({"extractor": EXTRACTOR, "real": REAL, "fake": FAKE} | changes))
+
+
+def test_methods_may_come_one_by_one():
+    names = ("vendi_score", "frechet_distance")
+    found = evaluate_images(EXTRACTOR, real=REAL, fake=FAKE, methods=(name for name in names))
+    assert tuple(found) == names
 
 
 def test_images_of_another_size_are_refused_before_any_work():

@@ -1,4 +1,5 @@
 import warnings
+from functools import partial
 
 import jax
 import numpy as np
@@ -133,13 +134,26 @@ def test_features_that_cannot_be_compared_are_refused(real, fake, message):
         frechet_distance(real=real, fake=fake)
 
 
+def test_few_real_rows_are_warned_of_by_both_distances():
+    for distance in (frechet_distance, partial(frechet_distance_infinity, jax.random.key(0))):
+        with pytest.warns(UserWarning, match="real has 12 rows for 12 features, so its covariance"):
+            distance(real=REAL[:12], fake=FAKE)
+
+
+def test_as_few_rows_as_there_are_sizes_above_the_features_will_do():
+    found = frechet_distance_infinity(jax.random.key(0), real=REAL, fake=FAKE[:27])
+    np.testing.assert_array_equal(found.sizes, np.arange(13, 28))
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
         ({"num_sizes": 2}, "num_sizes is 2"),
-        ({"smallest": 1}, "smallest is 1"),
+        ({"smallest": 12}, "smallest is 12, .* 15 different sizes need a whole number, 13 to 286"),
+        ({"smallest": 50.5}, "smallest is 50.5, but fake has 300 rows of 12 features"),
         ({"smallest": 290}, "smallest is 290, but fake has 300 rows"),
-        ({"fake": FAKE[:20]}, "smallest is 13, but fake has 20 rows of 12 features"),
+        ({"fake": FAKE[:20]}, "fake has 20 rows of 12 features; 15 different sizes, .* 27 rows"),
+        ({"fake": FAKE[:3]}, "fake has 3 rows of 12 features; 15 different sizes, .* 27 rows"),
     ],
 )
 def test_sizes_that_do_not_fit_are_refused(changes, message):

@@ -1,3 +1,5 @@
+import re
+
 import numpy as np
 import pytest
 from prdc import compute_prdc
@@ -133,9 +135,12 @@ def test_equal_distributions_have_the_density_and_coverage_expected():
     assert (np.abs(difference) < 4 * error).all()
 
 
-def test_a_number_of_fakes_that_cannot_be_is_refused():
-    with pytest.raises(ValueError, match="num_fake is -5; it must be a whole number, at least 1"):
-        expected_coverage(10, -5, 1)
+@pytest.mark.parametrize("number", [-5, 100.5, np.nan, np.inf, "100"])
+def test_a_number_of_images_that_cannot_be_is_refused(number):
+    for name, numbers in (("num_fake", (10, number)), ("num_real", (number, 10))):
+        sentence = re.escape(f"{name} is {number!r}; it must be a whole number, at least 1")
+        with pytest.raises(ValueError, match=sentence):
+            expected_coverage(*numbers, 1)
 
 
 def test_known_neighbours_change_nothing():

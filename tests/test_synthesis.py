@@ -214,6 +214,16 @@ def test_anchors_of_what_does_not_fit_the_analysis_are_refused(analysis, changes
         regions_around_anchors(KEY, **given, num_anchors=2)
 
 
+def test_confidences_are_those_of_float32_whatever_logits_are(analysis):
+    regions = regions_around_means(analysis, np.full(4, 0.2))
+    half, full = (
+        synthesize(KEY, generate, network, regions, num_per_class=5).provenance.confidence
+        for network in (lambda x: classify(x).astype(jnp.bfloat16), classify)
+    )
+    assert half.dtype == np.float32
+    np.testing.assert_allclose(half, full, atol=0.02)
+
+
 def test_anchors_without_room_are_refused(analysis):
     only = analysis._replace(counts=np.array([0, 0, 0, 9]))
     with pytest.raises(NoRegionError, match="none of 10 latents is of a class that the analysis"):

@@ -1,6 +1,7 @@
 """Labelled synthetic images on disk, read back by other readers than ours."""
 
 import gzip
+import re
 
 import jax
 import jax.numpy as jnp
@@ -93,6 +94,13 @@ def test_every_image_can_be_made_again_from_its_provenance(made, tmp_path):
     assert abs(again - made.images[..., 0].astype(int)).max() <= 1
 
 
+@pytest.mark.parametrize("name", ["", "one\ntwo", " one", 1])
+def test_a_name_that_is_no_line_of_text_leaves_no_file(made, tmp_path, name):
+    with pytest.raises(ValueError, match=re.escape(f"class_names has {name!r}; Tens")):
+        write_synthetic(tmp_path / "x", made, REGIONS, ["zero", name, "two"])
+    assert not (tmp_path / "x").exists()
+
+
 def test_what_cannot_be_written_is_refused(made, tmp_path):
     with pytest.raises(ValueError, match="class_names has 2 names, but a label is 2"):
         write_synthetic(tmp_path, made, REGIONS, NAMES[:2])
@@ -109,6 +117,12 @@ def test_what_cannot_be_written_is_refused(made, tmp_path):
     [
         (lambda made: {"labels": made.labels - 1}, "labels are below 0"),
         (lambda made: {"images": made.images / 255.0}, "images are float64; uint8 is needed"),
+        (lambda made: {"images": made.images[:3]}, "made has 3 images and 12 labels; one of each"),
+        (lambda made: {"latents": made.latents[:3]}, "made has 12 images and 3 latents"),
+        (
+            lambda made: {"provenance": made.provenance._replace(region=made.labels[:3])},
+            "made has 12 images and 3 region",
+        ),
     ],
 )
 def test_labels_and_images_that_idx_cannot_hold_leave_no_file(made, tmp_path, change, message):

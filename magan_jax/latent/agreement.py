@@ -84,9 +84,13 @@ def compare_geometries(
 
     Raises:
         ValueError: for fewer than two generators, fewer than three classes in common, matrices
-            that are not square or of different sizes, or single distances that are not finite.
+            that are not square or of different sizes, and distances that are negative or, alone in
+            their row, not finite.
     """
     num_permutations = check_whole("num_permutations", num_permutations, 0)
+    seed = check_whole("seed", seed, 0)
+    if isinstance(distances, Analysis):
+        raise ValueError("distances is one Analysis; a list of two or more is needed.")
     given = [np.asarray(d.distance if isinstance(d, Analysis) else d) for d in distances]
     square = all(d.ndim == 2 and d.shape[0] == d.shape[1] for d in given)
     if len(given) < 2 or len({d.shape for d in given}) != 1 or not square:
@@ -98,6 +102,8 @@ def compare_geometries(
     found = np.stack(given).astype(np.float64)
     if not np.allclose(found, found.swapaxes(1, 2), rtol=1e-3, atol=1e-6, equal_nan=True):
         raise ValueError("distances are not symmetric; d[i, j] and d[j, i] must be the same.")
+    if (found < 0).any():
+        raise ValueError(f"distances go down to {np.nanmin(found):.3g}; none can be below 0.")
     off_diagonal = np.where(np.eye(found.shape[-1], dtype=bool), np.nan, found)
     classes = np.flatnonzero(np.isfinite(off_diagonal).any(-1).all(0))
     if len(classes) < 3:

@@ -24,6 +24,9 @@ from magan_jax.networks import (
 )
 from magan_jax.parallel import DEVICES, device_count, local_part, on_devices
 
+_SURE = 0.999
+"""A probability whose gradient may well be 0 in float32."""
+
 
 class Ascent(NamedTuple):
     """Where n latents went.
@@ -81,8 +84,8 @@ def ascend(
         num_devices: see `magan_jax.parallel.on_devices`.
 
     Raises:
-        ValueError: for latents, targets or settings that cannot work, or if G or C give values
-            that are not finite on the way.
+        ValueError: for latents, targets or settings that cannot work, functions without a
+            gradient, or if G or C give values that are not finite on the way.
     """
     latents = check_latents(latents)
     num_steps = check_positive("num_steps", num_steps)
@@ -98,7 +101,7 @@ def ascend(
     num_classes = check_networks(networks, latents.shape[1])
     target = _check_target(target, len(latents), num_classes)
 
-    compiled = _compiled_ascent(networks, num_devices)
+    compiled = _compiled_ascent(networks, latents.shape[1], num_devices)
     size = batch_size * device_count(num_devices)
     results = []
     for first in range(0, len(latents), size):
@@ -114,6 +117,12 @@ def ascend(
     )
     check_finite(int(np.sum(~finite)), len(latents))
     moved, label, before, after = found
+    if (moved == latents).all() and (before < _SURE).any():
+        raise ValueError(
+            "no latent moves: the gradient of every probability is 0, as that of whole numbers or "
+            f"of rounded images is, or step_size {step_size} is too small for float32; give "
+            "functions that are differentiable, or a larger step_size."
+        )
     return Ascent(moved, target, label, before, after)
 
 
@@ -133,10 +142,30 @@ def _check_target(target: np.ndarray | int, n: int, num_classes: int) -> np.ndar
     return np.broadcast_to(wanted, (n,)).astype(np.int32)
 
 
+def _check_differentiable(networks: Networks, latent_dim: int) -> None:
+    """Refuse functions through which JAX takes no gradient, by tracing alone."""
+
+    def total(z: jax.Array, arrays: Any) -> jax.Array:
+        return jnp.sum(logits_and_finite(*networks.functions(arrays), z)[0])
+
+    latents = jax.ShapeDtypeStruct((2, latent_dim), jnp.float32)
+    try:
+        jax.eval_shape(jax.grad(total), latents, networks.shapes)
+    except Exception as error:  # whatever a function of the user's may raise
+        reason = str(error).strip().partition("\n")[0]
+        raise ValueError(
+            f"generate or classify has no gradient ({type(error).__name__}: {reason}), along which "
+            "ascend climbs; give functions that JAX differentiates: a jax.pure_callback needs "
+            "jax.custom_vjp around it."
+        ) from error
+
+
 @lru_cache(maxsize=16)
 def _compiled_ascent(
-    networks: Networks, num_devices: int | None
+    networks: Networks, latent_dim: int, num_devices: int | None
 ) -> Callable[..., tuple[jax.Array, ...]]:
+    _check_differentiable(networks, latent_dim)
+
     def climb(
         arrays: Any,
         latents: jax.Array,

@@ -7,6 +7,7 @@ from scipy.cluster.hierarchy import cophenet, fcluster, linkage
 from scipy.spatial.distance import pdist
 from sklearn.manifold import MDS
 
+from magan_jax.errors import check_positive, check_whole
 from magan_jax.latent.analysis import Analysis
 from magan_jax.latent.geometry import Interval, jackknife
 from magan_jax.latent.moments import Moments, merge_all
@@ -69,11 +70,11 @@ def cluster(
     Args:
         analysis: at least three classes with statistics.
         num_clusters: of the flat cuts; the paper speaks of three.
-        num_bootstrap: bootstrap dendrograms behind `support`.
+        num_bootstrap: bootstrap dendrograms behind `support`; 0 leaves it NaN.
         seed: of the bootstrap.
 
     Raises:
-        ValueError: for fewer than three classes, or a number of clusters that does not fit.
+        ValueError: for fewer than three classes, or numbers that do not fit.
     """
     classes = np.flatnonzero(analysis.valid)
     if len(classes) < 3:
@@ -81,8 +82,11 @@ def cluster(
             f"{len(classes)} class(es) have two or more latents; clustering needs at least 3. "
             "Draw more latents (num_samples)."
         )
-    if not 1 <= num_clusters <= len(classes):
+    num_clusters = check_positive("num_clusters", num_clusters)
+    if num_clusters > len(classes):
         raise ValueError(f"num_clusters is {num_clusters}; it must be 1 to {len(classes)}.")
+    num_bootstrap = check_whole("num_bootstrap", num_bootstrap, 0)
+    seed = check_whole("seed", seed, 0)
     means = analysis.mean[classes]
     resampled = _bootstrap_means(analysis.replicates, classes, num_bootstrap, seed)
     dendrograms = {}

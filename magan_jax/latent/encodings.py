@@ -108,9 +108,10 @@ def _encoded(encode: Encode, images: np.ndarray) -> tuple[np.ndarray, np.ndarray
     function, size = as_pytree(encode, "encode"), min(_BLOCK, len(images))
     block = jax.ShapeDtypeStruct((size, *images.shape[1:]), jnp.float32)
     traced = traced_shape("encode", _of_block, function, block)
-    shapes = [getattr(x, "shape", None) for x in traced] if isinstance(traced, tuple | list) else []
-    if len(shapes) != 2 or shapes[0] != shapes[1] or np.shape(shapes[0]) != (2,):
-        gave = " and ".join(map(str, shapes)) or getattr(traced, "shape", type(traced).__name__)
+    found = traced if isinstance(traced, tuple | list) else [traced]
+    shapes = [tuple(getattr(x, "shape", ())) for x in found]
+    if len(shapes) != 2 or len(shapes[0]) != 2 or shapes[0] != shapes[1]:
+        gave = " and ".join(map(str, shapes))
         raise ValueError(
             f"encode gave {gave} for {size} images; it must give a mean and the logarithm of a "
             "variance, both [n, d]."

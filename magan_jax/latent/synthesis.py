@@ -141,7 +141,7 @@ def synthesize(
 def _judged(classify: Any, images: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
     """Of uint8 images, as they will be stored: label, confidence, and whether logits are finite."""
     with jax.default_matmul_precision("highest"):
-        logits = classify(scale_images(images))
+        logits = classify(scale_images(images)).astype(jnp.float32)
     probabilities = jax.nn.softmax(logits, axis=-1)
     finite = jnp.isfinite(logits).all(-1)
     return jnp.argmax(logits, axis=-1), jnp.max(probabilities, axis=-1), finite

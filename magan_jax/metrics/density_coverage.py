@@ -69,8 +69,9 @@ def expected_coverage(num_real: int, num_fake: int, k: int = 5) -> float:
     Lemma 2 of Naeem et al. (2020), with n = `num_real` and m = `num_fake`.
 
     Raises:
-        ValueError: for a number of fakes below one, or a k that is not 1 to n − 1.
+        ValueError: for numbers of images below one, or a k that is not 1 to n − 1.
     """
+    num_real = check_positive("num_real", num_real)
     num_fake = check_positive("num_fake", num_fake)
     k = check_k("real", num_real, k)
     i = np.arange(1, k + 1)

@@ -81,7 +81,12 @@ def reference_of(
     cache_folder: Path | str | None = None,
 ) -> Reference:
     """What `evaluate_against` compares with; the arguments are those of `evaluate_images`."""
-    _check_methods(methods)
+    methods = _checked_methods(methods)
+    if not isinstance(extractor, Extractor):
+        raise ValueError(
+            f"extractor is {extractor!r}; pass Extractor(name, function), whose name stands beside "
+            "every number."
+        )
     shape = tuple(np.shape(real)[1:])
     if held_out is not None:
         _check_shape("held_out", held_out, shape)
@@ -144,7 +149,7 @@ def evaluate_images(
         ValueError: for an unknown method, a missing key, images of two sizes, and whatever the
             other functions named in `methods` refuse.
     """
-    _check_methods(methods)
+    methods = _checked_methods(methods)
     _check_key(methods, key)
     _check_shape("fake", fake, tuple(np.shape(real)[1:]))
     reference = reference_of(
@@ -173,7 +178,7 @@ def evaluate_against(
         reference: made for these methods (or more).
         fake, methods, batch_size, key: see `evaluate_images`.
     """
-    _check_methods(methods)
+    methods = _checked_methods(methods)
     _check_key(methods, key)
     _check_reference(methods, reference.real)
     _check_shape("fake", fake, reference.image_shape)
@@ -208,10 +213,15 @@ def evaluate_against(
     }
 
 
-def _check_methods(methods: Collection[str]) -> None:
-    for method in methods:
+def _checked_methods(methods: Collection[str]) -> tuple[str, ...]:
+    """The same, whatever holds them; refuses one that is not known, and none at all."""
+    named = (methods,) if isinstance(methods, str) else tuple(methods)
+    if not named:
+        raise ValueError(f"methods names none; choose among {', '.join(METHODS)}.")
+    for method in named:
         if method not in METHODS:
             raise ValueError(f"method is {method!r}; choose among {', '.join(METHODS)}.")
+    return named
 
 
 def _checked_k(k: Mapping[str, int]) -> dict[str, int]:

@@ -102,15 +102,19 @@ def frechet_distance(
     """
     first, second = _statistics("real", real), _statistics("fake", fake)
     check_same_width(len(first.mean), len(second.mean))
-    for name, statistics in (("real", first), ("fake", second)):
-        if statistics.num_samples <= len(statistics.mean):
-            warnings.warn(
-                f"{name} has {statistics.num_samples} rows for {len(statistics.mean)} features, so "
-                "its covariance is singular and the Fréchet distance much too large; use many more "
-                "rows than features.",
-                stacklevel=2,
-            )
+    _warn_of_few_rows("real", first)
+    _warn_of_few_rows("fake", second)
     return _distance(first, second)
+
+
+def _warn_of_few_rows(name: str, statistics: FeatureStatistics) -> None:
+    if statistics.num_samples <= len(statistics.mean):
+        warnings.warn(
+            f"{name} has {statistics.num_samples} rows for {len(statistics.mean)} features, so "
+            "its covariance is singular and the Fréchet distance much too large; use many more "
+            "rows than features.",
+            stacklevel=3,
+        )
 
 
 NUM_SIZES = 15
@@ -137,10 +141,13 @@ def frechet_distance_infinity(
         real: features `[n, d]` or their `feature_statistics`.
         fake: features `[m, d]`.
         num_sizes: subsets, of equally spaced sizes, the last of all m.
-        smallest: size of the first; default m/10, but more than d.
+        smallest: size of the first, more than d; default m/10, but more than d.
 
     Raises:
         ValueError: for features that `frechet_distance` refuses, or sizes that do not fit.
+
+    Warns:
+        UserWarning: for no more real rows than features, as `frechet_distance` does.
     """
     reference = _statistics("real", real)
     features = checked_features("fake", fake)
@@ -151,11 +158,18 @@ def frechet_distance_infinity(
         raise ValueError(
             f"num_sizes is {num_sizes}; a line and its error need a whole number, at least 3."
         )
+    _warn_of_few_rows("real", reference)
+    num_sizes, most = int(num_sizes), count - int(num_sizes) + 1
     first = max(count // 10, width + 1) if smallest is None else smallest
-    if not 2 <= first <= count - num_sizes + 1:
+    if width >= most:
+        raise ValueError(
+            f"fake has {count} rows of {width} features; {num_sizes} different sizes, each above "
+            f"the number of features, need {width + num_sizes} rows: pass more, or fewer sizes."
+        )
+    if not is_whole(first, width + 1) or first > most:
         raise ValueError(
             f"smallest is {first}, but fake has {count} rows of {width} features; {num_sizes} "
-            f"different sizes need 2 to {count - num_sizes + 1}: pass more rows or fewer sizes."
+            f"different sizes need a whole number, {width + 1} to {most}."
         )
     sizes = np.linspace(first, count, num_sizes).astype(int)
     distances = np.array(
