@@ -228,6 +228,13 @@ def test_unwritable_workdir_is_refused(finished, tmp_path):
     assert "cannot be written to" in error
 
 
+def test_another_generator_of_keys_is_refused_before_any_training(tiny_folder, tmp_path):
+    with jax.default_prng_impl("rbg"), pytest.warns(UserWarning, match="not the published"):
+        error = run(tiny_folder, tmp_path / "run")
+    assert "JAX_DEFAULT_PRNG_IMPL is rbg, whose draws" in error
+    assert not (tmp_path / "run").exists()
+
+
 def environment(**changes):
     fixed = {"JAX_PLATFORMS": "cpu", "JAX_DISABLE_MOST_OPTIMIZATIONS": "1"}  # as this process
     return os.environ | {"PYTHONPATH": str(ROOT)} | fixed | changes
