@@ -17,7 +17,8 @@ def feature_distance(made: Made) -> jax.Array:
 
     The report's φ is a network "such as VGG16"; here it is whichever is frozen (in `mnist_gans.py`
     a classifier of the same images). The sum grows with the number of features, so a factor means
-    something else for each network: the 0.01 below weighs more the wider it is.
+    something else for each network: the 0.01 below weighs more the wider it is, 19 between two
+    digits with a classifier of 16 channels where D's part of the loss is about 0.7.
     """
     layers = zip(made.features(made.real), made.features(made.fake.images), strict=True)
     return sum((_squared(x - y) for x, y in layers), start=jnp.float32(0))
