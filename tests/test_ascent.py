@@ -1,5 +1,7 @@
 """Gradient ascent on latents."""
 
+import warnings
+
 import chex
 import jax
 import jax.numpy as jnp
@@ -117,27 +119,30 @@ def through_numpy(z: jax.Array) -> jax.Array:
     return jax.pure_callback(np.tanh, shape, z, vmap_method="expand_dims")
 
 
+def test_functions_without_a_gradient_are_refused() -> None:
+    with pytest.raises(ValueError, match=r"has no gradient .*callback.*needs jax\.custom_vjp"):
+        ascend(through_numpy, classify, np.ones((3, 4)), 0)
+
+
 @pytest.mark.parametrize(
-    ("changes", "message"),
+    "changes",
     [
-        ({"generate": through_numpy}, "has no gradient .*callback.*needs jax.custom_vjp around it"),
-        (
-            {"classify": lambda x: jnp.rint(classify(x)).astype(int)},
-            "no latent moves: the gradient",
-        ),
-        ({"generate": jnp.round}, "no latent moves"),
-        ({"step_size": 1e-50}, "or step_size 1e-50 is too small for float32"),
+        {"classify": lambda x: classify(x).astype(int)},
+        {"generate": jnp.round},
+        {"step_size": 1e-50},
     ],
 )
-def test_where_nothing_can_climb_it_is_said(changes: dict, message: str) -> None:
+def test_where_nothing_can_climb_it_is_said(changes: dict) -> None:
     given = {"generate": generate, "classify": classify, "step_size": 0.1} | changes
-    with pytest.raises(ValueError, match=message):
-        ascend(latents=np.ones((3, 4)), target=0, **given)
+    with pytest.warns(UserWarning, match="no latent moves: the gradient of every probability is 0"):
+        found = ascend(latents=np.ones((3, 4)), target=0, **given)
+    np.testing.assert_array_equal(found.latents, np.ones((3, 4)))
 
 
 def test_a_latent_that_is_sure_already_may_stay() -> None:
     sure = np.array([[200.0, 0.0, 0.0, 0.0]])
-    found = ascend(generate, classify, sure, 0, num_steps=2)
+    with warnings.catch_warnings(action="error"):
+        found = ascend(generate, classify, sure, 0, num_steps=2)
     np.testing.assert_array_equal(found.latents, sure)
     assert found.after == 1
 

@@ -4,6 +4,7 @@ The exploration of the ClusterGAN report (section Latent space exploration, Figu
 moved until the classifier sees another class in their images.
 """
 
+import warnings
 from collections.abc import Callable
 from functools import lru_cache
 from typing import Any, NamedTuple
@@ -86,6 +87,9 @@ def ascend(
     Raises:
         ValueError: for latents, targets or settings that cannot work, functions without a
             gradient, or if G or C give values that are not finite on the way.
+
+    Warns:
+        UserWarning: where no latent moves.
     """
     latents = check_latents(latents)
     num_steps = check_positive("num_steps", num_steps)
@@ -118,10 +122,11 @@ def ascend(
     check_finite(int(np.sum(~finite)), len(latents))
     moved, label, before, after = found
     if (moved == latents).all() and (before < _SURE).any():
-        raise ValueError(
-            "no latent moves: the gradient of every probability is 0, as that of whole numbers or "
-            f"of rounded images is, or step_size {step_size} is too small for float32; give "
-            "functions that are differentiable, or a larger step_size."
+        warnings.warn(
+            "no latent moves: the gradient of every probability is 0, as that of whole numbers, of "
+            f"rounded or of saturated images is, or step_size {step_size} is too small for "
+            "float32; give functions that are differentiable, or a larger step_size.",
+            stacklevel=2,
         )
     return Ascent(moved, target, label, before, after)
 
