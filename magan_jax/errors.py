@@ -62,7 +62,7 @@ def check_key(key: Any) -> None:
 def check_generator_of_keys(key: Any) -> None:
     """Refuse keys of another generator than threefry; see `check_key`."""
     typed = jnp.issubdtype(key.dtype, jax.dtypes.prng_key)
-    name = str(jax.random.key_impl(key)) if typed else str(jax.config.jax_default_prng_impl)
+    name = str(jax.random.key_impl(key)) if typed else _default_generator()
     if name != _STREAMS:
         raise ValueError(
             f"key is of the generator {name}, whose draws depend on how many are made at once; "
@@ -72,12 +72,16 @@ def check_generator_of_keys(key: Any) -> None:
 
 def check_default_generator() -> None:
     """Refuse a setting of JAX by which `jax.random.key(0)` is of another generator."""
-    name = str(jax.config.jax_default_prng_impl)
+    name = _default_generator()
     if name != _STREAMS:
         raise ValueError(
             f"JAX_DEFAULT_PRNG_IMPL is {name}, whose draws depend on how many are made at once; "
             f"leave it at {_STREAMS}."
         )
+
+
+def _default_generator() -> str:
+    return str(jax.random.key_impl(jax.random.key(0)))
 
 
 def check_names(flag: str, names: Sequence[str], known: Collection[str]) -> None:
