@@ -1,3 +1,5 @@
+import warnings
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -6,6 +8,10 @@ from conftest import three_with_one_missing
 
 from magan_jax import label_latents
 from magan_jax.latent.labels import keeps_label, label_and_finite, logits_and_finite
+
+
+def identity(z):
+    return z
 
 
 def logits_with_ties(num_classes, n=300):
@@ -73,6 +79,21 @@ def test_labels_do_not_depend_on_batches_or_devices():
         np.testing.assert_allclose(
             found.confidence, 1 / (1 + np.exp(-2 * np.abs(z[:, 0]))), rtol=1e-5
         )
+
+
+def test_probabilities_in_the_place_of_logits_are_warned_of():
+    latents = np.random.default_rng(0).normal(size=(40, 3)).astype(np.float32)
+
+    def logits(x):
+        return 8 * x[:, :2]
+
+    with warnings.catch_warnings(action="error"):
+        right = label_latents(identity, logits, latents)
+        log = label_latents(identity, lambda x: jax.nn.log_softmax(logits(x)), latents)
+    np.testing.assert_allclose(log.confidence, right.confidence, atol=1e-6)
+    with pytest.warns(UserWarning, match="sum to 1, as probabilities do; it must give logits"):
+        found = label_latents(identity, lambda x: jax.nn.softmax(logits(x)), latents)
+    np.testing.assert_array_equal(found.label, right.label)
 
 
 @pytest.mark.parametrize(

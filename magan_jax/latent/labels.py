@@ -1,5 +1,6 @@
 """The label of a latent: C(G(z))."""
 
+import warnings
 from collections.abc import Callable
 from functools import lru_cache
 from typing import Any, NamedTuple
@@ -57,6 +58,9 @@ def label_latents(
 
     Raises:
         ValueError: for latents that are not finite `[n, d]`, or whose logits are not finite.
+
+    Warns:
+        UserWarning: for what look like probabilities in the place of logits.
     """
     latents = check_latents(latents)
     batch_size = chosen_batch_size(batch_size)
@@ -69,17 +73,23 @@ def label_latents(
         padded = np.pad(part, ((0, size - len(part)), (0, 0)))
         results.append(compiled(arrays, padded))
     # Cut on the host: on the device each length would be a program of its own.
-    label, confidence, finite = (
+    label, confidence, finite, sums_to_one = (
         np.concatenate(x)[: len(latents)] for x in zip(*jax.device_get(results), strict=True)
     )
     check_finite(int(np.sum(~finite)), len(latents))
+    if sums_to_one.all():
+        warnings.warn(
+            "classify gives numbers from 0 on that sum to 1, as probabilities do; it must give "
+            "logits: labels are right, confidences too low. A logarithm of probabilities will do.",
+            stacklevel=2,
+        )
     return Labels(label, confidence)
 
 
 @lru_cache(maxsize=16)
 def _compiled_labels(
     networks: Networks, latent_dim: int, batch_size: int, num_devices: int | None
-) -> Callable[..., tuple[jax.Array, jax.Array, jax.Array]]:
+) -> Callable[..., tuple[jax.Array, ...]]:
     check_networks(networks, latent_dim)
 
     def label(arrays: Any, latents: jax.Array) -> tuple[jax.Array, ...]:
@@ -88,7 +98,8 @@ def _compiled_labels(
         )
         label, finite = label_and_finite(logits)
         confidence = jnp.max(jax.nn.softmax(logits, axis=-1), axis=-1)
-        outputs = (label, confidence, finite & finite_image)
+        sums_to_one = (logits >= 0).all(-1) & (jnp.abs(jnp.sum(logits, axis=-1) - 1) < 1e-3)
+        outputs = (label, confidence, finite & finite_image, sums_to_one)
         return jax.lax.all_gather(outputs, DEVICES, tiled=True)
 
     return on_devices(label, num_devices=num_devices)
