@@ -48,6 +48,7 @@ def test_only_exits_that_were_seen_are_averaged(three):
     np.testing.assert_array_equal(measured_exits(followed), [0.4, np.nan, np.nan])
 
 
+@pytest.mark.filterwarnings("ignore:classify gives numbers from 0 on that sum to 1")
 def test_a_class_of_two_latents_has_distances_without_intervals_and_a_reason():
     def rare(z):  # two of 300 latents, in a quarter of the cases
         return jnp.eye(3)[jnp.where(z[:, 0] > 2.47, 2, jnp.where(z[:, 0] > 0, 0, 1))]
