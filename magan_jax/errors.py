@@ -16,6 +16,12 @@ class NetworkOutputError(ValueError):
     """What a network gave for good input cannot be used: not finite, or dark everywhere."""
 
 
+def cause(error: Exception) -> str:
+    """What another library raised, on one line, to stand in a sentence of ours."""
+    reason = str(error).strip().partition("\n")[0]
+    return f"{type(error).__name__}: {reason}"
+
+
 def check_positive(name: str, value: int) -> int:
     """A size as an int, whatever its type (1e6 is a whole number, too); refuses one below 1."""
     return check_whole(name, value, 1)
@@ -42,13 +48,13 @@ def is_whole(value: Any, least: int) -> bool:
         return False
 
 
-_STREAMS = "threefry2x32"
-"""The generator of random numbers whose draws under `vmap` are those of each key by itself."""
+_PRNG = "threefry2x32"
+"""The PRNG implementation whose draws under `vmap` are those of each key by itself."""
 
 
 def check_key(key: Any) -> None:
-    """Refuse what is no single key, such as a seed, and keys of another generator than JAX's usual
-    one: what `rbg` draws for many keys at once is not what it draws for each."""
+    """Refuse what is no single key, such as a seed, and keys of another PRNG than JAX's usual one:
+    what `rbg` draws for many keys at once is not what it draws for each."""
     dtype = getattr(key, "dtype", None)
     typed = dtype is not None and jnp.issubdtype(dtype, jax.dtypes.prng_key)
     raw = dtype == np.uint32
@@ -56,31 +62,31 @@ def check_key(key: Any) -> None:
         raise ValueError(
             f"key is {key!r}; one key is needed, such as jax.random.key(0), not a seed."
         )
-    check_generator_of_keys(key)
+    check_prng_of_keys(key)
 
 
-def check_generator_of_keys(key: Any) -> None:
-    """Refuse keys of another generator than threefry; see `check_key`."""
+def check_prng_of_keys(key: Any) -> None:
+    """Refuse keys of another PRNG implementation than threefry; see `check_key`."""
     typed = jnp.issubdtype(key.dtype, jax.dtypes.prng_key)
-    name = str(jax.random.key_impl(key)) if typed else _default_generator()
-    if name != _STREAMS:
+    name = str(jax.random.key_impl(key)) if typed else _default_prng()
+    if name != _PRNG:
         raise ValueError(
-            f"key is of the generator {name}, whose draws depend on how many are made at once; "
-            f'pass jax.random.key(0, impl="{_STREAMS}").'
+            f"key is of the PRNG {name}, whose draws depend on how many are made at once; "
+            f'pass jax.random.key(0, impl="{_PRNG}").'
         )
 
 
-def check_default_generator() -> None:
-    """Refuse a setting of JAX by which `jax.random.key(0)` is of another generator."""
-    name = _default_generator()
-    if name != _STREAMS:
+def check_default_prng() -> None:
+    """Refuse a setting of JAX by which `jax.random.key(0)` is of another PRNG."""
+    name = _default_prng()
+    if name != _PRNG:
         raise ValueError(
             f"JAX_DEFAULT_PRNG_IMPL is {name}, whose draws depend on how many are made at once; "
-            f"leave it at {_STREAMS}."
+            f"leave it at {_PRNG}."
         )
 
 
-def _default_generator() -> str:
+def _default_prng() -> str:
     return str(jax.random.key_impl(jax.random.key(0)))
 
 

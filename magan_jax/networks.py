@@ -14,7 +14,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from magan_jax.errors import is_whole
+from magan_jax.errors import cause, is_whole
 
 Generate = Callable[[jax.Array], jax.Array]
 Classify = Callable[[jax.Array], jax.Array]
@@ -155,20 +155,21 @@ def check_networks(networks: Networks, latent_dim: int, num_classes: int | None 
     return logits.shape[1]
 
 
-def check_generator(generate: Generate, latent_dim: int) -> jax.ShapeDtypeStruct:
-    """Refuse a generator whose shapes do not fit; shape and type of what it gives for two latents.
+def check_generator(generate: Generate, latent_dim: int) -> None:
+    """Refuse a generator whose shapes do not fit, without computing anything.
 
     Raises:
         ValueError: see `check_networks`.
     """
     networks, _ = take_apart(generate, _no_classifier)
-    return _image_shapes(networks, latent_dim)
+    _image_shapes(networks, latent_dim)
 
 
 def _no_classifier(images: jax.Array) -> jax.Array:
     return images
 
 
+@lru_cache(maxsize=16)
 def _image_shapes(networks: Networks, latent_dim: int) -> jax.ShapeDtypeStruct:
     latents = jax.ShapeDtypeStruct((_PROBED, latent_dim), jnp.float32)
     images = traced_shape(
@@ -190,11 +191,10 @@ def traced_shape(
     try:
         return jax.eval_shape(function, arrays, given)
     except Exception as error:  # whatever a function of the user's may raise
-        reason = str(error).strip().partition("\n")[0]
         of = "latents" if name == "generate" else "images"
         hint = "latent_dim" if name == "generate" else "its input, and that it is not generate,"
         raise ValueError(
-            f"{name} fails for {of} of the shape {given.shape} ({type(error).__name__}: {reason}); "
+            f"{name} fails for {of} of the shape {given.shape} ({cause(error)}); "
             f"look at {hint}, and note that it is called with batches of any size under a JAX "
             "trace: a NumPy or PyTorch function needs jax.pure_callback around it, with "
             'vmap_method="expand_dims", and takes batches with an axis more in front.'

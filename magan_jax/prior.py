@@ -14,7 +14,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from magan_jax.errors import check_positive
+from magan_jax.errors import cause, check_positive
 
 Prior = Callable[[jax.Array, int], jax.Array]
 
@@ -36,9 +36,8 @@ def check_prior(prior: Prior, latent_dim: int) -> None:
     try:
         drawn = jax.eval_shape(lambda k: prior(k, 1), jax.random.key(0))
     except Exception as error:  # whatever a function of the user's may raise
-        reason = str(error).strip().partition("\n")[0]
         raise ValueError(
-            f"prior(key, 1) fails ({type(error).__name__}: {reason}); it must be a JAX-traceable "
+            f"prior(key, 1) fails ({cause(error)}); it must be a JAX-traceable "
             f"function (key, n) -> z [n, {latent_dim}]."
         ) from error
     if getattr(drawn, "shape", None) != (1, latent_dim):

@@ -13,7 +13,7 @@ import jax.numpy as jnp
 
 from magan_jax.compilation import keep_compiled
 from magan_jax.data import DATASETS, Dataset, DatasetName
-from magan_jax.errors import check_default_generator
+from magan_jax.errors import check_default_prng
 from magan_jax.files import check_writable, digest_of, hold_folder, jsonable
 from magan_jax.runtime import is_first_host
 from magan_jax.training.checkpoints import forget_unfinished
@@ -199,7 +199,7 @@ def start_run(
         ValueError: if the folder cannot be written to, holds other trainings, or another call is at
             work in it.
     """
-    check_default_generator()
+    check_default_prng()
     if not 1 <= config.num_seeds <= MAX_SEEDS:
         raise ValueError(f"num_seeds is {config.num_seeds}; it must be 1 to {MAX_SEEDS:,}.")
     if not 0 <= config.seed <= 2**32 - config.num_seeds:

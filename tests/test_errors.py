@@ -34,8 +34,8 @@ def test_a_key_is_one_key(key):
 
 
 @pytest.mark.parametrize("kind", ["rbg", "unsafe_rbg"])
-def test_a_key_of_another_generator_is_refused(kind):
-    sentence = f"key is of the generator {kind}, .* pass jax.random.key.0, impl=.threefry2x32"
+def test_a_key_of_another_prng_is_refused(kind):
+    sentence = f"key is of the PRNG {kind}, .* pass jax.random.key.0, impl=.threefry2x32"
     with pytest.raises(ValueError, match=sentence):
         check_key(jax.random.key(0, impl=kind))
     with jax.default_prng_impl(kind), pytest.raises(ValueError, match=sentence):

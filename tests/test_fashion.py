@@ -228,7 +228,7 @@ def test_unwritable_workdir_is_refused(finished, tmp_path):
     assert "cannot be written to" in error
 
 
-def test_another_generator_of_keys_is_refused_before_any_training(tiny_folder, tmp_path):
+def test_another_prng_is_refused_before_any_training(tiny_folder, tmp_path):
     with jax.default_prng_impl("rbg"), pytest.warns(UserWarning, match="not the published"):
         error = run(tiny_folder, tmp_path / "run")
     assert "JAX_DEFAULT_PRNG_IMPL is rbg, whose draws" in error

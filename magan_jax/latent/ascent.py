@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from magan_jax.errors import check_positive
+from magan_jax.errors import cause, check_positive
 from magan_jax.latent.labels import check_finite, check_latents, logits_and_finite
 from magan_jax.networks import (
     Classify,
@@ -94,13 +94,8 @@ def ascend(
     latents = check_latents(latents)
     num_steps = check_positive("num_steps", num_steps)
     batch_size = chosen_batch_size(batch_size)
-    if not 0 < step_size < np.inf:
-        raise ValueError(f"step_size is {step_size}; it must be positive and finite.")
-    if not 0 <= pull < np.inf:
-        raise ValueError(f"pull is {pull}; it must be 0 (no pull) or a positive number.")
     radius = float(np.sqrt(latents.shape[1])) if radius is None else radius
-    if not 0 <= radius < np.inf:
-        raise ValueError(f"radius is {radius}; it must be 0 or a positive number.")
+    _check_steps(step_size, pull, radius)
     networks, arrays = take_apart(generate, classify)
     num_classes = check_networks(networks, latents.shape[1])
     target = _check_target(target, len(latents), num_classes)
@@ -131,6 +126,16 @@ def ascend(
     return Ascent(moved, target, label, before, after)
 
 
+def _check_steps(step_size: float, pull: float, radius: float) -> None:
+    """Refuse steps that cannot be taken."""
+    if not 0 < step_size < np.inf:
+        raise ValueError(f"step_size is {step_size}; it must be positive and finite.")
+    if not 0 <= pull < np.inf:
+        raise ValueError(f"pull is {pull}; it must be 0 (no pull) or a positive number.")
+    if not 0 <= radius < np.inf:
+        raise ValueError(f"radius is {radius}; it must be 0 or a positive number.")
+
+
 def _check_target(target: np.ndarray | int, n: int, num_classes: int) -> np.ndarray:
     """The class wanted of each latent, int32 `[n]`."""
     wanted = np.asarray(target)
@@ -157,9 +162,8 @@ def _check_differentiable(networks: Networks, latent_dim: int) -> None:
     try:
         jax.eval_shape(jax.grad(total), latents, networks.shapes)
     except Exception as error:  # whatever a function of the user's may raise
-        reason = str(error).strip().partition("\n")[0]
         raise ValueError(
-            f"generate or classify has no gradient ({type(error).__name__}: {reason}), along which "
+            f"generate or classify has no gradient ({cause(error)}), along which "
             "ascend climbs; give functions that JAX differentiates: a jax.pure_callback needs "
             "jax.custom_vjp around it."
         ) from error

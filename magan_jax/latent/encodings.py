@@ -17,7 +17,7 @@ Encode = Callable[[jax.Array], tuple[jax.Array, jax.Array]]
 _BLOCK = 1000
 
 _LARGEST = 80.0
-"""Logarithm of a variance whose square root float32 holds."""
+"""Logarithm of the largest variance that is taken: beyond e⁸⁸ there is none in float32."""
 
 
 class ClassLatents(NamedTuple):

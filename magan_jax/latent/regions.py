@@ -119,22 +119,12 @@ def regions_around_anchors(
 
     label, centre = _latents_of_classes(anchor_key, label_of, prior, valid, num_anchors, max_draws)
     scale = analysis.std[label].astype(np.float32)
-    # Signs of class k come from fold_in(key, k): how many anchors others have changes nothing.
-    signs = np.concatenate(
-        [
-            random_signs(
-                jax.random.fold_in(direction_key, int(k)),
-                np.sum(label == k) * num_directions,
-                centre.shape[1],
-            )
-            for k in np.unique(label)
-        ]
-    )
+    signs = _signs_of_classes(direction_key, label, num_directions, centre.shape[1])
     exits = bisect_epsilon(
         generate,
         classify,
         centre,
-        signs.reshape(len(label), num_directions, -1) * scale[:, None],
+        signs * scale[:, None],
         upper=upper,
         tolerance=tolerance,
         labels=label,
@@ -149,6 +139,22 @@ def regions_around_anchors(
             "tolerance, or take more anchors."
         )
     return Regions(label[inside], centre[inside], scale[inside], epsilon[inside])
+
+
+def _signs_of_classes(
+    key: jax.Array, label: np.ndarray, num_directions: int, latent_dim: int
+) -> np.ndarray:
+    """Random signs `[R, M, d]` for anchors of the classes `label [R]`, which come class by class.
+
+    Those of class k come from `fold_in(key, k)`: how many anchors others have changes nothing.
+    """
+    signs = [
+        random_signs(
+            jax.random.fold_in(key, int(k)), np.sum(label == k) * num_directions, latent_dim
+        )
+        for k in np.unique(label)
+    ]
+    return np.concatenate(signs).reshape(len(label), num_directions, latent_dim)
 
 
 def _latents_of_classes(

@@ -96,15 +96,7 @@ def synthesize(
             "it must be positive and finite, or all images of a region are the same."
         )
     there = np.unique(regions.label)
-    wanted = there if classes is None else np.atleast_1d(classes)
-    if not len(wanted) or len(np.unique(wanted)) < len(wanted):
-        raise ValueError(f"classes is {classes}; name at least one class, and none twice.")
-    for k in wanted:
-        if k not in there:
-            raise ValueError(
-                f"class {k} has no region: no latents in the analysis, or an epsilon of 0; draw "
-                "more latents, take another epsilon, or leave it out of classes."
-            )
+    wanted = _wanted_classes(classes, there)
     networks, _ = take_apart(generate, classify)
     num_classes = check_networks(networks, regions.centre.shape[1])
     if wanted.min() < 0 or wanted.max() >= num_classes:
@@ -135,6 +127,20 @@ def synthesize(
         latents,
         Provenance(region, position, direction, judged, confidence),
     )
+
+
+def _wanted_classes(classes: tuple[int, ...] | None, there: np.ndarray) -> np.ndarray:
+    """The classes asked for, or all that are `there`; refuses those without a region."""
+    wanted = there if classes is None else np.atleast_1d(classes)
+    if not len(wanted) or len(np.unique(wanted)) < len(wanted):
+        raise ValueError(f"classes is {classes}; name at least one class, and none twice.")
+    for k in wanted:
+        if k not in there:
+            raise ValueError(
+                f"class {k} has no region: no latents in the analysis, or an epsilon of 0; draw "
+                "more latents, take another epsilon, or leave it out of classes."
+            )
+    return wanted
 
 
 @jax.jit

@@ -18,7 +18,7 @@ import jax.numpy as jnp
 import numpy as np
 from tqdm import tqdm
 
-from magan_jax.errors import check_generator_of_keys
+from magan_jax.errors import check_prng_of_keys
 from magan_jax.parallel import check_num_devices, device_count, everywhere, local_part, on_devices
 from magan_jax.runtime import environment
 from magan_jax.training.ensemble import for_each_seed
@@ -149,7 +149,7 @@ def _check_keys(key: jax.Array) -> None:
         raise ValueError(
             f"key is {key!r}; a typed key, or several, is needed, such as jax.random.key(0)."
         )
-    check_generator_of_keys(key)
+    check_prng_of_keys(key)
 
 
 def _check_sizes(
