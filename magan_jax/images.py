@@ -99,7 +99,7 @@ def random_erasing(key: jax.Array, image: jax.Array, max_size: int) -> jax.Array
         (jnp.arange(side) >= first[i]) & (jnp.arange(side) < first[i] + size[i])
         for i, side in enumerate(image.shape[:2])
     )
-    return jnp.where((rows[:, None] & columns)[..., None], -1.0, image)
+    return jnp.where((rows[:, None] & columns[None])[..., None], -1.0, image)
 
 
 def random_appearance(

@@ -69,7 +69,7 @@ def standard_normal(latent_dim: int) -> Prior:
     latent_dim = check_positive("latent_dim", latent_dim)
 
     def prior(key: jax.Array, n: int) -> jax.Array:
-        return jax.random.normal(key, (n, latent_dim))
+        return jax.random.normal(key, (n, latent_dim), jnp.float32)
 
     return prior
 
@@ -114,9 +114,11 @@ class ClusterPrior:
     def __call__(self, key: jax.Array, n: int) -> jax.Array:
         """`(key, n) -> z [n, d]`."""
         noise_key, cluster_key, hot_key = jax.random.split(key, 3)
-        continuous = self.spread * jax.random.normal(noise_key, (n, self.continuous_dim))
-        cluster = jax.random.randint(cluster_key, (n,), 0, self.num_clusters)
-        hot = self.hot_mean + self.hot_deviation * jax.random.normal(hot_key, (n, 1))
+        continuous = self.spread * jax.random.normal(
+            noise_key, (n, self.continuous_dim), jnp.float32
+        )
+        cluster = jax.random.randint(cluster_key, (n,), 0, self.num_clusters, jnp.int32)
+        hot = self.hot_mean + self.hot_deviation * jax.random.normal(hot_key, (n, 1), jnp.float32)
         return jnp.concatenate(
             [continuous, hot * jax.nn.one_hot(cluster, self.num_clusters)], axis=1
         )
@@ -164,8 +166,10 @@ class MixturePrior:
     def __call__(self, key: jax.Array, n: int) -> jax.Array:
         """`(key, n) -> z [n, d]`."""
         noise_key, cluster_key = jax.random.split(key)
-        noise = self.spread * jax.random.normal(noise_key, (n, self.latent_dim))
-        return noise + self._mean(jax.random.randint(cluster_key, (n,), 0, self.num_clusters))
+        noise = self.spread * jax.random.normal(noise_key, (n, self.latent_dim), jnp.float32)
+        return noise + self._mean(
+            jax.random.randint(cluster_key, (n,), 0, self.num_clusters, jnp.int32)
+        )
 
     def split(self, latents: jax.Array) -> tuple[jax.Array, jax.Array]:
         """z `[n, d]` to z_n = z − e_k `[n, d]` and the cluster k `[n]`.

@@ -1,4 +1,5 @@
-"""Every compiled entry point lowers for CPU, GPU and TPU, whatever machine the tests run on."""
+"""Every compiled entry point lowers for CPU, GPU and TPU, whatever machine the tests run on, and
+with `jax_numpy_rank_promotion` forbidden, as many do."""
 
 from dataclasses import replace
 from functools import partial
@@ -32,6 +33,12 @@ KEY = jax.random.key(0)
 SHAPE = (8, 8, 1)
 GAN = GANConfig(latent_dim=4, batch_size=8, generator_width=4, discriminator_width=4)
 CLASSIFIER = ClassifierConfig(batch_size=8, width=4, max_shift=1, mirror=True)
+
+
+@pytest.fixture(autouse=True)
+def ranks_are_as_written():
+    with jax.numpy_rank_promotion("raise"):
+        yield
 
 
 def generate(z):

@@ -86,7 +86,8 @@ def encoded_images(
         chosen, noise = jax.random.split(jax.random.fold_in(key, k))
         own = classes.codes[labels == k]
         centre = own[np.asarray(jax.random.randint(chosen, (number,), 0, len(own)))]
-        z.append(centre + theta * classes.latents.std[k] * jax.random.normal(noise, centre.shape))
+        normal = np.asarray(jax.random.normal(noise, centre.shape))
+        z.append(centre + theta * classes.latents.std[k] * normal)
     return _labelled(images_in_blocks(classes.vae.generate, np.concatenate(z)), sources)
 
 

@@ -60,4 +60,4 @@ def fit_probe(features: Features, real: Batch, num_classes: int) -> Classify:
 
 
 def _logits(features: Features, weights: jax.Array, bias: jax.Array, x: jax.Array) -> jax.Array:
-    return features(x) @ weights + bias
+    return features(x) @ weights + bias[None]

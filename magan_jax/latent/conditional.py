@@ -68,11 +68,13 @@ def draw_of_class(
     """
 
     def draw(number: jax.Array) -> jax.Array:
-        return jax.random.normal(jax.random.fold_in(key, number), (num_samples, *mean.shape))
+        return jax.random.normal(
+            jax.random.fold_in(key, number), (num_samples, *mean.shape), jnp.float32
+        )
 
     noise = jax.vmap(draw)(jnp.arange(len(weights)))
     # A sum, not a product of matrices: those are rounded on accelerators.
-    return mean + deviation * jnp.sum(weights[:, None, None] * noise, axis=0)
+    return mean[None] + deviation[None] * jnp.sum(weights[:, None, None] * noise, axis=0)
 
 
 def conditional_images(

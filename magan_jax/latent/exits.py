@@ -173,7 +173,7 @@ def _looked(now: _Lanes, t: jax.Array, holds: jax.Array, finite: jax.Array) -> _
     return _Lanes(
         place=now.place,
         point=jnp.where(scanning & holds, now.point + 1, 0),
-        halved=now.halved + ~scanning,
+        halved=jnp.where(scanning, now.halved, now.halved + 1),
         low=jnp.where(holds, t, now.low),
         high=jnp.where(holds, now.high, t),
         finite=now.finite & finite,
@@ -223,7 +223,8 @@ def _compiled_search(
         def follow(state: tuple[_Lanes, jax.Array, _Found]) -> tuple[_Lanes, jax.Array, _Found]:
             now, next_place, found = state
             ray = queue[jnp.minimum(now.place, num_rays - 1)]
-            t = jnp.where(now.point > 0, now.point * step, (now.low + now.high) / 2)
+            scanned = now.point.astype(jnp.float32) * step
+            t = jnp.where(now.point > 0, scanned, (now.low + now.high) / 2)
             logits, finite_image = logits_and_finite_image(
                 generate, classify, mean[ray // directions] + t[:, None] * shifts[ray]
             )

@@ -198,14 +198,14 @@ def _without_each_part(
             2 * whole.centred + moved, moved.T, precision=jax.lax.Precision.HIGHEST
         )
         own = jnp.diagonal(products)
-        change = jnp.where(itself, 0, own[:, None] + own - products - products.T)
+        change = jnp.where(itself, 0, own[:, None] + own[None] - products - products.T)
         valid = part.valid & jnp.isfinite(jnp.diagonal(whole.squared))
-        change = jnp.where(valid[:, None] & valid, change, jnp.nan)
+        change = jnp.where(valid[:, None] & valid[None], change, jnp.nan)
         after = jnp.sqrt(jnp.maximum(whole.squared + change, 0))
         farther = jnp.where(itself | (change == 0), change, change / (before + after))
         variance = part.scatter - part.shift * jnp.sum(part.away**2, axis=1)
         noise = part.noise + variance / part.left
-        debiased = change - jnp.where(itself, 0, noise[:, None] + noise)
+        debiased = change - jnp.where(itself, 0, noise[:, None] + noise[None])
         beyond = whole.beyond_nearest + change
         others = jnp.where(itself | jnp.isnan(beyond), jnp.inf, beyond)
         nearest = jnp.argmin(others, axis=1)

@@ -39,7 +39,8 @@ def moments_of_groups(vectors: jax.Array, group: jax.Array, num_groups: int) -> 
     """Moments of the rows of `vectors [n, d]` by `group [n]`; others than 0..G−1 are left out."""
     membership = jax.nn.one_hot(group, num_groups, dtype=vectors.dtype)  # [n, G]
     count = jnp.sum(membership.astype(jnp.int32), axis=0, dtype=jnp.int32)
-    mean = group_sums(membership, vectors) / jnp.maximum(count, 1)[:, None]
+    divisor = jnp.maximum(count, 1).astype(vectors.dtype)
+    mean = group_sums(membership, vectors) / divisor[:, None]
     inside = (group >= 0) & (group < num_groups)
     centred = vectors - mean[jnp.clip(group, 0, num_groups - 1)]
     centred = jnp.where(inside[:, None], centred, 0)
@@ -89,10 +90,11 @@ def merge(a: Moments, b: Moments) -> Moments:
     count = a.count + b.count
     share = b.count / count.clip(1)  # a method: jnp.maximum would turn float64 into float32
     delta = b.mean - a.mean
+    between = a.count.astype(share.dtype) * share
     return Moments(
         count=count,
         mean=a.mean + delta * share[..., None],
-        scatter=a.scatter + b.scatter + delta**2 * (a.count * share)[..., None],
+        scatter=a.scatter + b.scatter + delta**2 * between[..., None],
     )
 
 
@@ -105,7 +107,8 @@ def merge_over_axis(mine: Moments, axis: str) -> Moments:
     count = jax.lax.psum(mine.count, axis)
     share = mine.count / jnp.maximum(count, 1)
     mean = jax.lax.psum(mine.mean * share[..., None], axis)
-    shifted = mine.count[..., None] * (mine.mean - mean) ** 2
+    weight = mine.count.astype(mean.dtype)
+    shifted = weight[..., None] * (mine.mean - mean) ** 2
     return Moments(count, mean, jax.lax.psum(mine.scatter + shifted, axis))
 
 

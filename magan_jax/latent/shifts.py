@@ -27,7 +27,9 @@ def checked_epsilon(epsilon: Any, num_classes: int) -> np.ndarray:
 
 def random_signs(key: jax.Array, n: int, latent_dim: int) -> np.ndarray:
     """`[n, d]` of independent, fair ±1."""
-    return np.asarray(jax.random.rademacher(key, (n, latent_dim), dtype=np.float32))
+    # `rademacher`, but for its comparison, which would be one of float64 where JAX has that.
+    heads = jax.random.bernoulli(key, np.float32(0.5), (n, latent_dim))
+    return np.where(heads, 1, -1).astype(np.float32)
 
 
 def shift_inside(
@@ -35,5 +37,5 @@ def shift_inside(
 ) -> np.ndarray:
     """n latents `mean + p · u ∘ std` with p ~ U[0, ε] and u random signs: `[n, d]`."""
     position_key, sign_key = jax.random.split(key)
-    p = epsilon * np.asarray(jax.random.uniform(position_key, (n, 1)))
+    p = epsilon * np.asarray(jax.random.uniform(position_key, (n, 1), np.float32))
     return mean + p * random_signs(sign_key, n, len(mean)) * std

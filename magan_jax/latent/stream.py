@@ -173,7 +173,7 @@ def _with_latents(
     total = jnp.sum(replicates.count, axis=0)
     here = total - jnp.sum(so_far.replicates.count, axis=0)
     share = (here / jnp.maximum(total, 1))[:, None]
-    centred = latents - centre
+    centred = latents - centre[None]
     square = jnp.sum(centred**2, axis=-1, keepdims=True)
     permuted = _permuted_means(
         permutation_key,
@@ -186,7 +186,7 @@ def _with_latents(
     )
     return so_far._replace(
         replicates=replicates,
-        permuted_mean=so_far.permuted_mean + (permuted - so_far.permuted_mean) * share,
+        permuted_mean=so_far.permuted_mean + (permuted - so_far.permuted_mean) * share[None],
     )
 
 
@@ -281,21 +281,22 @@ def _permuted_means(
         return jnp.zeros((0, num_classes, latents.shape[1]))
     blocks = group.reshape(-1, BLOCK)
     present = jnp.sum(wanted.reshape(-1, BLOCK), axis=1, keepdims=True)  # they come first
-    position = jnp.arange(BLOCK)
+    position = jnp.arange(BLOCK)[None]
     block_keys = jax.vmap(lambda b: jax.random.fold_in(key, first_block + b))(
         jnp.arange(len(blocks), dtype=jnp.uint32)
     )
 
     def means(number: jax.Array) -> jax.Array:
         offset = jax.vmap(
-            lambda k, n: jax.random.randint(jax.random.fold_in(k, number), (1,), 0, n)
+            lambda k, n: jax.random.randint(jax.random.fold_in(k, number), (1,), 0, n, jnp.int32)
         )(block_keys, jnp.maximum(present[:, 0], 1))
         source = jnp.where(
             position < present, (position + offset) % jnp.maximum(present, 1), position
         )
         rotated = jnp.take_along_axis(blocks, source, axis=1).reshape(-1)
         membership = jax.nn.one_hot(rotated, num_classes, dtype=latents.dtype)
-        return group_sums(membership, latents) / jnp.maximum(count, 1)[:, None]
+        divisor = jnp.maximum(count, 1).astype(latents.dtype)
+        return group_sums(membership, latents) / divisor[:, None]
 
     return jax.lax.map(means, jnp.arange(num_permutations, dtype=jnp.uint32), batch_size=16)
 
@@ -308,6 +309,6 @@ def _over_devices(mine: LabelledStream) -> LabelledStream:
     share = (here / jnp.maximum(jax.lax.psum(here, DEVICES), 1))[:, None]
     return LabelledStream(
         merge_over_axis(mine.replicates, DEVICES),
-        jax.lax.psum(mine.permuted_mean * share, DEVICES),
+        jax.lax.psum(mine.permuted_mean * share[None], DEVICES),
         jax.lax.psum(mine.nonfinite, DEVICES),
     )

@@ -160,7 +160,10 @@ def _draw(
     position_key, sign_key = jax.random.split(key)
     own = np.flatnonzero(regions.label == k)
     region = own[np.arange(count) % len(own)]
-    position = np.asarray(jax.random.uniform(position_key, (count,))) * regions.epsilon[region]
+    position = (
+        np.asarray(jax.random.uniform(position_key, (count,), jnp.float32))
+        * regions.epsilon[region]
+    )
     latent_dim = regions.centre.shape[1]
     signs = random_signs(sign_key, count, latent_dim if shape == "signs" else 1)
     direction = np.broadcast_to(signs, (count, latent_dim)).astype(np.int8)

@@ -172,8 +172,8 @@ def count_members(
 @jax.jit
 def _overlap(balls: _Tile, points: _Tile) -> _Overlap:
     product = 2 * _inner(balls.points, points.points)
-    surely = balls.high[:, None] + points.high < product
-    possibly = balls.low[:, None] + points.low <= product
+    surely = balls.high[:, None] + points.high[None] < product
+    possibly = balls.low[:, None] + points.low[None] <= product
     undecided = possibly & ~surely
     return _Overlap(
         jnp.sum(surely, 1, jnp.int32),
@@ -189,8 +189,8 @@ def _nearer(
 ) -> tuple[jax.Array, jax.Array]:
     """The smallest lower bounds and their places, `[R, wanted]`, with one tile more seen."""
     wanted = so_far[0].shape[1]
-    bound = rows.low[:, None] + columns.low - 2 * _inner(rows.points, columns.points)
-    itself = rows.place[:, None] == columns.place
+    bound = rows.low[:, None] + columns.low[None] - 2 * _inner(rows.points, columns.points)
+    itself = rows.place[:, None] == columns.place[None]
     bound = jnp.where(itself, jnp.inf, jnp.maximum(bound, 0))
     value, column = _smallest(bound, min(wanted, TILE_COLUMNS))
     value = jnp.concatenate([so_far[0], value], 1)

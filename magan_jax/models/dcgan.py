@@ -14,7 +14,7 @@ from jax.typing import DTypeLike
 
 from magan_jax.models.convolution import StridedConv, StridedConvTranspose
 from magan_jax.models.dense import dense
-from magan_jax.models.normalisation import BatchNorm
+from magan_jax.models.normalisation import BatchNorm, along_last_axis
 
 _NORMAL = nn.initializers.normal(0.02)
 _SLOPE = 0.2
@@ -51,7 +51,8 @@ class Generator(nn.Module):
         x = normalise_and_activate(x)
         x = StridedConvTranspose(channels, _NORMAL, self.dtype)(x)
         # Of float32 from here on, as the bias is: its gradient is a sum over all pixels.
-        return jnp.tanh(x + self.param("bias", nn.initializers.zeros, (channels,)))
+        bias = self.param("bias", nn.initializers.zeros, (channels,))
+        return jnp.tanh(x + along_last_axis(bias, x))
 
 
 class Trunk(nn.Module):
@@ -80,11 +81,13 @@ class Trunk(nn.Module):
         The images may be several batches one after another, each with statistics of its own.
         """
         x = StridedConv(self.width, dtype=self.dtype)(images)
-        x = nn.leaky_relu(x + self.param("bias", nn.initializers.zeros, (self.width,)), _SLOPE)
+        bias = self.param("bias", nn.initializers.zeros, (self.width,))
+        x = nn.leaky_relu(x + along_last_axis(bias, x), _SLOPE)
         x = StridedConv(2 * self.width, dtype=self.dtype)(x)
         if self.batch_norm:
             axis_name = None if self.is_initializing() else self.axis_name
             x = BatchNorm(training, 0.0, axis_name, self.dtype)(x, batches)
         else:
-            x = x + self.param("second_bias", nn.initializers.zeros, (2 * self.width,))
+            bias = self.param("second_bias", nn.initializers.zeros, (2 * self.width,))
+            x = x + along_last_axis(bias, x)
         return nn.leaky_relu(x, _SLOPE).astype(self.dtype).reshape(x.shape[0], -1)

@@ -34,7 +34,7 @@ def _with_column(
     def summed(x: jax.Array, kernel: jax.Array) -> jax.Array:
         exact = jnp.promote_types(x.dtype, jnp.float32)
         column = jax.lax.optimization_barrier(kernel[:, 0].astype(exact))
-        return jnp.sum(x.astype(exact) * column, axis=-1, keepdims=True).astype(x.dtype)
+        return jnp.sum(x.astype(exact) * column[None], axis=-1, keepdims=True).astype(x.dtype)
 
     return jax.lax.platform_dependent(x, kernel, cpu=product, default=summed)
 

@@ -19,6 +19,15 @@ from jax.typing import DTypeLike
 _LEAST_VARIANCE = 1e-6
 
 
+def along_last_axis(vector: jax.Array, x: jax.Array) -> jax.Array:
+    """`[F]` as `[1, ..., 1, F]`, for sums with `x [..., F]`.
+
+    Left to NumPy's rules it would be the same, but who uses a network may have those forbidden
+    (`jax_numpy_rank_promotion`).
+    """
+    return jnp.expand_dims(vector, tuple(range(x.ndim - 1)))
+
+
 @jax.custom_vjp
 def layer_norm(x: jax.Array, scale: jax.Array, bias: jax.Array) -> jax.Array:
     """`scale · (x − mean) / √(variance + 10⁻⁶) + bias`, over the last axis.
@@ -40,6 +49,7 @@ def _forward(x: jax.Array, scale: jax.Array, bias: jax.Array) -> tuple[jax.Array
     centred = x - _mean(x)
     inverse_deviation = jax.lax.rsqrt(_mean(centred**2) + _LEAST_VARIANCE)
     normal = centred * inverse_deviation
+    scale, bias = along_last_axis(scale, x), along_last_axis(bias, x)
     return normal * scale + bias, (normal, inverse_deviation, scale)
 
 
@@ -128,6 +138,7 @@ def _batch_forward(
         own, mean = mean, jax.lax.pmean(mean, axis_name)
         variance = jax.lax.pmean(variance + (own - mean) ** 2, axis_name)
     inverse_deviation = jax.lax.rsqrt(variance + _BATCH_EPSILON)
+    scale, bias = along_last_axis(scale, parts), along_last_axis(bias, parts)
     result = ((parts - mean) * (inverse_deviation * scale) + bias).reshape(x.shape)
     of_batches = mean.reshape(batches, -1), variance.reshape(batches, -1)
     return (result, *of_batches), (x, mean, inverse_deviation, scale)
@@ -219,7 +230,10 @@ class BatchNorm(nn.Module):
         variance = self.variable("batch_stats", "var", jnp.ones, shape)
         if not self.training:
             factor = jax.lax.rsqrt(variance.value + _BATCH_EPSILON) * scale
-            return ((x - mean.value) * factor + bias).astype(self.dtype)
+            mean_in_use, factor, bias = (
+                along_last_axis(vector, x) for vector in (mean.value, factor, bias)
+            )
+            return ((x - mean_in_use) * factor + bias).astype(self.dtype)
         result, *of_batches = batch_norm(x, scale, bias, batches, self.axis_name)
         if not self.is_initializing():
             for kept, new in zip((mean, variance), of_batches, strict=True):

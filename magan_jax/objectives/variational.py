@@ -72,7 +72,7 @@ def _within(a: jax.Array) -> jax.Array:
 
 
 def _kernel(a: jax.Array, b: jax.Array) -> jax.Array:
-    squared = jnp.sum(jnp.square(a[:, None] - b), axis=-1)  # [n, m]; a product would cancel
+    squared = jnp.sum(jnp.square(a[:, None] - b[None]), axis=-1)  # [n, m]; a product would cancel
     return jnp.exp(-squared / (2 * a.shape[-1]))
 
 

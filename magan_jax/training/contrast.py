@@ -231,7 +231,7 @@ def info_nce(vectors: jax.Array, temperature: float) -> jax.Array:
     itself = first + jnp.arange(len(own))
     other = first + jnp.roll(jnp.arange(len(own)), len(vectors))
     similarity = own @ columns.T / temperature
-    similarity = jnp.where(jnp.arange(len(columns)) == itself[:, None], -jnp.inf, similarity)
+    similarity = jnp.where(jnp.arange(len(columns))[None] == itself[:, None], -jnp.inf, similarity)
     return jnp.mean(optax.softmax_cross_entropy_with_integer_labels(similarity, other))
 
 

@@ -43,8 +43,8 @@ def standardised(
 @cache
 def _scaled(function: Callable[[Any, jax.Array], jax.Array]) -> Callable[..., jax.Array]:
     def features(variables: Any, mean: jax.Array, spread: jax.Array, x: jax.Array) -> jax.Array:
-        alive = spread > 0
-        return jnp.where(alive, (function(variables, x) - mean) / jnp.where(alive, spread, 1), 0)
+        alive, centred = spread > 0, function(variables, x) - mean[None]
+        return jnp.where(alive[None], centred / jnp.where(alive, spread, 1)[None], 0)
 
     return features
 
