@@ -8,7 +8,6 @@ TensorFlow). Contents are checked before anything is computed.
 import hashlib
 import importlib.util
 import logging
-import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal, NamedTuple
@@ -16,7 +15,7 @@ from typing import Literal, NamedTuple
 import numpy as np
 
 from magan_jax.data_files import IDX_FILES, Arrays, idx_digest, read_files
-from magan_jax.errors import DataError
+from magan_jax.errors import DataError, warn
 
 DatasetName = Literal["fashion_mnist", "mnist", "kmnist", "cifar10", "svhn_cropped"]
 """The keys of `DATASETS`, as a flag."""
@@ -133,10 +132,7 @@ def load_dataset(
     if data_dir is not None:
         dataset = _from_files(name, Path(data_dir))
         if dataset.official is False:
-            warnings.warn(
-                f"the files in {data_dir} are not the published {name}; results.json will say so.",
-                stacklevel=2,
-            )
+            warn(f"the files in {data_dir} are not the published {name}; results.json will say so.")
         return dataset
     if spec.system_folder is not None and spec.system_folder.is_dir():
         dataset = _from_files(name, spec.system_folder)
@@ -257,11 +253,10 @@ def _checked(
             )
         missing = sorted(set(range(num_classes)) - set(labels.tolist()))
         if missing and not labels.max() >= num_classes:
-            warnings.warn(
+            warn(
                 f"{source} has no {part} image of "
                 f"{', '.join(class_names[k] for k in missing)} (label "
-                f"{', '.join(map(str, missing))}); {lost}.",
-                stacklevel=2,
+                f"{', '.join(map(str, missing))}); {lost}."
             )
         for label in (labels.min(), labels.max()):
             if not 0 <= label < num_classes:

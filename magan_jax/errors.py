@@ -1,5 +1,7 @@
 """Errors that a caller may want to tell apart, and the checks that most functions share."""
 
+import sys
+import warnings
 from collections.abc import Collection, Sequence
 from typing import Any
 
@@ -14,6 +16,14 @@ class DataError(ValueError):
 
 class NetworkOutputError(ValueError):
     """What a network gave for good input cannot be used: not finite, or dark everywhere."""
+
+
+def warn(message: str) -> None:
+    """Warn at the line of the caller outside of this package, which is theirs to change."""
+    frame, level = sys._getframe(), 1
+    while frame.f_back and frame.f_globals.get("__name__", "").split(".")[0] == "magan_jax":
+        frame, level = frame.f_back, level + 1
+    warnings.warn(message, stacklevel=level)
 
 
 def cause(error: Exception) -> str:

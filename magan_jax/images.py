@@ -1,12 +1,10 @@
 """Images as data sets hold them and as networks take them, and how training moves them."""
 
-import warnings
-
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from magan_jax.errors import NetworkOutputError
+from magan_jax.errors import NetworkOutputError, warn
 
 
 def scale_images(images: jax.Array | np.ndarray) -> jax.Array:
@@ -35,10 +33,9 @@ def quantise_images(images: np.ndarray, *, name: str = "images") -> np.ndarray:
             f"{name} is of type {array.dtype}; images must be uint8, or floats in [-1, 1]."
         )
     if array.min() >= 0 and array.max() <= 1:
-        warnings.warn(
+        warn(
             f"{name} are floats from {array.min():.3g} to {array.max():.3g}, none below 0; they "
-            "are taken to lie in [-1, 1], where 0 is grey: pass 2 x - 1 if yours lie in [0, 1].",
-            stacklevel=2,
+            "are taken to lie in [-1, 1], where 0 is grey: pass 2 x - 1 if yours lie in [0, 1]."
         )
     quantised = np.empty(array.shape, np.uint8)
     for first in range(0, len(array), 1000):

@@ -11,6 +11,7 @@ import numpy as np
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from matplotlib.figure import Figure
 
+from magan_jax.errors import warn
 from magan_jax.files import jsonable, write_arrays, write_bytes, write_csv, write_json
 from magan_jax.plots.style import png_of
 from magan_jax.results import metrics_table
@@ -97,10 +98,9 @@ def write_figures(folder: Path, figures: Sequence[FigureEntry]) -> None:
     for stale in set(place.glob("*.png")) - written:
         stale.unlink()
     if lacking:
-        warnings.warn(
+        warn(
             f"no font here has all letters of the class names: {len(lacking)} figures in {place} "
-            "show boxes in their place; install one (fonts-noto-cjk on Debian) and call again.",
-            stacklevel=2,
+            "show boxes in their place; install one (fonts-noto-cjk on Debian) and call again."
         )
 
 

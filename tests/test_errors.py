@@ -5,6 +5,8 @@ import numpy as np
 import pytest
 
 from magan_jax.errors import check_key, check_names, check_positive, check_whole
+from magan_jax.metrics import evaluate_images, frechet_distance
+from magan_jax.metrics.evaluate import Extractor
 
 NO_NUMBERS = ["a", None, [3], np.array([3, 4]), np.nan, np.inf, 2.5, True, 1j]
 
@@ -49,3 +51,16 @@ def test_names_are_those_of_the_table():
     for names, named in ((["a", "c", "d"], "c, d"), ([], "none")):
         with pytest.raises(ValueError, match=f"--methods names {named}; choose among a, b."):
             check_names("--methods", names, {"a": 1, "b": 2})
+
+
+def test_a_warning_names_the_callers_line():
+    """Whichever function of the package gives it, however deep."""
+    few = np.random.default_rng(0).normal(size=(3, 4)).astype(np.float32)
+    grey = np.linspace(0, 1, 6 * 16, dtype=np.float32).reshape(6, 4, 4, 1)
+    flat = Extractor("flat", lambda x: x.reshape(len(x), -1)[:, :2])
+    with pytest.warns(UserWarning, match="rows for 4 features") as said:
+        frechet_distance(real=few, fake=few + 1)
+    with pytest.warns(UserWarning, match="none below 0") as also_said:
+        evaluate_images(flat, real=grey, fake=grey, methods=("frechet_distance",))
+    for warning in (*said, *also_said):
+        assert warning.filename == __file__

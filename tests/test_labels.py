@@ -96,6 +96,27 @@ def test_probabilities_in_the_place_of_logits_are_warned_of():
     np.testing.assert_array_equal(found.label, right.label)
 
 
+@pytest.mark.parametrize("batch_size", [7, None])
+def test_networks_that_look_at_the_rest_of_a_batch_are_warned_of(batch_size):
+    latents = np.random.default_rng(0).normal(size=(40, 4)).astype(np.float32)
+
+    def normalised(z):  # as in training: by the batch at hand
+        return (z - z.mean(axis=0)) / (z.std(axis=0) + 1e-3)
+
+    def dropped(z):  # as in training, with a key that is compiled in
+        return jnp.where(jax.random.bernoulli(jax.random.key(0), 0.5, z.shape), z, 0)
+
+    def in_bfloat16(z):
+        return (z.astype(jnp.bfloat16) @ jnp.ones((4, 4), jnp.bfloat16)).astype(jnp.float32)
+
+    for generate in (normalised, dropped):
+        with pytest.warns(UserWarning, match="gives a latent something else beside other latents"):
+            label_latents(generate, lambda x: 8 * x[:, :2], latents, batch_size=batch_size)
+    for generate in (identity, in_bfloat16):
+        with warnings.catch_warnings(action="error"):
+            label_latents(generate, lambda x: 8 * x[:, :2], latents, batch_size=batch_size)
+
+
 @pytest.mark.parametrize(
     ("latents", "message"), [(np.full((3, 4), np.nan), "not finite"), (np.zeros(4), r"\[n, d\]")]
 )

@@ -4,6 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from flax import nnx
 
 from magan_jax import (
     analyze,
@@ -53,6 +54,30 @@ def test_a_pytree_is_compiled_once_for_all_its_parameters():
 
 def generate(z):
     return z
+
+
+def test_an_nnx_module_is_a_network_as_it_is():
+    """Batch normalisation and dropout in their mode of use; other parameters need no new program."""
+    traced = []
+
+    class HalfSpaces(nnx.Module):
+        def __init__(self, normal):
+            self.normal = nnx.Param(normal)
+            self.norm = nnx.BatchNorm(3, rngs=nnx.Rngs(0))
+            self.dropout = nnx.Dropout(0.5, rngs=nnx.Rngs(0))
+
+        def __call__(self, x):
+            traced.append(1)
+            return half_spaces(self.normal[...], self.dropout(self.norm(x)))
+
+    seen = []
+    for normal in normals():
+        classifier = HalfSpaces(normal)
+        classifier.eval()
+        found = analyze(KEY, generate, classifier, latent_dim=3, num_classes=2, num_samples=20_000)
+        np.testing.assert_allclose(found.mean[0], np.sqrt(2 / np.pi) * normal, atol=0.04)
+        seen.append(len(traced))
+    assert seen[0] == seen[1]
 
 
 def test_a_plain_function_keeps_what_it_closes_over():

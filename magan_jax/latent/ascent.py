@@ -4,7 +4,6 @@ The exploration of the ClusterGAN report (section Latent space exploration, Figu
 moved until the classifier sees another class in their images.
 """
 
-import warnings
 from collections.abc import Callable
 from functools import lru_cache
 from typing import Any, NamedTuple
@@ -13,7 +12,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from magan_jax.errors import cause, check_positive
+from magan_jax.errors import cause, check_positive, warn
 from magan_jax.latent.labels import check_finite, check_latents, logits_and_finite
 from magan_jax.networks import (
     Classify,
@@ -117,11 +116,10 @@ def ascend(
     check_finite(int(np.sum(~finite)), len(latents))
     moved, label, before, after = found
     if (moved == latents).all() and (before < _SURE).any():
-        warnings.warn(
+        warn(
             "no latent moves: the gradient of every probability is 0, as that of whole numbers, of "
             f"rounded or of saturated images is, or step_size {step_size} is too small for "
-            "float32; give functions that are differentiable, or a larger step_size.",
-            stacklevel=2,
+            "float32; give functions that are differentiable, or a larger step_size."
         )
     return Ascent(moved, target, label, before, after)
 

@@ -1,6 +1,5 @@
 """The label of a latent: C(G(z))."""
 
-import warnings
 from collections.abc import Callable
 from functools import lru_cache
 from typing import Any, NamedTuple
@@ -9,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from magan_jax.errors import NetworkOutputError
+from magan_jax.errors import NetworkOutputError, warn
 from magan_jax.networks import (
     Classify,
     Generate,
@@ -22,6 +21,9 @@ from magan_jax.parallel import DEVICES, device_count, everywhere, local_part, on
 
 _BLOCK_WIDTHS = range(64, 15, -1)
 """Logits that an argmax of many looks at together: the first that divides them."""
+
+_ROUNDING = 0.01
+"""Of the largest logit: more is not rounding, even of bfloat16 networks."""
 
 _LOWEST = np.int32(-(2**31))
 """Below every logit as a whole number."""
@@ -60,7 +62,8 @@ def label_latents(
         ValueError: for latents that are not finite `[n, d]`, or whose logits are not finite.
 
     Warns:
-        UserWarning: for what look like probabilities in the place of logits.
+        UserWarning: for what look like probabilities in the place of logits, and for networks that
+            give a latent another image or other logits beside other latents.
     """
     latents = check_latents(latents)
     batch_size = chosen_batch_size(batch_size)
@@ -72,18 +75,36 @@ def label_latents(
         part = latents[first : first + size]
         padded = np.pad(part, ((0, size - len(part)), (0, 0)))
         results.append(compiled(arrays, padded))
+    by_itself = compiled(arrays, np.repeat(latents[:1], size, axis=0))
     # Cut on the host: on the device each length would be a program of its own.
-    label, confidence, finite, sums_to_one = (
+    label, confidence, largest, finite, sums_to_one = (
         np.concatenate(x)[: len(latents)] for x in zip(*jax.device_get(results), strict=True)
     )
     check_finite(int(np.sum(~finite)), len(latents))
     if sums_to_one.all():
-        warnings.warn(
+        warn(
             "classify gives numbers from 0 on that sum to 1, as probabilities do; it must give "
-            "logits: labels are right, confidences too low. A logarithm of probabilities will do.",
-            stacklevel=2,
+            "logits: labels are right, confidences too low. A logarithm of probabilities will do."
         )
+    _warn_of_neighbours(largest, np.asarray(by_itself[2]))
     return Labels(label, confidence)
+
+
+def _warn_of_neighbours(largest: np.ndarray, by_itself: np.ndarray) -> None:
+    """Warn of networks for which it matters which other latents are in a batch, and where.
+
+    Args:
+        largest: `[n]`, the largest logit of each latent.
+        by_itself: `[m]`, those of a batch that holds the first of them only, at all places.
+    """
+    moved = np.abs(by_itself - largest[0]).max()
+    if moved > _ROUNDING * np.abs(largest).max():
+        warn(
+            f"generate or classify gives a latent something else beside other latents (a logit of "
+            f"{largest[0]:.3g} moves by {moved:.2g}), as batch normalisation and dropout do in "
+            "training: labels then depend on the batch size. Call the networks as they are to be "
+            "used, for example with train=False, or after module.eval()."
+        )
 
 
 @lru_cache(maxsize=16)
@@ -99,7 +120,8 @@ def _compiled_labels(
         label, finite = label_and_finite(logits)
         confidence = jnp.max(jax.nn.softmax(logits, axis=-1), axis=-1)
         sums_to_one = (logits >= 0).all(-1) & (jnp.abs(jnp.sum(logits, axis=-1) - 1) < 1e-3)
-        outputs = (label, confidence, finite & finite_image, sums_to_one)
+        largest = jnp.max(logits, axis=-1)
+        outputs = (label, confidence, largest, finite & finite_image, sums_to_one)
         return jax.lax.all_gather(outputs, DEVICES, tiled=True)
 
     return on_devices(label, num_devices=num_devices)

@@ -1,6 +1,5 @@
 """Labelled images: shifts inside the regions that a class fills (MAGAN, Sections 3 and 5)."""
 
-import warnings
 from typing import Any, Literal, NamedTuple
 
 import jax
@@ -8,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from magan_jax.blocks import in_blocks
-from magan_jax.errors import check_key, check_positive
+from magan_jax.errors import check_key, check_positive, warn
 from magan_jax.images import quantise_images, scale_images
 from magan_jax.latent.labels import check_finite
 from magan_jax.latent.regions import Regions
@@ -106,10 +105,9 @@ def synthesize(
         )
     without = sorted(set(range(num_classes)) - set(there.tolist()))
     if without and classes is None:
-        warnings.warn(
+        warn(
             f"class {', '.join(map(str, without))} of {num_classes} has no region (no latents in "
-            "the analysis, or an epsilon of 0), so no images are made of it.",
-            stacklevel=2,
+            "the analysis, or an epsilon of 0), so no images are made of it."
         )
     parts = [
         _draw(jax.random.fold_in(key, int(k)), regions, k, num_per_class, shape) for k in wanted

@@ -10,7 +10,7 @@ import jax
 import numpy as np
 
 from magan_jax.blocks import evenly_spaced
-from magan_jax.errors import check_key, check_positive
+from magan_jax.errors import check_key, check_positive, warn
 from magan_jax.metrics.cache import RealStatistics, real_statistics
 from magan_jax.metrics.checks import check_k, check_same_width
 from magan_jax.metrics.features import Extractor, features_of
@@ -292,10 +292,9 @@ def _yardstick(
     """
     rows, width = others.shape
     if "frechet_distance" in methods and rows <= width and rows < warned_of:
-        warnings.warn(
+        warn(
             f"held_out has {rows} images for {width} features, so the yardstick of the Fréchet "
-            "distance is much too large; hold out more images.",
-            stacklevel=3,
+            "distance is much too large; hold out more images."
         )
     needed = {m: METHODS[m].rows_needed(width, real.k.get(m, 1)) for m in methods}
     with warnings.catch_warnings():  # said above, or of as many generated ones already

@@ -15,7 +15,6 @@ FD is biased upwards for finite N, the more the fewer samples there are: compare
 same N only, or use `frechet_distance_infinity`.
 """
 
-import warnings
 from collections.abc import Iterator
 from functools import reduce
 from typing import NamedTuple
@@ -25,7 +24,7 @@ import numpy as np
 from jax.typing import ArrayLike
 from scipy.stats import linregress
 
-from magan_jax.errors import check_key, is_whole
+from magan_jax.errors import check_key, is_whole, warn
 from magan_jax.metrics.checks import check_same_width, checked_features
 
 _CHUNK = 4096  # rows converted to float64 at once
@@ -109,11 +108,10 @@ def frechet_distance(
 
 def _warn_of_few_rows(name: str, statistics: FeatureStatistics) -> None:
     if statistics.num_samples <= len(statistics.mean):
-        warnings.warn(
+        warn(
             f"{name} has {statistics.num_samples} rows for {len(statistics.mean)} features, so "
             "its covariance is singular and the Fréchet distance much too large; use many more "
-            "rows than features.",
-            stacklevel=3,
+            "rows than features."
         )
 
 
