@@ -57,7 +57,7 @@ def generate(z):
 
 
 def test_an_nnx_module_is_a_network_as_it_is():
-    """Batch normalisation and dropout in their mode of use; other parameters need no new program."""
+    """With normalisation and dropout in their mode of use; once for all its parameters."""
     traced = []
 
     class HalfSpaces(nnx.Module):
