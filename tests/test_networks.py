@@ -109,12 +109,17 @@ def test_functions_come_together_again():
 @pytest.mark.parametrize("size", [0, -3, 2.5, True])
 def test_a_batch_that_is_no_number_of_latents_is_refused(size):
     with pytest.raises(ValueError, match=f"batch_size is {size}; it must be a whole number"):
-        chosen_batch_size(size)
+        label_latents(generate, generate, np.zeros((3, 2)), batch_size=size)
 
 
-def test_a_batch_asked_for_is_taken():
-    assert chosen_batch_size(7) == 7
-    assert chosen_batch_size(None) == 125  # tests run on a CPU
+@pytest.mark.parametrize(
+    ("shape", "expected"),  # on a CPU, as tests run on one
+    [((784,), 125), ((28, 28, 1), 125), ((3,), 125), ((64, 64, 3), 23), ((512, 512, 3), 4)],
+)
+def test_a_batch_suits_its_images_unless_one_is_asked_for(shape, expected):
+    networks, _ = take_apart(lambda z: jnp.zeros((len(z), *shape)), generate)
+    assert chosen_batch_size(7, networks, 5) == 7
+    assert chosen_batch_size(None, networks, 5) == expected
 
 
 @pytest.mark.parametrize("kind", [np.asarray, jnp.asarray])

@@ -127,13 +127,13 @@ def analyze(
     check_key(key)
     latent_dim = check_positive("latent_dim", latent_dim)
     num_classes = check_positive("num_classes", num_classes)
-    batch_size = chosen_batch_size(batch_size)
     num_samples = check_positive("num_samples", num_samples)
     check_latents_labelled("num_samples", num_samples)
     num_permutations = check_whole("num_permutations", num_permutations, 0)
     prior = standard_normal(latent_dim) if prior is None else prior
     check_function("prior", prior)
     networks, arrays = take_apart(generate, classify)
+    batch_size = chosen_batch_size(batch_size, networks, latent_dim)
     segment = compiled_stream(
         networks, prior, latent_dim, num_classes, batch_size, num_permutations, num_devices
     )

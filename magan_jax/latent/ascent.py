@@ -92,10 +92,10 @@ def ascend(
     """
     latents = check_latents(latents)
     num_steps = check_positive("num_steps", num_steps)
-    batch_size = chosen_batch_size(batch_size)
     radius = float(np.sqrt(latents.shape[1])) if radius is None else radius
     _check_steps(step_size, pull, radius)
     networks, arrays = take_apart(generate, classify)
+    batch_size = chosen_batch_size(batch_size, networks, latents.shape[1])
     num_classes = check_networks(networks, latents.shape[1])
     target = _check_target(target, len(latents), num_classes)
 

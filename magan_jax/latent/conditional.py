@@ -299,7 +299,7 @@ def _compiled_scores(
                 jnp.sum(length == 0),
             )
 
-        together = max(1, chosen_batch_size(None) // num_samples)
+        together = max(1, chosen_batch_size(None, networks, latent_dim) // num_samples)
         mine = jax.lax.map(of_pair, tuple(map(local_part, rows)), batch_size=together)
         return jax.lax.all_gather(mine, DEVICES, tiled=True)
 

@@ -92,12 +92,12 @@ def bisect_epsilon(
     _check_rays(mean, shifts, target)
     check_exit_search(upper, tolerance)
     check_positive("scan_points", scan_points)
-    batch_size = chosen_batch_size(batch_size)
     latent_dim = mean.shape[1]
+    networks, arrays = take_apart(generate, classify)
+    batch_size = chosen_batch_size(batch_size, networks, latent_dim)
     halvings = max(0, math.ceil(math.log2(upper / scan_points / tolerance)))
     num_rays = shifts.shape[0] * shifts.shape[1]
     lanes = min(batch_size, -(-num_rays // device_count(num_devices)))
-    networks, arrays = take_apart(generate, classify)
     search, num_classes = _compiled_search(
         networks, latent_dim, scan_points, halvings, lanes, num_devices
     )

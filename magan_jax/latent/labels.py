@@ -66,8 +66,8 @@ def label_latents(
             give a latent another image or other logits beside other latents.
     """
     latents = check_latents(latents)
-    batch_size = chosen_batch_size(batch_size)
     networks, arrays = take_apart(generate, classify)
+    batch_size = chosen_batch_size(batch_size, networks, latents.shape[1])
     compiled = _compiled_labels(networks, latents.shape[1], batch_size, num_devices)
     size = batch_size * device_count(num_devices)
     arrays, results = everywhere(arrays, num_devices), []
