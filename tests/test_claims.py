@@ -101,6 +101,7 @@ def test_every_claim_is_decided_and_shows_both_sizes(pair):
     ]  # fmt: skip
     assert all(c.holds is not None and c.large and c.reason for c in found.values())
     assert found[OWN_LABEL].ours == found[OWN_LABEL].large == "10 of 10"
+    assert found[DISTINCT].large == "45 of 45 pairs differ"
     assert found[OWN_LABEL].holds is True
 
 

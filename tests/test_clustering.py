@@ -86,6 +86,8 @@ def test_too_few_classes_are_refused(separated):
     few = separated._replace(counts=np.array([5, 5, 0, 0, 1, 0]))
     with pytest.raises(ValueError, match=r"2 class\(es\) have two or more latents"):
         cluster(few)
+    three = cluster(separated._replace(counts=np.array([5, 5, 0, 0, 2, 0])), num_bootstrap=0)
+    np.testing.assert_array_equal(three.classes, [0, 1, 4])
     with pytest.raises(ValueError, match="num_clusters is 7"):
         cluster(separated, num_clusters=7)
 

@@ -21,6 +21,9 @@ def test_seeds_are_compared_as_pairs() -> None:
     assert found[:3] == pytest.approx((a.mean() - b.mean(), *interval))
     assert found.verdict == "holds"
     assert difference(b, a).verdict == "does not hold"
+    # In which unit decides nothing.
+    assert difference(a / 100, b / 100).verdict == "holds"
+    assert difference(b / 100, a / 100).verdict == "does not hold"
     # What is the seed's alone decides nothing, however large it is.
     own = np.array([100.0, -200.0, 50.0, 0.0])
     assert difference(a + own, b + own)[:3] == pytest.approx(found[:3])

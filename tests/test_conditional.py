@@ -74,8 +74,9 @@ def test_cosine_is_that_of_all_pairs_of_the_same_draws(n):
     np.testing.assert_allclose(found.objective(3.0), found.cosine + 3 * (1 - found.accuracy))
 
 
-def test_without_deviation_all_images_are_one():
-    found = score_conditional(KEY, generate, classify, SIDES, 0.0, num_samples=50, num_devices=1)
+@pytest.mark.parametrize("count", [2, 50])
+def test_without_deviation_all_images_are_one(count):
+    found = score_conditional(KEY, generate, classify, SIDES, 0.0, num_samples=count, num_devices=1)
     np.testing.assert_allclose(found.cosine, 1, atol=1e-5)
     np.testing.assert_array_equal(found.accuracy, 1)
 

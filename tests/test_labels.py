@@ -94,6 +94,8 @@ def test_probabilities_in_the_place_of_logits_are_warned_of():
     with pytest.warns(UserWarning, match="sum to 1, as probabilities do; it must give logits"):
         found = label_latents(identity, lambda x: jax.nn.softmax(logits(x)), latents)
     np.testing.assert_array_equal(found.label, right.label)
+    with warnings.catch_warnings(action="error"):  # one row that sums to 1 is chance
+        label_latents(identity, lambda x: x[:, :2], np.array([[0.25, 0.75, 0], [3, 2, 0]]))
 
 
 @pytest.mark.parametrize("batch_size", [7, None])
