@@ -6,6 +6,11 @@ from typing import Any
 import jax
 import numpy as np
 
+from magan_jax.errors import warn
+
+_ROUNDING = 0.01
+"""Of the largest number: more is not rounding, even of bfloat16 networks."""
+
 
 def evenly_spaced(rows: np.ndarray, count: int) -> np.ndarray:
     """At most `count` rows, spread over all of them: a set may be sorted by class."""
@@ -39,3 +44,22 @@ def in_blocks(function: Callable[[np.ndarray], Any], rows: np.ndarray, size: int
         padding = [(0, size - len(part)), *[(0, 0)] * (rows.ndim - 1)]
         parts.append(jax.device_get(function(np.pad(part, padding, mode="edge"))))
     return jax.tree.map(lambda *arrays: np.concatenate(arrays)[: len(rows)], *parts)
+
+
+def warn_of_neighbours(name: str, found: np.ndarray, by_itself: np.ndarray) -> None:
+    """Warn of a function of rows for which it matters which others are in a block, and where.
+
+    Args:
+        name: what to call it.
+        found: `[n, ...]`, what it gives n rows in their blocks; finite.
+        by_itself: `[m, ...]`, what it gives a block that holds the first of them at all places.
+    """
+    moved = np.abs(by_itself - found[0]).max()
+    if not moved <= _ROUNDING * np.abs(found).max():
+        warn(
+            f"{name} gives a row of a batch something else beside other rows (numbers up to "
+            f"{np.abs(found).max():.3g}, which move by {moved:.2g}), as batch normalisation and "
+            "dropout do in training, or noise that is drawn by the place in a batch: results then "
+            "depend on the batch size. Call networks as they are to be used, for example with "
+            "train=False, or after module.eval()."
+        )

@@ -58,6 +58,16 @@ def is_whole(value: Any, least: int) -> bool:
         return False
 
 
+def check_real(name: str, value: float) -> float:
+    """One number as a float, whichever; refuses text, None, bools and arrays."""
+    real = isinstance(value, int | float | np.integer | np.floating) or (
+        np.shape(value) == () and hasattr(value, "dtype") and value.dtype.kind in "iuf"
+    )
+    if not real or isinstance(value, bool):
+        raise ValueError(f"{name} is {value!r}; it must be a number.")
+    return float(value)
+
+
 _PRNG = "threefry2x32"
 """The PRNG implementation whose draws under `vmap` are those of each key by itself."""
 

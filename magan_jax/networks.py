@@ -9,6 +9,7 @@ import math
 from collections.abc import Callable
 from functools import lru_cache
 from numbers import Number
+from types import MethodType
 from typing import Any, NamedTuple
 
 import jax
@@ -73,7 +74,7 @@ def take_apart(generate: Generate, classify: Classify) -> tuple[Networks, tuple[
     """What to compile for, and the arrays to call it with."""
     for name, function in (("generate", generate), ("classify", classify)):
         check_function(name, function)
-    skeleton, arrays = _apart((generate, classify))
+    skeleton, arrays = _apart((_of_owner(generate), _of_owner(classify)))
     shapes = tuple(jax.ShapeDtypeStruct(x.shape, x.dtype) for x in arrays)
     return Networks(skeleton, shapes), arrays
 
@@ -82,8 +83,16 @@ def as_pytree(function: Callable[..., Any], name: str = "the function") -> Any:
     """One function as a pytree of its arrays alone, for `jax.jit`: nothing is compiled anew for the
     same network with others, and what is no array (a flag, a text) stays as it is."""
     check_function(name, function)
-    skeleton, arrays = _apart(function)
+    skeleton, arrays = _apart(_of_owner(function))
     return jax.tree_util.Partial(skeleton, arrays)
+
+
+def _of_owner(function: Callable[..., Any]) -> Callable[..., Any]:
+    """A method of a pytree, an NNX module's for example, as a function of that: two of them are
+    equal where the module is the same, whatever its arrays are by then."""
+    if isinstance(function, MethodType) and not jax.tree_util.all_leaves([function.__self__]):
+        return jax.tree_util.Partial(function.__func__, function.__self__)
+    return function
 
 
 def _apart(pytree: Any) -> tuple[Skeleton, tuple[jax.Array, ...]]:
@@ -123,7 +132,9 @@ def chosen_batch_size(batch_size: int | None, networks: Networks, latent_dim: in
     """
     if batch_size is None:
         at_most = 125 if jax.default_backend() == "cpu" else 4000
-        pixels = math.prod(_image_shapes(networks, latent_dim).shape[1:-1])  # 1 of a flat image
+        shape = _image_shapes(networks, latent_dim).shape[1:]
+        colours = min(shape) if len(shape) == 3 and min(shape) <= 4 else 1  # first or last
+        pixels = math.prod(shape) // max(colours, 1)
         return max(4, min(at_most, at_most * _PIXELS // max(pixels, 1)))
     if not is_whole(batch_size, 1):
         raise ValueError(
@@ -155,6 +166,11 @@ def check_networks(networks: Networks, latent_dim: int, num_classes: int | None 
         shape = getattr(logits, "shape", type(logits).__name__)
         raise ValueError(
             f"classify gave {shape} for {_PROBED} images; it must give logits [n, num_classes]."
+        )
+    if logits.shape[1] == 1:
+        raise ValueError(
+            "classify gives one logit for each image; it must give one for each class: of two "
+            "classes jnp.concatenate([-x, x], axis=1) / 2, where the sigmoid of x is the second's."
         )
     if num_classes is not None and logits.shape[1] != num_classes:
         raise ValueError(
@@ -201,10 +217,11 @@ def traced_shape(
         return jax.eval_shape(function, arrays, given)
     except Exception as error:  # whatever a function of the user's may raise
         of = "latents" if name == "generate" else "images"
-        hint = "latent_dim" if name == "generate" else "its input, and that it is not generate,"
+        hint = "latent_dim" if name == "generate" else "its input, and that it is not generate"
         raise ValueError(
-            f"{name} fails for {of} of the shape {given.shape} ({cause(error)}); "
-            f"look at {hint}, and note that it is called with batches of any size under a JAX "
-            "trace: a NumPy or PyTorch function needs jax.pure_callback around it, with "
+            f"{name} fails for {of} of the shape {given.shape} ({cause(error)}); look at {hint}, "
+            "and note that it is called with batches of any size (a function of one example needs "
+            "jax.vmap around it, a module its mode of use: train=False, or module.eval()) under a "
+            "JAX trace: a NumPy or PyTorch function needs jax.pure_callback around it, with "
             'vmap_method="expand_dims", and takes batches with an axis more in front.'
         ) from error

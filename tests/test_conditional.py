@@ -1,5 +1,7 @@
 """Class-conditional samplers: draws, scores, searches."""
 
+import warnings
+
 import chex
 import jax
 import jax.numpy as jnp
@@ -113,7 +115,8 @@ def test_the_first_of_more_draws_is_the_only_one_of_fewer():
 def test_other_parameters_are_not_compiled_anew():
     chex.clear_trace_counter()
 
-    @chex.assert_max_traces(n=2)  # shapes are looked at once, and the program compiled once
+    # Shapes are looked at once, the networks tried once, and the program compiled once.
+    @chex.assert_max_traces(n=3)
     def scaled(scale, z):
         return generate(scale * z)
 
@@ -173,7 +176,7 @@ def test_other_parameters_are_not_compiled_anew():
             r"latents have means \(1, 2\) and deviations \(2, 3\)",
         ),
         (lambda: score(generate=lambda z: generate(z) / 0), "not finite for 40 of 40"),
-        (lambda: score(classify=lambda x: classify(x)[:, :1]), "num_classes is 2, but classify"),
+        (lambda: score(classify=lambda x: jnp.tile(classify(x), 2)), "num_classes is 2, but class"),
         (lambda: score(key=0), "key is 0; one key is needed"),
     ],
 )
@@ -356,3 +359,13 @@ def test_images_that_are_not_finite_are_not_handed_over():
 
     with pytest.raises(NetworkOutputError, match="generate gave values that are not finite for"):
         conditional_images(KEY, broken, SIDES, 1.0, num_samples=20)
+
+
+def test_images_from_0_to_1_are_warned_of():
+    def in_0_to_1(z):
+        return (generate(z) + 1) / 2
+
+    with pytest.warns(UserWarning, match="no image of generate has a value below 0"):
+        score_conditional(KEY, in_0_to_1, lambda x: classify(2 * x - 1), SIDES, 1.0, num_samples=9)
+    with warnings.catch_warnings(action="error"):
+        score_conditional(KEY, generate, classify, SIDES, 1.0, num_samples=9)

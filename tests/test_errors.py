@@ -4,7 +4,7 @@ import jax
 import numpy as np
 import pytest
 
-from magan_jax.errors import check_key, check_names, check_positive, check_whole
+from magan_jax.errors import check_key, check_names, check_positive, check_real, check_whole
 from magan_jax.metrics import evaluate_images, frechet_distance
 from magan_jax.metrics.evaluate import Extractor
 
@@ -64,3 +64,15 @@ def test_a_warning_names_the_callers_line():
         evaluate_images(flat, real=grey, fake=grey, methods=("frechet_distance",))
     for warning in (*said, *also_said):
         assert warning.filename == __file__
+
+
+@pytest.mark.parametrize("value", ["3", None, [3.0], np.array([3.0]), True, 1j])
+def test_what_is_no_number_is_refused_in_a_sentence(value):
+    with pytest.raises(ValueError, match="upper is .*; it must be a number"):
+        check_real("upper", value)
+
+
+@pytest.mark.parametrize("value", [3, 3.0, np.float32(3), np.array(3.0), jax.numpy.float32(3)])
+def test_numbers_are_floats_afterwards(value):
+    assert check_real("upper", value) == 3.0
+    assert type(check_real("upper", value)) is float

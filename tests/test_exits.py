@@ -176,7 +176,8 @@ def test_the_returned_end_keeps_its_label():
 
 
 def test_functions_are_traced_once_for_any_bound():
-    traced = chex.assert_max_traces(lambda z: z + 0.0, n=3)  # shape check, scan and halving
+    # Shape check, a look at the networks, scan and halving.
+    traced = chex.assert_max_traces(lambda z: z + 0.0, n=4)
     mean, shifts = half_space_rays()
     for scale in (1.0, 0.999):
         bisect_epsilon(traced, sign_of_first, mean * scale, shifts, upper=3.0 * scale)

@@ -112,7 +112,9 @@ def test_networks_that_look_at_the_rest_of_a_batch_are_warned_of(batch_size):
         return (z.astype(jnp.bfloat16) @ jnp.ones((4, 4), jnp.bfloat16)).astype(jnp.float32)
 
     for generate in (normalised, dropped):
-        with pytest.warns(UserWarning, match="gives a latent something else beside other latents"):
+        with pytest.warns(
+            UserWarning, match="gives a row of a batch something else beside other rows"
+        ):
             label_latents(generate, lambda x: 8 * x[:, :2], latents, batch_size=batch_size)
     for generate in (identity, in_bfloat16):
         with warnings.catch_warnings(action="error"):

@@ -1,3 +1,4 @@
+import warnings
 from dataclasses import dataclass
 
 import jax
@@ -8,13 +9,19 @@ from flax import nnx
 
 from magan_jax import (
     analyze,
+    ascend,
     bisect_epsilon,
+    class_latents,
     label_latents,
     measure_invariance,
     measure_purity,
     regions_around_anchors,
+    score_conditional,
     synthesize,
 )
+from magan_jax.latent.encodings import ClassLatents
+from magan_jax.latent.regions import Regions
+from magan_jax.metrics import Extractor, evaluate_images
 from magan_jax.networks import as_pytree, chosen_batch_size, take_apart
 
 KEY = jax.random.key(0)
@@ -114,7 +121,17 @@ def test_a_batch_that_is_no_number_of_latents_is_refused(size):
 
 @pytest.mark.parametrize(
     ("shape", "expected"),  # on a CPU, as tests run on one
-    [((784,), 125), ((28, 28, 1), 125), ((3,), 125), ((64, 64, 3), 23), ((512, 512, 3), 4)],
+    [
+        ((784,), 125),
+        ((28, 28, 1), 125),
+        ((3,), 125),
+        ((28, 28), 125),
+        ((64, 64, 3), 23),
+        ((3, 64, 64), 23),
+        ((64, 64), 23),
+        ((12_288,), 7),
+        ((512, 512, 3), 4),
+    ],
 )
 def test_a_batch_suits_its_images_unless_one_is_asked_for(shape, expected):
     networks, _ = take_apart(lambda z: jnp.zeros((len(z), *shape)), generate)
@@ -267,3 +284,81 @@ def test_a_function_that_no_program_can_be_kept_for_is_refused():
         analyze(KEY, unhashable, classify, **settings)
     found = analyze(KEY, lambda z: unhashable(z), classify, **settings)
     assert found.counts.sum() == 100
+
+
+class Scaled(nnx.Module):
+    def __init__(self, scale):
+        self.scale = nnx.Param(jnp.asarray(scale))
+
+    def logits(self, x):
+        return self.scale[...] * jnp.stack([x[:, 0], -x[:, 0]], axis=-1)
+
+
+def test_a_method_of_a_module_is_asked_with_the_parameters_of_the_day():
+    module, latents = Scaled(1.0), np.array([[1.0, 0], [-2, 0]])
+    np.testing.assert_array_equal(label_latents(generate, module.logits, latents).label, [0, 1])
+    module.scale[...] = -jnp.ones(())
+    np.testing.assert_array_equal(label_latents(generate, module.logits, latents).label, [1, 0])
+
+
+def test_one_logit_is_no_two_classes():
+    with pytest.raises(ValueError, match="classify gives one logit for each image; it must give"):
+        label_latents(generate, lambda x: x[:, :1], np.zeros((3, 2)))
+
+
+BATCH = "gives a row of a batch something else beside other rows"
+
+
+def test_every_function_warns_of_networks_left_in_training_mode():
+    """Whoever asks G and C, or an encoder or extractor, of many rows at once."""
+    latents = np.random.default_rng(0).normal(size=(30, 4)).astype(np.float32)
+    images = np.tanh(latents).reshape(-1, 2, 2, 1)
+    regions = Regions(np.zeros(1, int), latents[:1], np.ones((1, 4)), np.ones(1))
+    of_classes = ClassLatents(np.array([9, 9]), latents[:2], np.ones((2, 4)))
+
+    def normalised(x):
+        return (x - x.mean(axis=0)) / (x.std(axis=0) + 1e-3)
+
+    def as_images(z):
+        return jnp.tanh(z).reshape(-1, 2, 2, 1)
+
+    def signs(x):
+        flat = x.reshape(len(x), -1)
+        return 5 * jnp.stack([flat[:, 0], -flat[:, 0]], axis=-1)
+
+    calls = {
+        "bisect_epsilon": lambda c: bisect_epsilon(
+            as_images, lambda x: signs(c(x)), latents[:2], latents[:2, None], upper=1.0
+        ),
+        "ascend": lambda c: ascend(as_images, lambda x: signs(c(x)), latents, 1, num_steps=2),
+        "synthesize": lambda c: synthesize(
+            KEY, lambda z: jnp.clip(c(as_images(z)), -1, 1), signs, regions, num_per_class=4,
+            classes=(0,),
+        ),
+        "score_conditional": lambda c: score_conditional(
+            KEY, as_images, lambda x: signs(c(x)), of_classes, 0.5, num_samples=8
+        ),
+        "class_latents": lambda c: class_latents(
+            lambda x: (c(x.reshape(len(x), -1)), jnp.zeros((len(x), 4))),
+            images,
+            np.arange(30) % 2,
+            2,
+        ),
+        "evaluate_images": lambda c: evaluate_images(
+            Extractor("flat", lambda x: c(x.reshape(len(x), -1))),
+            real=images,
+            fake=images[::-1],
+            methods=("frechet_distance",),
+        ),
+    }  # fmt: skip
+    for call in calls.values():
+        with warnings.catch_warnings(action="error"):
+            call(lambda x: x)
+        with pytest.warns(UserWarning, match=BATCH):
+            call(normalised)
+
+
+def test_an_offset_of_all_logits_hides_no_neighbours():
+    latents = np.random.default_rng(0).normal(size=(30, 4)).astype(np.float32)
+    with pytest.warns(UserWarning, match=BATCH):
+        label_latents(lambda z: z - z.mean(axis=0), lambda x: x + 1000, latents)

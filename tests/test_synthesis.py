@@ -125,6 +125,7 @@ def test_a_class_draws_the_same_whatever_the_others_do(analysis):
     np.testing.assert_array_equal(alone.images, made.images[made.labels == 1])
 
 
+@pytest.mark.filterwarnings("ignore:prior draws other latents")  # one class's are left out
 def test_an_anchor_has_the_same_directions_whatever_the_others_have(analysis):
     settings = {"num_anchors": 20, "num_directions": 2}  # so few that they decide ε
     all_classes = regions_around_anchors(KEY, generate, classify, analysis, **settings)
@@ -231,4 +232,28 @@ def test_anchors_without_room_are_refused(analysis):
     with pytest.raises(NoRegionError, match="anchors lie within 500 of a border"):
         regions_around_anchors(
             KEY, generate, classify, analysis, num_anchors=2, upper=1000, tolerance=500
+        )
+
+
+def test_anchors_of_another_prior_are_warned_of(analysis):
+    def narrow(key, n):
+        return 0.3 * jax.random.normal(key, (n, analysis.mean.shape[1]))
+
+    settings = {"num_anchors": 5, "num_directions": 2}
+    with pytest.warns(UserWarning, match="prior draws other latents than those of the analysis"):
+        regions_around_anchors(KEY, generate, classify, analysis, prior=narrow, **settings)
+    with warnings.catch_warnings(action="error"):
+        regions_around_anchors(KEY, generate, classify, analysis, **settings)
+
+
+def test_images_of_whole_numbers_are_refused(analysis):
+    """What is stored is judged in floats in [-1, 1], which such a classifier may not take."""
+    regions = regions_around_means(analysis, np.full(4, 0.5))
+    with pytest.raises(ValueError, match="generate gives images of type uint8; it must give float"):
+        synthesize(
+            KEY,
+            lambda z: ((generate(z) + 1) * 127.5).astype(jnp.uint8),
+            lambda x: classify(x / 127.5 - 1),
+            regions,
+            num_per_class=3,
         )

@@ -12,8 +12,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from magan_jax.errors import cause, check_positive, warn
-from magan_jax.latent.labels import check_finite, check_latents, logits_and_finite
+from magan_jax.errors import cause, check_positive, check_real, warn
+from magan_jax.latent.labels import check_finite, check_latents, logits_and_finite, warn_of_networks
 from magan_jax.networks import (
     Classify,
     Generate,
@@ -99,6 +99,7 @@ def ascend(
     num_classes = check_networks(networks, latents.shape[1])
     target = _check_target(target, len(latents), num_classes)
 
+    warn_of_networks(generate, classify, latents, batch_size, num_devices, confidences=True)
     compiled = _compiled_ascent(networks, latents.shape[1], num_devices)
     size = batch_size * device_count(num_devices)
     results = []
@@ -126,6 +127,8 @@ def ascend(
 
 def _check_steps(step_size: float, pull: float, radius: float) -> None:
     """Refuse steps that cannot be taken."""
+    for name, value in (("step_size", step_size), ("pull", pull), ("radius", radius)):
+        check_real(name, value)
     if not 0 < step_size < np.inf:
         raise ValueError(f"step_size is {step_size}; it must be positive and finite.")
     if not 0 <= pull < np.inf:

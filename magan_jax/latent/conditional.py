@@ -14,9 +14,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from magan_jax.errors import NetworkOutputError, check_key, check_positive
+from magan_jax.errors import NetworkOutputError, check_key, check_positive, warn
 from magan_jax.latent.encodings import ClassLatents
-from magan_jax.latent.labels import check_finite, label_and_finite
+from magan_jax.latent.labels import check_finite, label_and_finite, warn_of_networks
 from magan_jax.networks import (
     Classify,
     Generate,
@@ -28,6 +28,9 @@ from magan_jax.networks import (
 )
 from magan_jax.parallel import DEVICES, device_count, local_part, on_devices
 from magan_jax.sampling import images_in_blocks
+
+_GREY = 0.495
+"""Light of an image value a little below 0."""
 
 MOST_DRAWS = 10_000
 """Of which a latent may be the mean."""
@@ -163,6 +166,7 @@ def score_conditional(
     theta, draws = _samplers(latents, theta, num_draws)
     num_classes, latent_dim = latents.mean.shape
     weights = (np.arange(draws.max()) < draws[:, None]) / draws[:, None]
+    warn_of_networks(generate, classify, latents.mean, num_devices=num_devices, confidences=False)
     pairs = _score_pairs(
         key,
         generate,
@@ -251,13 +255,18 @@ def _score_pairs(
         np.asarray(weights, np.float32),
     ]
     rows = [np.concatenate([x, np.repeat(x[:1], padding, axis=0)]) for x in rows]
-    accuracy, cosine, bad, beyond, dark = jax.device_get(compiled(arrays, key, *rows))
+    accuracy, cosine, bad, beyond, dark, least = jax.device_get(compiled(arrays, key, *rows))
     check_finite(int(bad[: len(label)].sum()), len(label) * num_samples)
     if beyond[: len(label)].any():
         raise NetworkOutputError(
             f"generate gave {int(beyond[: len(label)].sum())} images with values beyond [-1, 1], "
             "between which a cosine measures light from -1 on; let it give 2 x - 1 of images in "
             "[0, 1]."
+        )
+    if (least >= _GREY).all():
+        warn(
+            "no image of generate has a value below 0; they are taken to lie in [-1, 1], where 0 "
+            "is grey, by which all are alike: let it give 2 x - 1 of images in [0, 1]."
         )
     if dark[: len(label)].any():
         raise NetworkOutputError(
@@ -297,6 +306,7 @@ def _compiled_scores(
                 jnp.sum(~finite),
                 jnp.sum(beyond),
                 jnp.sum(length == 0),
+                jnp.min(light),
             )
 
         together = max(1, chosen_batch_size(None, networks, latent_dim) // num_samples)

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from magan_jax.blocks import in_blocks
+from magan_jax.blocks import in_blocks, warn_of_neighbours
 from magan_jax.errors import NetworkOutputError, check_positive
 from magan_jax.networks import as_pytree, traced_shape
 
@@ -120,9 +120,8 @@ def _encoded(encode: Encode, images: np.ndarray) -> tuple[np.ndarray, np.ndarray
         raise ValueError(
             f"encode gave {shapes[0][0]} rows for {size} images; it must give one for each."
         )
-    mean, log_variance = in_blocks(
-        lambda x: _of_block(function, x), images.astype(np.float32, copy=False), size
-    )
+    images = images.astype(np.float32, copy=False)
+    mean, log_variance = in_blocks(lambda x: _of_block(function, x), images, size)
     finite = np.isfinite(mean).all(-1) & np.isfinite(log_variance).all(-1)
     if not finite.all():
         raise NetworkOutputError(
@@ -134,6 +133,8 @@ def _encoded(encode: Encode, images: np.ndarray) -> tuple[np.ndarray, np.ndarray
             f"encode gave {log_variance.max():.3g} for the logarithm of a variance, which float32 "
             "does not hold; look at the encoder's parameters, and that it gives the logarithm."
         )
+    by_itself = _of_block(function, np.repeat(images[:1], size, axis=0))
+    warn_of_neighbours("encode", mean, np.asarray(by_itself[0]))
     return mean, log_variance
 
 

@@ -20,6 +20,7 @@ from magan_jax.latent.labels import (
     keeps_label,
     label_and_finite,
     logits_and_finite_image,
+    warn_of_networks,
 )
 from magan_jax.latent.settings import check_exit_search
 from magan_jax.networks import (
@@ -107,6 +108,7 @@ def bisect_epsilon(
             f"a row of mean is to keep the label {wrong}, but classify has the classes 0 to "
             f"{num_classes - 1}; name the class of each row with labels=."
         )
+    warn_of_networks(generate, classify, mean, batch_size, num_devices, confidences=False)
     found = search(
         arrays,
         mean,

@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from magan_jax.blocks import evenly_spaced, warn_of_neighbours
 from magan_jax.errors import NetworkOutputError, warn
 from magan_jax.networks import (
     Classify,
@@ -22,8 +23,8 @@ from magan_jax.parallel import DEVICES, device_count, everywhere, local_part, on
 _BLOCK_WIDTHS = range(64, 15, -1)
 """Logits that an argmax of many looks at together: the first that divides them."""
 
-_ROUNDING = 0.01
-"""Of the largest logit: more is not rounding, even of bfloat16 networks."""
+_LOOKED_AT = 50
+"""Latents that networks are tried on before a work of another kind."""
 
 _LOWEST = np.int32(-(2**31))
 """Below every logit as a whole number."""
@@ -66,6 +67,64 @@ def label_latents(
             give a latent another image or other logits beside other latents.
     """
     latents = check_latents(latents)
+    found = _look_at(generate, classify, latents, batch_size, num_devices)
+    check_finite(int(np.sum(~found.finite)), len(latents))
+    _warn_of_probabilities(found)
+    _warn_of_batches(found)
+    return Labels(found.label, found.confidence)
+
+
+def warn_of_networks(
+    generate: Generate,
+    classify: Classify,
+    latents: np.ndarray,
+    batch_size: int | None = None,
+    num_devices: int | None = None,
+    *,
+    confidences: bool,
+) -> None:
+    """What `label_latents` warns of, where networks are asked for something else.
+
+    Its program is that of `analyze`, compiled already where that was called.
+
+    Args:
+        generate, classify, latents, batch_size, num_devices: see there.
+        confidences: whether these matter, so that probabilities will not do for logits.
+    """
+    some = evenly_spaced(np.asarray(latents, np.float32), _LOOKED_AT)
+    found = _look_at(generate, classify, some, batch_size, num_devices)
+    if found.finite.all():  # else what is asked for says so
+        if confidences:
+            _warn_of_probabilities(found)
+        _warn_of_batches(found)
+
+
+class _Look(NamedTuple):
+    """What networks say of n latents.
+
+    Attributes:
+        label, confidence: see `Labels`.
+        lead: `[n]`, the largest logit over the mean of all: a common offset is no part of it.
+        finite: bool `[n]`, image and logits are.
+        sums_to_one: bool `[n]`, the logits might be probabilities.
+        by_itself: `[m]`, the lead of the first latent in a batch of nothing else, at each place.
+    """
+
+    label: np.ndarray
+    confidence: np.ndarray
+    lead: np.ndarray
+    finite: np.ndarray
+    sums_to_one: np.ndarray
+    by_itself: np.ndarray
+
+
+def _look_at(
+    generate: Generate,
+    classify: Classify,
+    latents: np.ndarray,
+    batch_size: int | None,
+    num_devices: int | None,
+) -> _Look:
     networks, arrays = take_apart(generate, classify)
     batch_size = chosen_batch_size(batch_size, networks, latents.shape[1])
     compiled = _compiled_labels(networks, latents.shape[1], batch_size, num_devices)
@@ -77,34 +136,23 @@ def label_latents(
         results.append(compiled(arrays, padded))
     by_itself = compiled(arrays, np.repeat(latents[:1], size, axis=0))
     # Cut on the host: on the device each length would be a program of its own.
-    label, confidence, largest, finite, sums_to_one = (
+    columns = (
         np.concatenate(x)[: len(latents)] for x in zip(*jax.device_get(results), strict=True)
     )
-    check_finite(int(np.sum(~finite)), len(latents))
-    if sums_to_one.all():
+    return _Look._make([*columns, np.asarray(by_itself[2])])
+
+
+def _warn_of_probabilities(found: _Look) -> None:
+    if found.sums_to_one.all():
         warn(
             "classify gives numbers from 0 on that sum to 1, as probabilities do; it must give "
-            "logits: labels are right, confidences too low. A logarithm of probabilities will do."
+            "logits: labels are right, confidences too low. Logarithms of them will do, by "
+            "jax.nn.log_softmax."
         )
-    _warn_of_neighbours(largest, np.asarray(by_itself[2]))
-    return Labels(label, confidence)
 
 
-def _warn_of_neighbours(largest: np.ndarray, by_itself: np.ndarray) -> None:
-    """Warn of networks for which it matters which other latents are in a batch, and where.
-
-    Args:
-        largest: `[n]`, the largest logit of each latent.
-        by_itself: `[m]`, those of a batch that holds the first of them only, at all places.
-    """
-    moved = np.abs(by_itself - largest[0]).max()
-    if moved > _ROUNDING * np.abs(largest).max():
-        warn(
-            f"generate or classify gives a latent something else beside other latents (a logit of "
-            f"{largest[0]:.3g} moves by {moved:.2g}), as batch normalisation and dropout do in "
-            "training: labels then depend on the batch size. Call the networks as they are to be "
-            "used, for example with train=False, or after module.eval()."
-        )
+def _warn_of_batches(found: _Look) -> None:
+    warn_of_neighbours("generate or classify", found.lead, found.by_itself)
 
 
 @lru_cache(maxsize=16)
@@ -119,9 +167,9 @@ def _compiled_labels(
         )
         label, finite = label_and_finite(logits)
         confidence = jnp.max(jax.nn.softmax(logits, axis=-1), axis=-1)
-        sums_to_one = (logits >= 0).all(-1) & (jnp.abs(jnp.sum(logits, axis=-1) - 1) < 1e-3)
-        largest = jnp.max(logits, axis=-1)
-        outputs = (label, confidence, largest, finite & finite_image, sums_to_one)
+        sums_to_one = (logits >= 0).all(-1) & (jnp.abs(jnp.sum(logits, axis=-1) - 1) < 1e-2)
+        lead = jnp.max(logits, axis=-1) - jnp.mean(logits, axis=-1)  # a common offset is no part
+        outputs = (label, confidence, lead, finite & finite_image, sums_to_one)
         return jax.lax.all_gather(outputs, DEVICES, tiled=True)
 
     return on_devices(label, num_devices=num_devices)

@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from magan_jax.errors import check_positive
+from magan_jax.errors import check_positive, check_real
 from magan_jax.latent.analysis import (
     Analysis,
     among_all_classes,
@@ -52,7 +52,7 @@ def labels_along_rays(
         ValueError: for a reach or a number of points that is not positive, if no class has
             statistics, and for what `label_latents` refuses.
     """
-    if not (reach > 0 and np.isfinite(reach)):
+    if not 0 < check_real("reach", reach) < np.inf:
         raise ValueError(f"reach is {reach}; it must be positive and finite.")
     num_points = check_positive("num_points", num_points)
     valid = classes_with_statistics(analysis)

@@ -6,13 +6,16 @@ from typing import NamedTuple
 import jax
 import numpy as np
 
-from magan_jax.errors import check_key, check_positive
+from magan_jax.errors import check_key, check_positive, warn
 from magan_jax.latent.analysis import Analysis, check_same_classes
 from magan_jax.latent.exits import bisect_epsilon
 from magan_jax.latent.labels import label_latents
 from magan_jax.latent.shifts import checked_epsilon, random_signs
 from magan_jax.networks import Classify, Generate, check_function
 from magan_jax.prior import Prior, check_prior, standard_normal
+
+_ENOUGH, _AWAY = 200, 0.5
+"""Latents that tell one prior from another, by half a deviation in some dimension."""
 
 _BLOCK = 1000
 """Latents among which anchors are looked for at once; block b is drawn from `fold_in(key, b)`."""
@@ -97,6 +100,9 @@ def regions_around_anchors(
     Raises:
         ValueError: for a prior or a classifier that does not fit the analysis, and what
             `bisect_epsilon` refuses.
+
+    Warns:
+        UserWarning: where the prior draws other latents than the analysis has seen.
         NoRegionError: if no class has statistics, or no anchor room around it.
     """
     check_key(key)
@@ -117,7 +123,9 @@ def regions_around_anchors(
             generate, classify, latents, batch_size=batch_size, num_devices=num_devices
         ).label
 
-    label, centre = _latents_of_classes(anchor_key, label_of, prior, valid, num_anchors, max_draws)
+    label, centre = _latents_of_classes(
+        anchor_key, label_of, prior, analysis, num_anchors, max_draws
+    )
     scale = analysis.std[label].astype(np.float32)
     signs = _signs_of_classes(direction_key, label, num_directions, centre.shape[1])
     exits = bisect_epsilon(
@@ -161,15 +169,17 @@ def _latents_of_classes(
     key: jax.Array,
     label_of: Callable[[np.ndarray], np.ndarray],
     prior: Prior,
-    classes: np.ndarray,
+    analysis: Analysis,
     count: int,
     max_draws: int,
 ) -> tuple[np.ndarray, np.ndarray]:
     """The first `count` latents of each class among draws of the prior: labels `[R]`, `[R, d]`."""
-    found: dict[int, list[np.ndarray]] = {int(k): [] for k in classes}
+    found: dict[int, list[np.ndarray]] = {int(k): [] for k in np.flatnonzero(analysis.valid)}
     for first in range(0, max_draws, _BLOCK):
         drawn = prior(jax.random.fold_in(key, first // _BLOCK), _BLOCK)
         latents = np.asarray(drawn, np.float32)[: max_draws - first]
+        if first == 0:
+            _warn_of_another_prior(latents, analysis)
         label = label_of(latents)
         for k, kept in found.items():
             kept.extend(latents[label == k][: count - len(kept)])
@@ -181,3 +191,24 @@ def _latents_of_classes(
         )
     label = np.concatenate([np.full(len(kept), k) for k, kept in found.items()])
     return label, np.concatenate([np.stack(kept) for kept in found.values() if kept])
+
+
+def _warn_of_another_prior(latents: np.ndarray, analysis: Analysis) -> None:
+    """Warn where the draws `[n, d]` have other means or deviations than all latents labelled."""
+    valid = analysis.valid
+    count = analysis.counts[valid, None]
+    if len(latents) < _ENOUGH or count.sum() < _ENOUGH:
+        return
+    share, of_class = count / count.sum(), analysis.mean[valid]
+    mean = np.sum(share * of_class, axis=0)
+    variance = np.sum(share * (analysis.std[valid] ** 2 + (of_class - mean) ** 2), axis=0)
+    spread = np.sqrt(np.maximum(variance, 1e-6 * variance.max()))
+    away = np.abs(latents.mean(axis=0) - mean) / spread
+    ratio = np.maximum(latents.std(axis=0), 1e-3 * spread) / spread
+    if away.max() > _AWAY or ratio.max() > 1 + _AWAY or ratio.min() < 1 / (1 + _AWAY):
+        k = int(np.argmax(away + np.abs(np.log(ratio))))
+        warn(
+            f"prior draws other latents than those of the analysis (dimension {k}: "
+            f"{latents[:, k].mean():.2g} ± {latents[:, k].std():.2g}, there {mean[k]:.2g} ± "
+            f"{spread[k]:.2g}); pass prior= as analyze was given it."
+        )

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from magan_jax.errors import check_positive, check_whole
+from magan_jax.errors import check_positive, check_real, check_whole
 
 
 @dataclass(frozen=True)
@@ -67,6 +67,7 @@ def check_latents_labelled(name: str, num_samples: int) -> None:
 
 def check_exit_search(upper: float, tolerance: float, *, of: str = "") -> None:
     """Refuse bounds that a bisection in float32 cannot keep to; `of` stands before their names."""
+    upper, tolerance = check_real(f"{of}upper", upper), check_real(f"{of}tolerance", tolerance)
     if not 0 < upper < float("inf"):
         raise ValueError(f"{of}upper is {upper}; it must be positive and finite.")
     if not upper * 2.0**-22 <= tolerance < upper:

@@ -9,7 +9,7 @@ import numpy as np
 from magan_jax.blocks import in_blocks
 from magan_jax.errors import check_key, check_positive, warn
 from magan_jax.images import quantise_images, scale_images
-from magan_jax.latent.labels import check_finite
+from magan_jax.latent.labels import check_finite, warn_of_networks
 from magan_jax.latent.regions import Regions
 from magan_jax.latent.shifts import random_signs
 from magan_jax.networks import Classify, Generate, as_pytree, check_networks, take_apart
@@ -115,7 +115,14 @@ def synthesize(
     region, position, direction = (np.concatenate(x) for x in zip(*parts, strict=True))
     shifts = position[:, None] * direction * regions.scale[region]
     latents = (regions.centre[region] + shifts).astype(np.float32)
-    images = quantise_images(images_in_blocks(generate, latents), name="generated images")
+    warn_of_networks(generate, classify, latents, num_devices=1, confidences=True)
+    made = images_in_blocks(generate, latents)
+    if made.dtype.kind in "iub":
+        raise ValueError(
+            f"generate gives images of type {made.dtype}; it must give floats in [-1, 1], as "
+            "classify is asked of the stored images in: x / 127.5 - 1."
+        )
+    images = quantise_images(made, name="generated images")
     function = as_pytree(classify, "classify")
     judged, confidence, finite = in_blocks(lambda block: _judged(function, block), images, _BLOCK)
     check_finite(int(np.sum(~finite)), len(images), "images")

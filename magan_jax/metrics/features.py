@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from magan_jax.blocks import in_blocks
+from magan_jax.blocks import in_blocks, warn_of_neighbours
 from magan_jax.errors import check_positive
 from magan_jax.images import quantise_images
 from magan_jax.metrics.checks import checked_features
@@ -69,4 +69,7 @@ def features_of(
             )
         return features
 
-    return checked_features(f"features of {name}", in_blocks(of_batch, quantised, batch_size))
+    found = checked_features(f"features of {name}", in_blocks(of_batch, quantised, batch_size))
+    by_itself = of_batch(np.repeat(quantised[:1], batch_size, axis=0))
+    warn_of_neighbours("the extractor", found, by_itself)
+    return found
