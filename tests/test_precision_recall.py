@@ -170,3 +170,13 @@ def test_recall_needs_neighbours_among_the_fakes():
     with pytest.raises(ValueError, match="k is 3, but fake has 3"):
         precision_recall(real=np.ones((5, 2)), fake=np.ones((3, 2)))
     assert density_coverage(real=np.ones((9, 2)), fake=np.ones((3, 2))).coverage == 1.0
+
+
+@pytest.mark.parametrize(
+    ("num_real", "num_fake", "k", "expected"),
+    # Of n + m equal points, a ball to the k-th of n − 1 neighbours is empty if the nearest k of
+    # all n + m − 1 others are real.
+    [(3, 2, 1, 1 - 2 / 4), (3, 2, 2, 1 - (2 / 4) * (1 / 3)), (6, 4, 2, 1 - (5 / 9) * (4 / 8))],
+)
+def test_expected_coverage_of_few_points_is_counted_by_hand(num_real, num_fake, k, expected):
+    assert expected_coverage(num_real, num_fake, k) == pytest.approx(expected, rel=1e-12)
