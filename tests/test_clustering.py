@@ -9,8 +9,9 @@ from sklearn.metrics import adjusted_rand_score
 
 from magan_jax import analyze, cluster
 from magan_jax.latent import clustering
-from magan_jax.latent.clustering import LINKAGES, members_of_merges, merge_support
+from magan_jax.latent.clustering import LINKAGES, _bootstrap_means, members_of_merges, merge_support
 from magan_jax.latent.geometry import Interval
+from magan_jax.latent.moments import Moments
 
 CENTRES = np.array([[9.0, 0], [9.6, 0], [-9, 0], [-9.7, 0], [0, 9], [0, 9.8]])
 GROUPS = [0, 0, 1, 1, 2, 2]
@@ -129,3 +130,18 @@ def test_the_map_starts_from_the_classical_one():
     expected = ClassicalMDS(n_components=2, metric="precomputed").fit_transform(distance)
     found = clustering._classical_places(distance)
     np.testing.assert_allclose(np.abs(found), np.abs(expected), atol=1e-9)
+
+
+def test_a_bootstrap_draws_every_part_alike_with_replacement():
+    """Part p has its mean at 1 in dimension p: in a sample's mean is how often p was drawn, of P.
+
+    Drawn P times with probability 1/P each, that share has mean 1/P and variance (P − 1)/P³.
+    """
+    parts, samples = 6, 3000
+    replicates = Moments(
+        np.full((parts, 1), 5), np.eye(parts)[:, None], np.zeros((parts, 1, parts))
+    )
+    found = _bootstrap_means(replicates, np.array([0]), samples, 0)[:, 0]
+    variance = (parts - 1) / parts**3
+    np.testing.assert_allclose(found.mean(0), 1 / parts, atol=4 * np.sqrt(variance / samples))
+    np.testing.assert_allclose(found.var(0), variance, rtol=0.15)
