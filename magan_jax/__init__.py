@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     )
     from magan_jax.latent.synthesis import Synthetic, synthesize
     from magan_jax.prior import standard_normal
+    from magan_jax.saved_results import load_result, save_result
     from magan_jax.synthetic_files import write_synthetic
 
 __version__ = "0.1.0"
@@ -67,11 +68,13 @@ __all__ = [
     "label_latents",
     "labels_along_rays",
     "load_dataset",
+    "load_result",
     "load_run",
     "measure_invariance",
     "measure_purity",
     "regions_around_anchors",
     "regions_around_means",
+    "save_result",
     "score_conditional",
     "search_scales",
     "search_simple",
@@ -113,6 +116,8 @@ _MODULES = {
     "Regions": "latent.regions",
     "regions_around_anchors": "latent.regions",
     "regions_around_means": "latent.regions",
+    "load_result": "saved_results",
+    "save_result": "saved_results",
     "ScaleSearch": "latent.scale_search",
     "SimpleSearch": "latent.scale_search",
     "search_scales": "latent.scale_search",
