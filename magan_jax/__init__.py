@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from magan_jax.latent.invariance import Invariance, measure_invariance
     from magan_jax.latent.labels import Labels, label_latents
     from magan_jax.latent.purity import Purity, measure_purity
-    from magan_jax.latent.rays import labels_along_rays
+    from magan_jax.latent.rays import RayLabels, labels_along_rays
     from magan_jax.latent.regions import Regions, regions_around_anchors, regions_around_means
     from magan_jax.latent.scale_search import (
         ScaleSearch,
@@ -54,6 +54,7 @@ __all__ = [
     "Invariance",
     "Labels",
     "Purity",
+    "RayLabels",
     "Regions",
     "ScaleSearch",
     "SimpleSearch",
@@ -107,6 +108,7 @@ _MODULES = {
     "bisect_epsilon": "latent.exits",
     "Invariance": "latent.invariance",
     "Purity": "latent.purity",
+    "RayLabels": "latent.rays",
     "labels_along_rays": "latent.rays",
     "measure_invariance": "latent.invariance",
     "measure_purity": "latent.purity",
