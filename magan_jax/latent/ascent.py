@@ -88,7 +88,7 @@ def ascend(
             gradient, or if G or C give values that are not finite on the way.
 
     Warns:
-        UserWarning: where no latent moves.
+        UserWarning: where no latent moves, and as `label_latents` does.
     """
     latents = check_latents(latents)
     num_steps = check_positive("num_steps", num_steps)

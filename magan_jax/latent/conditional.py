@@ -157,6 +157,10 @@ def score_conditional(
         ValueError: for θ that is negative or not finite, numbers and shapes that cannot be.
         NetworkOutputError: for images that are not finite, beyond [-1, 1], or wholly dark, which
             have no cosine.
+
+    Warns:
+        UserWarning: for images from 0 to 1, and for networks to which the rest of a batch
+            matters, as `label_latents` does.
     """
     check_key(key)
     num_samples = check_positive("num_samples", num_samples)

@@ -53,6 +53,9 @@ def class_latents(
         ValueError: for labels or images that do not fit, a class with fewer than two images, and
             an encoder that cannot be traced or does not give two arrays, a row for each image.
         NetworkOutputError: for encodings that are not finite, or variances that are not.
+
+    Warns:
+        UserWarning: for an encoder to which the rest of a batch matters.
     """
     labels, images = np.asarray(labels), np.asarray(images)
     num_classes = check_positive("num_classes", num_classes)

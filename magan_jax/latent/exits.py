@@ -87,6 +87,9 @@ def bisect_epsilon(
 
     Raises:
         ValueError: for shapes, bounds or functions that do not fit, or values that are not finite.
+
+    Warns:
+        UserWarning: for networks to which the rest of a batch matters, as `label_latents` does.
     """
     mean, shifts = np.asarray(mean, np.float32), np.asarray(shifts, np.float32)
     target = np.arange(mean.shape[0] if mean.ndim else 0) if labels is None else np.asarray(labels)

@@ -100,10 +100,10 @@ def regions_around_anchors(
     Raises:
         ValueError: for a prior or a classifier that does not fit the analysis, and what
             `bisect_epsilon` refuses.
+        NoRegionError: if no class has statistics, or no anchor room around it.
 
     Warns:
         UserWarning: where the prior draws other latents than the analysis has seen.
-        NoRegionError: if no class has statistics, or no anchor room around it.
     """
     check_key(key)
     num_anchors = check_positive("num_anchors", num_anchors)

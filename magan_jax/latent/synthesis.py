@@ -83,7 +83,11 @@ def synthesize(
 
     Raises:
         ValueError: for a class without a region, named twice or unknown to C, ε that is not
-            positive, functions whose shapes do not fit, or images or logits that are not finite.
+            positive, functions whose shapes do not fit, images of whole numbers, or images or
+            logits that are not finite.
+
+    Warns:
+        UserWarning: for a class without a region, and as `label_latents` does.
     """
     check_key(key)
     num_per_class = check_positive("num_per_class", num_per_class)

@@ -55,6 +55,10 @@ def features_of(
     Raises:
         ValueError: for images of another shape, type or range, or features that are not finite
             `[n, d]`.
+
+    Warns:
+        UserWarning: for images that seem to lie in [0, 1], and for an extractor to which the rest of
+            a batch matters.
     """
     batch_size = check_positive("batch_size", batch_size)
     quantised = quantise_images(images, name=name)
