@@ -57,8 +57,8 @@ def features_of(
             `[n, d]`.
 
     Warns:
-        UserWarning: for images that seem to lie in [0, 1], and for an extractor to which the rest of
-            a batch matters.
+        UserWarning: for images that seem to lie in [0, 1], and for an extractor to which the
+            rest of a batch matters.
     """
     batch_size = check_positive("batch_size", batch_size)
     quantised = quantise_images(images, name=name)
