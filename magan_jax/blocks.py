@@ -55,10 +55,11 @@ def warn_of_neighbours(name: str, found: np.ndarray, by_itself: np.ndarray) -> N
         by_itself: `[m, ...]`, what it gives a block that holds the first of them at all places.
     """
     moved = np.abs(by_itself - found[0]).max()
-    if not moved <= _ROUNDING * np.abs(found).max():
+    largest = max(found.max(), -found.min())
+    if not moved <= _ROUNDING * largest:
         warn(
             f"{name} gives a row of a batch something else beside other rows (numbers up to "
-            f"{np.abs(found).max():.3g}, which move by {moved:.2g}), as batch normalisation and "
+            f"{largest:.3g}, which move by {moved:.2g}), as batch normalisation and "
             "dropout do in training, or noise that is drawn by the place in a batch: results then "
             "depend on the batch size. Call networks as they are to be used, for example with "
             "train=False, or after module.eval()."

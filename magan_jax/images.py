@@ -6,7 +6,7 @@ import numpy as np
 
 from magan_jax.errors import NetworkOutputError, warn
 
-_BLACK = 0.01
+BLACK = 0.01
 """So little below 0 a black of images in [0, 1] may lie, by rounding or a resizing."""
 
 
@@ -35,10 +35,10 @@ def quantise_images(images: np.ndarray, *, name: str = "images") -> np.ndarray:
         raise ValueError(
             f"{name} is of type {array.dtype}; images must be uint8, or floats in [-1, 1]."
         )
-    if array.min() >= -_BLACK and array.max() <= 1:
+    if array.min() >= -BLACK and array.max() <= 1:
         warn(
-            f"{name} are floats from {array.min():.3g} to {array.max():.3g}, none below 0; they "
-            "are taken to lie in [-1, 1], where 0 is grey: pass 2 x - 1 if yours lie in [0, 1]."
+            f"{name} are floats from {array.min():.3g} to {array.max():.3g}, none clearly below 0; "
+            "they are taken as in [-1, 1], where 0 is grey: pass 2 x - 1 if they lie in [0, 1]."
         )
     quantised = np.empty(array.shape, np.uint8)
     for first in range(0, len(array), 1000):

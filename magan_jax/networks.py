@@ -24,6 +24,9 @@ Classify = Callable[[jax.Array], jax.Array]
 _PROBED = 2
 """Latents that shapes are traced for."""
 
+_BLOCK = 1000
+"""Latents of a stream that are labelled together (`magan_jax.latent.stream`)."""
+
 _PIXELS = 28 * 28
 """Of an image for which batches were measured."""
 
@@ -72,9 +75,10 @@ class Networks(NamedTuple):
 
 def take_apart(generate: Generate, classify: Classify) -> tuple[Networks, tuple[jax.Array, ...]]:
     """What to compile for, and the arrays to call it with."""
-    for name, function in (("generate", generate), ("classify", classify)):
+    pair = _of_owner(generate), _of_owner(classify)
+    for name, function in zip(("generate", "classify"), pair, strict=True):
         check_function(name, function)
-    skeleton, arrays = _apart((_of_owner(generate), _of_owner(classify)))
+    skeleton, arrays = _apart(pair)
     shapes = tuple(jax.ShapeDtypeStruct(x.shape, x.dtype) for x in arrays)
     return Networks(skeleton, shapes), arrays
 
@@ -82,8 +86,9 @@ def take_apart(generate: Generate, classify: Classify) -> tuple[Networks, tuple[
 def as_pytree(function: Callable[..., Any], name: str = "the function") -> Any:
     """One function as a pytree of its arrays alone, for `jax.jit`: nothing is compiled anew for the
     same network with others, and what is no array (a flag, a text) stays as it is."""
+    function = _of_owner(function)
     check_function(name, function)
-    skeleton, arrays = _apart(_of_owner(function))
+    skeleton, arrays = _apart(function)
     return jax.tree_util.Partial(skeleton, arrays)
 
 
@@ -123,7 +128,7 @@ def chosen_batch_size(batch_size: int | None, networks: Networks, latent_dim: in
 
     On a CPU 125, whose activations stay in its caches (the paper's networks label a quarter to a
     third more latents per second than with 1000); on an accelerator 4000, which fill it. Of images
-    of more pixels than the paper's fewer, in proportion, but not below 4: by their activations
+    of more pixels than the paper's fewer, about in proportion, not below 4: by their activations
     (on two cores DCGAN's networks label 1.2 times as many latents of 64 × 64 or 128 × 128 pixels
     per second so as in batches of 100 or more).
 
@@ -135,7 +140,11 @@ def chosen_batch_size(batch_size: int | None, networks: Networks, latent_dim: in
         shape = _image_shapes(networks, latent_dim).shape[1:]
         colours = min(shape) if len(shape) == 3 and min(shape) <= 4 else 1  # first or last
         pixels = math.prod(shape) // max(colours, 1)
-        return max(4, min(at_most, at_most * _PIXELS // max(pixels, 1)))
+        wanted = max(4, min(at_most, at_most * _PIXELS // max(pixels, 1)))
+        # What divides the blocks of a stream leaves no remainder, which would be a second program.
+        fitting = [n for n in range(1, _BLOCK + 1) if _BLOCK % n == 0]
+        nearest = min(fitting, key=lambda n: abs(math.log(n / wanted)))
+        return wanted // _BLOCK * _BLOCK if wanted >= _BLOCK else nearest
     if not is_whole(batch_size, 1):
         raise ValueError(
             f"batch_size is {batch_size}; it must be a whole number, at least 1, or None for what "

@@ -1,7 +1,6 @@
 """Results on disk, as arrays that NumPy reads and as what they were."""
 
 import json
-import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -10,7 +9,7 @@ import jax
 import numpy as np
 
 from magan_jax.errors import cause
-from magan_jax.files import arrays_as_bytes, write_bytes
+from magan_jax.files import DAMAGE, arrays_as_bytes, write_bytes
 from magan_jax.latent.agreement import Agreement, Likeness
 from magan_jax.latent.analysis import Analysis
 from magan_jax.latent.ascent import Ascent
@@ -65,11 +64,11 @@ def save_result(path: Path | str, result: Any) -> None:
     part as `distance_interval.low`.
 
     Args:
-        path: of the file, replaced in one step; named `.npz` as it is.
+        path: of the file, taken as it is (no ending is added) and replaced in one step.
         result: an `Analysis`, `Exits`, `Regions` or another result.
 
     Raises:
-        ValueError: for what is no result of this package.
+        ValueError: for what is no result of this package, or holds what is no array or number.
     """
     if type(result) not in _RESULTS:
         raise ValueError(
@@ -95,7 +94,7 @@ def load_result(path: Path | str) -> Any:
         return _put_together("", arrays, kinds)
     except FileNotFoundError as error:
         raise ValueError(f"path is {path}; there is no such file.") from error
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, zipfile.BadZipFile) as error:
+    except (*DAMAGE, AttributeError) as error:
         raise ValueError(
             f"path is {path}; that is no result that save_result of this version has saved "
             f"({cause(error)})."
@@ -114,7 +113,10 @@ def _take_apart(
         return
     if not isinstance(value, np.ndarray | jax.Array | np.generic):
         kinds[name] = type(value).__name__
-        _PLAIN[kinds[name]]  # what else a result holds would not come back
+        if kinds[name] not in _PLAIN:
+            raise ValueError(
+                f"{name} of the result is of type {kinds[name]}; an array or a number is needed."
+            )
     arrays[name] = np.asarray(value)
 
 

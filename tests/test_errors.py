@@ -60,10 +60,13 @@ def test_a_warning_names_the_callers_line():
     flat = Extractor("flat", lambda x: x.reshape(len(x), -1)[:, :2])
     with pytest.warns(UserWarning, match="rows for 4 features") as said:
         frechet_distance(real=few, fake=few + 1)
-    with pytest.warns(UserWarning, match="none below 0") as also_said:
+    with pytest.warns(UserWarning, match="none clearly below 0") as also_said:
         evaluate_images(flat, real=grey, fake=grey, methods=("frechet_distance",))
-    for warning in (*said, *also_said):
-        assert warning.filename == __file__
+    ours = [
+        w for w in (*said, *also_said) if "features" in str(w.message) or "grey" in str(w.message)
+    ]
+    assert len(ours) >= 3
+    assert {warning.filename for warning in ours} == {__file__}
 
 
 @pytest.mark.parametrize("value", ["3", None, [3.0], np.array([3.0]), True, 1j])

@@ -35,7 +35,7 @@ def test_generated_images_lose_what_real_ones_cannot_have():
     np.testing.assert_array_equal(quantise_images(noisy), IMAGES)
     np.testing.assert_array_equal(quantise_images(noisy.astype(np.float64)), IMAGES)
     np.testing.assert_array_equal(quantise_images(IMAGES), IMAGES)
-    with pytest.warns(UserWarning, match="none below 0"):  # but for a rounding
+    with pytest.warns(UserWarning, match="none clearly below 0"):  # but for a rounding
         quantise_images(np.array([-1e-6, 1.0]).reshape(1, 1, 2, 1))
     np.testing.assert_array_equal(features_of(flat, noisy), features_of(flat, IMAGES))
 
@@ -66,7 +66,9 @@ def test_other_images_are_refused(images, message):
 
 
 def test_images_that_look_like_those_from_0_to_1_are_warned_of():
-    with pytest.warns(UserWarning, match="images are floats from .* none below 0; .* pass 2 x - 1"):
+    with pytest.warns(
+        UserWarning, match="are floats from .* none clearly below 0; .* pass 2 x - 1"
+    ):
         quantise_images((SCALED + 1) / 2)
     with warnings.catch_warnings(action="error"):
         quantise_images(SCALED)

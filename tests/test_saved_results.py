@@ -114,15 +114,24 @@ def test_a_file_that_is_no_result_is_refused_in_a_sentence(results, tmp_path):
     path = tmp_path / "x.npz"
     with pytest.raises(ValueError, match="there is no such file"):
         load_result(path)
-    path.write_bytes(b"no archive")
-    with pytest.raises(ValueError, match="that is no result that save_result"):
-        load_result(path)
+    for content in (b"", b"no archive", b"PK\x03\x04 and no more"):
+        path.write_bytes(content)
+        with pytest.raises(ValueError, match="that is no result that save_result"):
+            load_result(path)
     for arrays in (
         {"mean": np.zeros(3)},
         {"kinds": np.array("{}")},
         {"kinds": np.array(json.dumps({"": "Labels"})), "label": np.zeros(3)},  # a part is missing
         {"kinds": np.array(json.dumps({"": "Path"})), "label": np.zeros(3)},
+        {"kinds": np.array(json.dumps({"": "dict", ".": "dict"}))},  # itself inside itself
     ):
         np.savez(path, **arrays)
         with pytest.raises(ValueError, match="that is no result that save_result"):
             load_result(path)
+
+
+@pytest.mark.parametrize("value", [None, [1, 2]])
+def test_a_part_that_is_no_array_is_not_saved(value, tmp_path):
+    with pytest.raises(ValueError, match="confidence of the result is of type .*; an array or"):
+        save_result(tmp_path / "x.npz", magan_jax.Labels(np.zeros(2, int), value))
+    assert not list(tmp_path.iterdir())

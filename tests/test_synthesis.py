@@ -246,6 +246,30 @@ def test_anchors_of_another_prior_are_warned_of(analysis):
         regions_around_anchors(KEY, generate, classify, analysis, **settings)
 
 
+def test_anchors_of_the_same_prior_are_not_warned_of_where_dimensions_hardly_vary():
+    def prior(key, n):  # a condition beside the noise, and scales as of principal components
+        z = jax.random.normal(key, (n, 4)) * jnp.array([3.0, 1.0, 3e-2, 3e-4])
+        return jnp.concatenate([z, jnp.ones((n, 1))], axis=1)
+
+    def signs(x):
+        return jnp.stack([x[:, 0], -x[:, 0]], axis=-1)
+
+    networks = (lambda z: z, signs)
+    found = analyze(
+        KEY, *networks, latent_dim=5, num_classes=2, num_samples=1000, prior=prior,
+        num_permutations=0,
+    )  # fmt: skip
+    with warnings.catch_warnings(action="error"):
+        regions_around_anchors(KEY, *networks, found, num_anchors=5, num_directions=2, prior=prior)
+
+
+def test_one_of_several_hosts_may_make_images(analysis, monkeypatch):
+    """What asks all hosts together, as labelling does, must not be asked by one."""
+    regions = regions_around_means(analysis, np.full(4, 0.5))
+    monkeypatch.setattr(jax, "process_count", lambda: 2)
+    assert len(synthesize(KEY, generate, classify, regions, num_per_class=3).labels) == 9
+
+
 def test_images_of_whole_numbers_are_refused(analysis):
     """What is stored is judged in floats in [-1, 1], which such a classifier may not take."""
     regions = regions_around_means(analysis, np.full(4, 0.5))

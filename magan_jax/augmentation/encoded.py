@@ -86,8 +86,8 @@ def encoded_images(
         chosen, noise = jax.random.split(jax.random.fold_in(key, k))
         own = classes.codes[labels == k]
         centre = own[np.asarray(jax.random.randint(chosen, (number,), 0, len(own)))]
-        normal = np.asarray(jax.random.normal(noise, centre.shape))
-        z.append(centre + theta * classes.latents.std[k] * normal)
+        normal = np.asarray(jax.random.normal(noise, centre.shape, jnp.float32))
+        z.append(centre + np.float32(theta * classes.latents.std[k]) * normal)
     return _labelled(images_in_blocks(classes.vae.generate, np.concatenate(z)), sources)
 
 

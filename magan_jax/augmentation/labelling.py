@@ -154,7 +154,7 @@ def neighbours_probabilities(
     z = check_latents(latents)
     yield _probabilities(generate, classify, z)
     for j in range(num_neighbours):
-        noise = np.asarray(jax.random.normal(jax.random.fold_in(key, j), z.shape))
+        noise = np.asarray(jax.random.normal(jax.random.fold_in(key, j), z.shape, jnp.float32))
         yield _probabilities(generate, classify, (z + scale * noise) / np.sqrt(1 + scale**2))
 
 

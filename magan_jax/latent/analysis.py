@@ -123,6 +123,9 @@ def analyze(
     Raises:
         ValueError: for sizes or functions that do not fit, and for images or logits that are not
             finite.
+
+    Warns:
+        UserWarning: as `label_latents` does, of the class means.
     """
     check_key(key)
     latent_dim = check_positive("latent_dim", latent_dim)

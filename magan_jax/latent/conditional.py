@@ -15,6 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from magan_jax.errors import NetworkOutputError, check_key, check_positive, warn
+from magan_jax.images import BLACK
 from magan_jax.latent.encodings import ClassLatents
 from magan_jax.latent.labels import check_finite, label_and_finite, warn_of_networks
 from magan_jax.networks import (
@@ -29,8 +30,8 @@ from magan_jax.networks import (
 from magan_jax.parallel import DEVICES, device_count, local_part, on_devices
 from magan_jax.sampling import images_in_blocks
 
-_GREY = 0.495
-"""Light of an image value a little below 0."""
+_GREY = (1 - BLACK) / 2
+"""Light of the least value of images in [0, 1]."""
 
 MOST_DRAWS = 10_000
 """Of which a latent may be the mean."""
@@ -170,7 +171,9 @@ def score_conditional(
     theta, draws = _samplers(latents, theta, num_draws)
     num_classes, latent_dim = latents.mean.shape
     weights = (np.arange(draws.max()) < draws[:, None]) / draws[:, None]
-    warn_of_networks(generate, classify, latents.mean, num_devices=num_devices, confidences=False)
+    warn_of_networks(  # a few images, since a search asks for many scores
+        generate, classify, latents.mean, num_classes, num_devices, confidences=False
+    )
     pairs = _score_pairs(
         key,
         generate,

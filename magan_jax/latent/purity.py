@@ -72,6 +72,9 @@ def measure_purity(
     Raises:
         ValueError: for ε of another shape or below 0, a classifier of other classes, and what
             `label_latents` refuses.
+
+    Warns:
+        UserWarning: as `label_latents` does.
     """
     check_key(key)
     num_shifts = check_positive("num_shifts", num_shifts)

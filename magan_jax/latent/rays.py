@@ -51,6 +51,9 @@ def labels_along_rays(
     Raises:
         ValueError: for a reach or a number of points that is not positive, if no class has
             statistics, and for what `label_latents` refuses.
+
+    Warns:
+        UserWarning: as `label_latents` does.
     """
     if not 0 < check_real("reach", reach) < np.inf:
         raise ValueError(f"reach is {reach}; it must be positive and finite.")

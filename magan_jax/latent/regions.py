@@ -103,7 +103,8 @@ def regions_around_anchors(
         NoRegionError: if no class has statistics, or no anchor room around it.
 
     Warns:
-        UserWarning: where the prior draws other latents than the analysis has seen.
+        UserWarning: where the prior draws other latents than the analysis has seen, and as
+            `label_latents` does.
     """
     check_key(key)
     num_anchors = check_positive("num_anchors", num_anchors)
@@ -202,9 +203,10 @@ def _warn_of_another_prior(latents: np.ndarray, analysis: Analysis) -> None:
     share, of_class = count / count.sum(), analysis.mean[valid]
     mean = np.sum(share * of_class, axis=0)
     variance = np.sum(share * (analysis.std[valid] ** 2 + (of_class - mean) ** 2), axis=0)
-    spread = np.sqrt(np.maximum(variance, 1e-6 * variance.max()))
+    floor = 1e-3 * np.sqrt(variance.max())  # of a dimension that hardly varies
+    spread = np.maximum(np.sqrt(variance), floor)
     away = np.abs(latents.mean(axis=0) - mean) / spread
-    ratio = np.maximum(latents.std(axis=0), 1e-3 * spread) / spread
+    ratio = np.maximum(latents.std(axis=0), floor) / spread
     if away.max() > _AWAY or ratio.max() > 1 + _AWAY or ratio.min() < 1 / (1 + _AWAY):
         k = int(np.argmax(away + np.abs(np.log(ratio))))
         warn(

@@ -79,6 +79,8 @@ def search_simple(
     Args:
         key: of the draws, the same for all samplers.
         generate, classify, latents, num_samples, num_devices: see `score_conditional`.
+
+    Raises and warns as that does.
     """
     theta, draws = (x.ravel() for x in np.meshgrid(THETAS, NUM_DRAWS, indexing="ij"))
     scores = score_conditional(

@@ -28,7 +28,8 @@ class AnalysisConfig:
     num_images: int = 10_000
     """Generated images that the metrics compare with as many training images."""
     batch_size: int | None = None
-    """Latents in one forward pass; None: 125 on a CPU, 4000 on an accelerator."""
+    """Latents in one forward pass; None: 125 on a CPU, 4000 on an accelerator, fewer of images
+    larger than 28 x 28."""
 
 
 def check_analysis_config(config: AnalysisConfig, num_classes: int) -> None:
@@ -88,7 +89,8 @@ class LatentSpaceConfig:
     tolerance: float = 1e-3
     """Their exits are exact to this many standard deviations."""
     batch_size: int | None = None
-    """Latents in one forward pass; None: 125 on a CPU, 4000 on an accelerator."""
+    """Latents in one forward pass; None: 125 on a CPU, 4000 on an accelerator, fewer of images
+    larger than 28 x 28."""
 
 
 @dataclass(frozen=True)

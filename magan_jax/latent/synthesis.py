@@ -119,7 +119,8 @@ def synthesize(
     region, position, direction = (np.concatenate(x) for x in zip(*parts, strict=True))
     shifts = position[:, None] * direction * regions.scale[region]
     latents = (regions.centre[region] + shifts).astype(np.float32)
-    warn_of_networks(generate, classify, latents, num_devices=1, confidences=True)
+    if jax.process_count() == 1:  # this host may be the only one that asks
+        warn_of_networks(generate, classify, latents, confidences=True)
     made = images_in_blocks(generate, latents)
     if made.dtype.kind in "iub":
         raise ValueError(
