@@ -24,8 +24,8 @@ Classify = Callable[[jax.Array], jax.Array]
 _PROBED = 2
 """Latents that shapes are traced for."""
 
-_BLOCK = 1000
-"""Latents of a stream that are labelled together (`magan_jax.latent.stream`)."""
+STREAM_BLOCK = 1000
+"""Latents of a stream (`magan_jax.latent.stream`) that belong together."""
 
 _PIXELS = 28 * 28
 """Of an image for which batches were measured."""
@@ -137,14 +137,15 @@ def chosen_batch_size(batch_size: int | None, networks: Networks, latent_dim: in
     """
     if batch_size is None:
         at_most = 125 if jax.default_backend() == "cpu" else 4000
-        shape = _image_shapes(networks, latent_dim).shape[1:]
+        shape = image_shapes(networks, latent_dim).shape[1:]
         colours = min(shape) if len(shape) == 3 and min(shape) <= 4 else 1  # first or last
         pixels = math.prod(shape) // max(colours, 1)
         wanted = max(4, min(at_most, at_most * _PIXELS // max(pixels, 1)))
-        # What divides the blocks of a stream leaves no remainder, which would be a second program.
-        fitting = [n for n in range(1, _BLOCK + 1) if _BLOCK % n == 0]
-        nearest = min(fitting, key=lambda n: abs(math.log(n / wanted)))
-        return wanted // _BLOCK * _BLOCK if wanted >= _BLOCK else nearest
+        if wanted >= STREAM_BLOCK:
+            return wanted // STREAM_BLOCK * STREAM_BLOCK
+        # What divides a block leaves no remainder, for which all would be compiled once more.
+        fitting = [n for n in range(1, STREAM_BLOCK + 1) if STREAM_BLOCK % n == 0]
+        return min(fitting, key=lambda n: abs(math.log(n / wanted)))
     if not is_whole(batch_size, 1):
         raise ValueError(
             f"batch_size is {batch_size}; it must be a whole number, at least 1, or None for what "
@@ -163,7 +164,7 @@ def check_networks(networks: Networks, latent_dim: int, num_classes: int | None 
     Raises:
         ValueError: naming the function, its shape and the shape needed, or why it has none.
     """
-    images = _image_shapes(networks, latent_dim)
+    images = image_shapes(networks, latent_dim)
     logits = traced_shape(
         "classify", lambda arrays, x: networks.functions(arrays)[1](x), networks.shapes, images
     )
@@ -196,7 +197,7 @@ def check_generator(generate: Generate, latent_dim: int) -> None:
         ValueError: see `check_networks`.
     """
     networks, _ = take_apart(generate, _no_classifier)
-    _image_shapes(networks, latent_dim)
+    image_shapes(networks, latent_dim)
 
 
 def _no_classifier(images: jax.Array) -> jax.Array:
@@ -204,7 +205,8 @@ def _no_classifier(images: jax.Array) -> jax.Array:
 
 
 @lru_cache(maxsize=16)
-def _image_shapes(networks: Networks, latent_dim: int) -> jax.ShapeDtypeStruct:
+def image_shapes(networks: Networks, latent_dim: int) -> jax.ShapeDtypeStruct:
+    """Shape and type of a few images `[n, ...]`, by tracing alone; raises as `check_networks`."""
     latents = jax.ShapeDtypeStruct((_PROBED, latent_dim), jnp.float32)
     images = traced_shape(
         "generate", lambda arrays, z: networks.functions(arrays)[0](z), networks.shapes, latents

@@ -23,6 +23,8 @@ from magan_jax.parallel import DEVICES, device_count, everywhere, local_part, on
 _BLOCK_WIDTHS = range(64, 15, -1)
 """Logits that an argmax of many looks at together: the first that divides them."""
 
+_BOTH = "generate or classify"
+
 _LOOKED_AT = 50
 """Latents that networks are tried on before a work of another kind."""
 
@@ -70,7 +72,7 @@ def label_latents(
     found = _look_at(generate, classify, latents, batch_size, num_devices)
     check_finite(int(np.sum(~found.finite)), len(latents))
     _warn_of_probabilities(found)
-    _warn_of_batches(found)
+    warn_of_neighbours(_BOTH, found.lead, found.by_itself)
     return Labels(found.label, found.confidence)
 
 
@@ -88,7 +90,8 @@ def warn_of_networks(
     Its program is that of `analyze`, compiled already where that was called.
 
     Args:
-        generate, classify, latents, batch_size, num_devices: see there.
+        generate, classify, batch_size, num_devices: see there.
+        latents: `[n, d]`, of which some are looked at.
         confidences: whether these matter, so that probabilities will not do for logits.
     """
     some = evenly_spaced(np.asarray(latents, np.float32), _LOOKED_AT)
@@ -96,7 +99,7 @@ def warn_of_networks(
     if found.finite.all():  # else what is asked for says so
         if confidences:
             _warn_of_probabilities(found)
-        _warn_of_batches(found)
+        warn_of_neighbours(_BOTH, found.lead, found.by_itself)
 
 
 class _Look(NamedTuple):
@@ -125,6 +128,7 @@ def _look_at(
     batch_size: int | None,
     num_devices: int | None,
 ) -> _Look:
+    """What the networks say of `latents [n, d]`, whatever it is; see `label_latents`."""
     networks, arrays = take_apart(generate, classify)
     batch_size = chosen_batch_size(batch_size, networks, latents.shape[1])
     compiled = _compiled_labels(networks, latents.shape[1], batch_size, num_devices)
@@ -149,10 +153,6 @@ def _warn_of_probabilities(found: _Look) -> None:
             "logits: labels are right, confidences too low. Logarithms of them will do, by "
             "jax.nn.log_softmax."
         )
-
-
-def _warn_of_batches(found: _Look) -> None:
-    warn_of_neighbours("generate or classify", found.lead, found.by_itself)
 
 
 @lru_cache(maxsize=16)

@@ -39,8 +39,7 @@ def moments_of_groups(vectors: jax.Array, group: jax.Array, num_groups: int) -> 
     """Moments of the rows of `vectors [n, d]` by `group [n]`; others than 0..G−1 are left out."""
     membership = jax.nn.one_hot(group, num_groups, dtype=vectors.dtype)  # [n, G]
     count = jnp.sum(membership.astype(jnp.int32), axis=0, dtype=jnp.int32)
-    divisor = jnp.maximum(count, 1).astype(vectors.dtype)
-    mean = group_sums(membership, vectors) / divisor[:, None]
+    mean = group_means(membership, vectors, count)
     inside = (group >= 0) & (group < num_groups)
     centred = vectors - mean[jnp.clip(group, 0, num_groups - 1)]
     centred = jnp.where(inside[:, None], centred, 0)
@@ -83,6 +82,11 @@ def add_rows(so_far: Moments, vectors: jax.Array, group: jax.Array) -> Moments:
 def group_sums(membership: jax.Array, vectors: jax.Array) -> jax.Array:
     """`[n, G], [n, d] -> [G, d]` in full float32 (TF32 or bf16 would spoil means near zero)."""
     return jnp.matmul(membership.T, vectors, precision=jax.lax.Precision.HIGHEST)
+
+
+def group_means(membership: jax.Array, vectors: jax.Array, count: jax.Array) -> jax.Array:
+    """`[n, G], [n, d], int [G] -> [G, d]`: `group_sums` over the counts; 0 for an empty group."""
+    return group_sums(membership, vectors) / jnp.maximum(count, 1).astype(vectors.dtype)[:, None]
 
 
 def merge(a: Moments, b: Moments) -> Moments:

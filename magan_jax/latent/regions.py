@@ -115,6 +115,7 @@ def regions_around_anchors(
     check_prior(prior, analysis.mean.shape[1])
     check_same_classes(generate, classify, analysis)
     anchor_key, direction_key = jax.random.split(key)
+    _warn_of_another_prior(np.asarray(prior(anchor_key, _BLOCK), np.float32), analysis)
     valid = np.flatnonzero(analysis.valid)
     if not len(valid):
         raise NoRegionError("no class has two latents; draw more of them (num_samples).")
@@ -124,9 +125,7 @@ def regions_around_anchors(
             generate, classify, latents, batch_size=batch_size, num_devices=num_devices
         ).label
 
-    label, centre = _latents_of_classes(
-        anchor_key, label_of, prior, analysis, num_anchors, max_draws
-    )
+    label, centre = _latents_of_classes(anchor_key, label_of, prior, valid, num_anchors, max_draws)
     scale = analysis.std[label].astype(np.float32)
     signs = _signs_of_classes(direction_key, label, num_directions, centre.shape[1])
     exits = bisect_epsilon(
@@ -170,17 +169,15 @@ def _latents_of_classes(
     key: jax.Array,
     label_of: Callable[[np.ndarray], np.ndarray],
     prior: Prior,
-    analysis: Analysis,
+    classes: np.ndarray,
     count: int,
     max_draws: int,
 ) -> tuple[np.ndarray, np.ndarray]:
     """The first `count` latents of each class among draws of the prior: labels `[R]`, `[R, d]`."""
-    found: dict[int, list[np.ndarray]] = {int(k): [] for k in np.flatnonzero(analysis.valid)}
+    found: dict[int, list[np.ndarray]] = {int(k): [] for k in classes}
     for first in range(0, max_draws, _BLOCK):
         drawn = prior(jax.random.fold_in(key, first // _BLOCK), _BLOCK)
         latents = np.asarray(drawn, np.float32)[: max_draws - first]
-        if first == 0:
-            _warn_of_another_prior(latents, analysis)
         label = label_of(latents)
         for k, kept in found.items():
             kept.extend(latents[label == k][: count - len(kept)])
@@ -195,10 +192,10 @@ def _latents_of_classes(
 
 
 def _warn_of_another_prior(latents: np.ndarray, analysis: Analysis) -> None:
-    """Warn where the draws `[n, d]` have other means or deviations than all latents labelled."""
+    """Warn where many draws `[n, d]` have other means or deviations than all latents labelled."""
     valid = analysis.valid
     count = analysis.counts[valid, None]
-    if len(latents) < _ENOUGH or count.sum() < _ENOUGH:
+    if count.sum() < _ENOUGH:
         return
     share, of_class = count / count.sum(), analysis.mean[valid]
     mean = np.sum(share * of_class, axis=0)

@@ -80,7 +80,8 @@ def search_simple(
         key: of the draws, the same for all samplers.
         generate, classify, latents, num_samples, num_devices: see `score_conditional`.
 
-    Raises and warns as that does.
+    Raises:
+        ValueError: and all else as `score_conditional` does.
     """
     theta, draws = (x.ravel() for x in np.meshgrid(THETAS, NUM_DRAWS, indexing="ij"))
     scores = score_conditional(
@@ -132,6 +133,9 @@ def search_scales(
     Raises:
         ValueError: for a start beside the grid, and a weight or number of sweeps that is not
             positive.
+
+    Warns:
+        UserWarning: as `score_conditional` does.
     """
     max_sweeps = check_positive("max_sweeps", max_sweeps)
     if not (accuracy_weight > 0 and np.isfinite(accuracy_weight)):

@@ -16,12 +16,12 @@ import numpy as np
 from tqdm import tqdm
 
 from magan_jax.latent.labels import label_and_finite, logits_and_finite_image
-from magan_jax.latent.moments import Moments, add_rows, group_sums, merge, merge_over_axis
-from magan_jax.networks import Networks, check_networks
+from magan_jax.latent.moments import Moments, add_rows, group_means, merge, merge_over_axis
+from magan_jax.networks import STREAM_BLOCK, Networks, check_networks
 from magan_jax.parallel import DEVICES, device_count, everywhere, on_devices
 from magan_jax.prior import Prior, check_prior
 
-BLOCK = 1000
+BLOCK = STREAM_BLOCK
 """Latents within which labels are permuted, and the least that one loop iteration draws."""
 
 _SEGMENT_ITERATIONS = 50
@@ -295,8 +295,7 @@ def _permuted_means(
         )
         rotated = jnp.take_along_axis(blocks, source, axis=1).reshape(-1)
         membership = jax.nn.one_hot(rotated, num_classes, dtype=latents.dtype)
-        divisor = jnp.maximum(count, 1).astype(latents.dtype)
-        return group_sums(membership, latents) / divisor[:, None]
+        return group_means(membership, latents, count)
 
     return jax.lax.map(means, jnp.arange(num_permutations, dtype=jnp.uint32), batch_size=16)
 

@@ -12,7 +12,14 @@ from magan_jax.images import quantise_images, scale_images
 from magan_jax.latent.labels import check_finite, warn_of_networks
 from magan_jax.latent.regions import Regions
 from magan_jax.latent.shifts import random_signs
-from magan_jax.networks import Classify, Generate, as_pytree, check_networks, take_apart
+from magan_jax.networks import (
+    Classify,
+    Generate,
+    as_pytree,
+    check_networks,
+    image_shapes,
+    take_apart,
+)
 from magan_jax.sampling import images_in_blocks
 
 _BLOCK = 500
@@ -98,21 +105,7 @@ def synthesize(
             f"epsilon of the regions goes from {regions.epsilon.min()} to {regions.epsilon.max()}; "
             "it must be positive and finite, or all images of a region are the same."
         )
-    there = np.unique(regions.label)
-    wanted = _wanted_classes(classes, there)
-    networks, _ = take_apart(generate, classify)
-    num_classes = check_networks(networks, regions.centre.shape[1])
-    if wanted.min() < 0 or wanted.max() >= num_classes:
-        raise ValueError(
-            f"classes go from {wanted.min()} to {wanted.max()}, but classify gives logits for "
-            f"{num_classes} classes; use regions that were found with this classifier."
-        )
-    without = sorted(set(range(num_classes)) - set(there.tolist()))
-    if without and classes is None:
-        warn(
-            f"class {', '.join(map(str, without))} of {num_classes} has no region (no latents in "
-            "the analysis, or an epsilon of 0), so no images are made of it."
-        )
+    wanted = _wanted_classes(classes, regions, _checked_networks(generate, classify, regions))
     parts = [
         _draw(jax.random.fold_in(key, int(k)), regions, k, num_per_class, shape) for k in wanted
     ]
@@ -121,13 +114,7 @@ def synthesize(
     latents = (regions.centre[region] + shifts).astype(np.float32)
     if jax.process_count() == 1:  # this host may be the only one that asks
         warn_of_networks(generate, classify, latents, confidences=True)
-    made = images_in_blocks(generate, latents)
-    if made.dtype.kind in "iub":
-        raise ValueError(
-            f"generate gives images of type {made.dtype}; it must give floats in [-1, 1], as "
-            "classify is asked of the stored images in: x / 127.5 - 1."
-        )
-    images = quantise_images(made, name="generated images")
+    images = quantise_images(images_in_blocks(generate, latents), name="generated images")
     function = as_pytree(classify, "classify")
     judged, confidence, finite = in_blocks(lambda block: _judged(function, block), images, _BLOCK)
     check_finite(int(np.sum(~finite)), len(images), "images")
@@ -139,8 +126,26 @@ def synthesize(
     )
 
 
-def _wanted_classes(classes: tuple[int, ...] | None, there: np.ndarray) -> np.ndarray:
-    """The classes asked for, or all that are `there`; refuses those without a region."""
+def _checked_networks(generate: Generate, classify: Classify, regions: Regions) -> int:
+    """The number of classes; refuses functions that do not fit, before anything is computed."""
+    networks, _ = take_apart(generate, classify)
+    latent_dim = regions.centre.shape[1]
+    num_classes = check_networks(networks, latent_dim)
+    kind = image_shapes(networks, latent_dim).dtype
+    if not jnp.issubdtype(kind, jnp.floating):
+        raise ValueError(
+            f"generate gives images of type {kind}; it must give floats in [-1, 1], which classify "
+            "is asked of, too: of stored images x / 127.5 - 1."
+        )
+    return num_classes
+
+
+def _wanted_classes(
+    classes: tuple[int, ...] | None, regions: Regions, num_classes: int
+) -> np.ndarray:
+    """The classes asked for, or all that have a region; refuses those that C does not know and
+    those without a region, and warns of those where all are wanted."""
+    there = np.unique(regions.label)
     wanted = there if classes is None else np.atleast_1d(classes)
     if not len(wanted) or len(np.unique(wanted)) < len(wanted):
         raise ValueError(f"classes is {classes}; name at least one class, and none twice.")
@@ -150,6 +155,17 @@ def _wanted_classes(classes: tuple[int, ...] | None, there: np.ndarray) -> np.nd
                 f"class {k} has no region: no latents in the analysis, or an epsilon of 0; draw "
                 "more latents, take another epsilon, or leave it out of classes."
             )
+    if wanted.min() < 0 or wanted.max() >= num_classes:
+        raise ValueError(
+            f"classes go from {wanted.min()} to {wanted.max()}, but classify gives logits for "
+            f"{num_classes} classes; use regions that were found with this classifier."
+        )
+    without = sorted(set(range(num_classes)) - set(there.tolist()))
+    if without and classes is None:
+        warn(
+            f"class {', '.join(map(str, without))} of {num_classes} has no region (no latents in "
+            "the analysis, or an epsilon of 0), so no images are made of it."
+        )
     return wanted
 
 
