@@ -175,6 +175,21 @@ def test_a_class_that_one_seed_lacks_is_shown_of_the_others():
     np.testing.assert_allclose(spread, np.sqrt(2))
 
 
+def test_an_exit_below_the_axis_is_whole_and_says_so(study):
+    """As 0.01 it would be read, where its mark is drawn; half of it was cut off there."""
+    analyses, _, invariance, _ = study
+    plus, censored = np.array(invariance.plus), np.array(invariance.plus_censored)
+    plus[1], censored[1] = 0.004, False
+    below = invariance._replace(plus=plus, plus_censored=censored)
+    figure = plots.plot_epsilon(analyses, below, NAMES)
+    before = plots.plot_epsilon(analyses, invariance, NAMES)
+    texts = [[t.get_text() for t in f.axes[0].texts] for f in (figure, before)]
+    assert texts[0].count("<0.01") == texts[1].count("<0.01") + 1
+    (marks,) = (c for c in figure.axes[0].collections if c.get_label() == "exit along +σ")
+    assert not marks.get_clip_on()
+    assert 0.01 in marks.get_offsets()[:, 1]
+
+
 def test_numbers_on_logarithmic_axes_are_written_out(study):
     analyses, _, invariance, _ = study
     figure = plots.plot_epsilon(analyses, invariance, NAMES)

@@ -90,14 +90,14 @@ def _open_bounds(axis: Axes, bars: BarContainer, invariance: Invariance, colour:
     beyond.set(**_open(colour))
 
 
-def _write_below(axis: Axes, places: np.ndarray, colour: Any) -> None:
-    """Say of bars that begin below the axis that they do."""
+def _write_below(axis: Axes, places: np.ndarray, colour: Any, points: float = 3) -> None:
+    """Say of what lies below the axis that it does, so many points above its foot."""
     for place in places:
         axis.annotate(
             f"<{_FLOOR:g}",
             (place, _FLOOR),
             textcoords="offset points",
-            xytext=(0, 3),
+            xytext=(0, points),
             ha="center",
             fontsize=7,
             rotation=90,
@@ -125,7 +125,10 @@ def _draw_exits(axis: Axes, places: np.ndarray, invariance: Invariance) -> None:
                     edgecolor="black",
                     zorder=3,
                     label=label + suffix,
+                    clip_on=False,  # a marker at the foot is whole
                 )
+    least = np.fmin(invariance.plus, invariance.minus)
+    _write_below(axis, places[least < _FLOOR], "black", points=7)
 
 
 def _open(colour: Any) -> dict[str, Any]:
